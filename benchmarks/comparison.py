@@ -1,0 +1,121 @@
+"""A row of the table: two sides measured in turn, their medians, and the goal that judges them.
+
+- The sides alternate (ours, C, ours, C ...), so that a machine that slows down slows both.
+- The figure of a ratio row is median(ours) / median(C); the spread beside it is the lowest and the
+  highest ratio of a single pair. A spread that crosses the goal says: measure again, for longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from programs import ProgramError
+
+Kind = Literal["rate", "time", "extra", "amount"]
+AT_LEAST = ("rate", "time")
+
+
+@dataclass(frozen=True)
+class Row:
+    """rate: more is better, figure = ours / C, at least `goal`.
+    time: less is better, figure = C / ours, at least `goal`.
+    extra: figure = ours - C, at most `goal`.
+    amount: figure = ours, at most `goal`; there is no other side.
+    Without a goal the row is there to be read: it fails only when a program does.
+    """
+
+    name: str
+    unit: str
+    kind: Kind
+    goal: float | None
+    ours: Callable[[], float]
+    c: Callable[[], float] | None = None
+    most_pairs: int = 99
+
+
+@dataclass(frozen=True)
+class Result:
+    row: Row
+    ours: list[float]
+    c: list[float]
+    failure: str | None = None
+
+    @property
+    def figure(self) -> float:
+        return combine(self.row.kind, median(self.ours), median(self.c) if self.c else 0.0)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        others = self.c or [0.0] * len(self.ours)
+        singles = [combine(self.row.kind, a, b) for a, b in zip(self.ours, others, strict=True)]
+        return min(singles), max(singles)
+
+    @property
+    def met(self) -> bool:
+        if self.failure is not None:
+            return False
+        if self.row.goal is None:
+            return True
+        if self.row.kind in AT_LEAST:
+            return self.figure >= self.row.goal
+        return self.figure <= self.row.goal
+
+
+def combine(kind: Kind, ours: float, c: float) -> float:
+    if kind == "rate":
+        return ours / c
+    if kind == "time":
+        return c / ours
+    return ours - c
+
+
+def measure(row: Row, pairs: int) -> Result:
+    ours: list[float] = []
+    c: list[float] = []
+    try:
+        for _ in range(min(pairs, row.most_pairs)):
+            ours.append(row.ours())
+            if row.c is not None:
+                c.append(row.c())
+    except ProgramError as error:
+        return Result(row, ours, c, str(error))
+    return Result(row, ours, c)
+
+
+HEADINGS = (
+    f"{'row':<22} {'ours':>10} {'C':>10}  {'unit':<13} {'figure':>7}  {'of single pairs':<15} {'goal':>7}"
+)
+
+
+def line(result: Result) -> str:
+    row = result.row
+    if result.failure is not None:
+        return f"{row.name:<22} FAILED: {result.failure}"
+    low, high = result.spread
+    goal = verdict = ""
+    if row.goal is not None:
+        goal = f"{'>=' if row.kind in AT_LEAST else '<='} {row.goal:g}"
+        verdict = "met" if result.met else "MISSED"
+    return (
+        f"{row.name:<22} {rounded(result.ours)} {rounded(result.c)}  {row.unit:<13} {result.figure:>7.2f}  "
+        f"{f'{low:.2f} .. {high:.2f}':<15} {goal:>7}  {verdict}".rstrip()
+    )
+
+
+def rounded(figures: list[float]) -> str:
+    if not figures:
+        return f"{'-':>10}"
+    middle = median(figures)
+    return f"{middle:>10,.{0 if middle >= 1000 else 2}f}"
+
+
+def as_json(result: Result) -> dict[str, object]:
+    row = result.row
+    figures: dict[str, object] = {"row": row.name, "unit": row.unit, "kind": row.kind, "goal": row.goal}
+    figures |= {"ours": result.ours, "c": result.c, "met": result.met, "failure": result.failure}
+    if result.failure is None:
+        figures |= {"figure": result.figure, "spread": result.spread}
+    return figures

@@ -1,0 +1,49 @@
+"""Rows for what is paid without any I/O: importing the package, and the memory of a request in flight."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from statistics import median
+
+from comparison import Row
+from programs import ROOT, ProgramError, ending, python_number
+
+STARTS = 15  # interpreters for one figure, each followed by a bare one
+
+
+def rows() -> Iterator[Row]:
+    yield Row(
+        "import", "ms", "extra", 10.0,
+        ours=lambda: import_ms("aio_posix"),
+        c=lambda: import_ms("_cffi_backend"),
+    )  # fmt: skip
+    for kind in ("none", "callback", "queue"):
+        yield memory(kind)
+
+
+def memory(kind: str) -> Row:
+    return Row(
+        f"memory-{kind}", "KiB", "amount", 1.0,
+        ours=lambda: python_number("memory", kind, seconds=0),
+        most_pairs=3,
+    )  # fmt: skip
+
+
+def import_ms(module: str) -> float:
+    """Milliseconds that `import module` adds to a bare interpreter."""
+    return median(start_ms(f"import {module}") - start_ms("pass") for _ in range(STARTS))
+
+
+def start_ms(statement: str) -> float:
+    # -I: neither this directory nor the environment decides which package is found.
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", statement], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    elapsed = time.perf_counter() - begin
+    if done.returncode != 0:
+        raise ProgramError(f"{statement}: {ending(done.returncode)}\n{done.stderr.strip()}")
+    return elapsed * 1000

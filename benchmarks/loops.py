@@ -1,0 +1,49 @@
+"""Rows for the calls themselves: callbacks, lists and the completion queue, on a file in the page cache.
+
+Every read is 4 KiB. python/NAME.py and c/NAME.c are the same loop and check every count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from comparison import Row
+from programs import c_number, pages, python_number
+
+DEFAULT_STACK = 0  # no sigev_notify_attributes: RLIMIT_STACK, 8 MiB as a rule
+SMALL_STACK = 64  # KiB
+
+
+def rows(seconds: float) -> Iterator[Row]:
+    for in_flight, goal in ((1, 0.9), (32, 0.8)):
+        yield callback(f"callback-{in_flight}", in_flight, DEFAULT_STACK, goal, seconds)
+        yield callback(f"callback-{in_flight}-small-c", in_flight, SMALL_STACK, None, seconds)
+    yield completion_queue("queue-32", 32, SMALL_STACK, 0.9, seconds)
+    yield completion_queue("queue-32-default-c", 32, DEFAULT_STACK, None, seconds)
+    for length in (32, 1000):
+        for mode in ("wait", "nowait"):
+            yield listio(mode, length, 0.8, seconds)
+
+
+def callback(name: str, in_flight: int, stack: int, goal: float | None, seconds: float) -> Row:
+    return Row(
+        name, "completions/s", "rate", goal,
+        ours=lambda: python_number("callback", pages(), in_flight, seconds, seconds=seconds),
+        c=lambda: c_number("callback", pages(), in_flight, seconds, stack, seconds=seconds),
+    )  # fmt: skip
+
+
+def completion_queue(name: str, in_flight: int, stack: int, goal: float | None, seconds: float) -> Row:
+    return Row(
+        name, "completions/s", "rate", goal,
+        ours=lambda: python_number("completion_queue", pages(), in_flight, seconds, seconds=seconds),
+        c=lambda: c_number("queue", pages(), in_flight, seconds, stack, seconds=seconds),
+    )  # fmt: skip
+
+
+def listio(mode: str, length: int, goal: float, seconds: float) -> Row:
+    return Row(
+        f"listio-{mode}-{length}", "lists/s", "rate", goal,
+        ours=lambda: python_number("listio", pages(), mode, length, seconds, seconds=seconds),
+        c=lambda: c_number("listio", pages(), mode, length, seconds, SMALL_STACK, seconds=seconds),
+    )  # fmt: skip
