@@ -1,0 +1,263 @@
+"""What to do: the request, its fields, its buffer.
+
+- Fields do not change while the request is in flight.
+- The buffer is exported (pinned: not resized, not freed) from submission until glibc is done, not before or after.
+- ``_due`` exists from submission until the result is returned: deleting it is what one of two threads can do once.
+- One aiocb holds one C request, whose memory flight.py keeps for as long as glibc may use it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from enum import IntEnum
+from typing import Any
+
+from aio_posix import flight
+from aio_posix._ffi import ffi, lib
+from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE, look
+from aio_posix.sigevent import SIGEV_SIGNAL, SIGEV_THREAD, sigevent
+
+
+class LioOpcode(IntEnum):
+    """What an entry of lio_listio asks for."""
+
+    LIO_READ = lib.LIO_READ
+    LIO_WRITE = lib.LIO_WRITE
+    LIO_NOP = lib.LIO_NOP
+
+
+LIO_READ = LioOpcode.LIO_READ
+LIO_WRITE = LioOpcode.LIO_WRITE
+LIO_NOP = LioOpcode.LIO_NOP
+
+AIO_PRIO_DELTA_MAX = os.sysconf("SC_AIO_PRIO_DELTA_MAX")  # 20 on glibc
+
+
+class aiocb:  # noqa: N801 - C's name
+    """One asynchronous read, write or sync: the control block of <aio.h>.
+
+    C: ``struct aiocb { int aio_fildes; off_t aio_offset; volatile void *aio_buf; size_t aio_nbytes;
+    int aio_reqprio; struct sigevent aio_sigevent; int aio_lio_opcode; }``
+
+    aio_fildes: int or any object with fileno(); it is kept alive while the request is in flight.
+    aio_buf: any C-contiguous buffer; it can be neither resized nor freed while the request is in flight.
+    aio_offset: bytes, 64 bits wide; ignored on sockets, pipes and terminals.
+    aio_nbytes: bytes; None stands for the whole buffer. Linux moves at most 0x7ffff000 bytes a request.
+    aio_reqprio: 0 (urgent) to AIO_PRIO_DELTA_MAX. aio_sigevent: None means SIGEV_NONE.
+
+    Fields can be set while the request is not in flight: otherwise BlockingIOError (EINPROGRESS). TypeError and
+    ValueError for what can never be submitted. A request dropped in flight gives a ResourceWarning.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_due",
+        "_list_told",
+        "_nbytes",
+        "_request",
+        "_told",
+        "aio_buf",
+        "aio_fildes",
+        "aio_lio_opcode",
+        "aio_offset",
+        "aio_reqprio",
+        "aio_sigevent",
+    )
+
+    aio_fildes: Any
+    aio_buf: Any
+    aio_offset: int
+    aio_reqprio: int
+    aio_sigevent: sigevent | None
+    aio_lio_opcode: LioOpcode
+
+    def __init__(
+        self,
+        aio_fildes: Any,
+        aio_buf: Any = None,
+        aio_offset: int = 0,
+        aio_nbytes: int | None = None,
+        *,
+        aio_reqprio: int = 0,
+        aio_sigevent: sigevent | None = None,
+        aio_lio_opcode: int = LIO_NOP,
+    ) -> None:
+        put = super().__setattr__
+        put("_request", ffi.new("struct request *"))
+        put("aio_fildes", _fildes(aio_fildes))
+        put("aio_buf", _buffer(aio_buf))
+        put("aio_offset", _offset(aio_offset))
+        put("_nbytes", _nbytes(aio_nbytes))
+        put("aio_reqprio", _reqprio(aio_reqprio))
+        put("aio_sigevent", _sigevent(aio_sigevent))
+        put("aio_lio_opcode", LioOpcode(aio_lio_opcode))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check = _FIELDS.get(name)
+        if check is None:
+            raise AttributeError(f"an aiocb has no field {name!r}")
+        if self.in_progress:
+            raise BlockingIOError(errno.EINPROGRESS, f"{name} cannot change: the request is in flight")
+        super().__setattr__("_nbytes" if name == "aio_nbytes" else name, check(value))
+
+    @property
+    def aio_nbytes(self) -> int:
+        nbytes: int | None = self._nbytes
+        if nbytes is None:
+            return 0 if self.aio_buf is None else memoryview(self.aio_buf).nbytes
+        return nbytes
+
+    @property
+    def in_progress(self) -> bool:
+        """True from submission until glibc is done with the request."""
+        return look(self._request) & STATE == IN_FLIGHT
+
+    def __repr__(self) -> str:
+        word = self._request.word & STATE
+        state = "in flight" if word == IN_FLIGHT else "complete" if hasattr(self, "_due") else "idle"
+        return f"<aiocb fd={self.aio_fildes!r} nbytes={self.aio_nbytes} offset={self.aio_offset} {state}>"
+
+    def __del__(self) -> None:
+        request = getattr(self, "_request", None)
+        if request is None or request.word == 0 or lib.forked or flight.Finish.begun:
+            return
+        if look(request) & STATE == IN_FLIGHT:
+            lib.request_abandon(request)
+            warnings.warn(f"dropped while in flight: {self!r}", ResourceWarning, stacklevel=2, source=self)
+
+
+def _fildes(value: Any) -> Any:
+    if isinstance(value, int):
+        if not -(2**31) <= value < 2**31:
+            raise ValueError(f"aio_fildes {value} does not fit a C int")
+    elif not hasattr(value, "fileno"):
+        raise TypeError(f"aio_fildes must be an int or have fileno(), not {type(value).__name__}")
+    return value
+
+
+def _buffer(value: Any) -> Any:
+    if value is not None:
+        with memoryview(value) as view:  # TypeError for what has no buffer
+            if not view.c_contiguous:
+                raise ValueError("aio_buf must be C-contiguous")
+    return value
+
+
+def _offset(value: int) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"aio_offset must be an int, not {type(value).__name__}")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"aio_offset {value} does not fit a 64-bit off_t")
+    return value
+
+
+def _nbytes(value: int | None) -> int | None:
+    if value is not None:
+        if not isinstance(value, int):
+            raise TypeError(f"aio_nbytes must be an int or None, not {type(value).__name__}")
+        if value < 0:
+            raise ValueError(f"aio_nbytes {value} is negative")
+    return value
+
+
+def _reqprio(value: int) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"aio_reqprio must be an int, not {type(value).__name__}")
+    if not 0 <= value <= AIO_PRIO_DELTA_MAX:
+        raise ValueError(f"aio_reqprio {value} is not in 0..{AIO_PRIO_DELTA_MAX} (AIO_PRIO_DELTA_MAX)")
+    return value
+
+
+def _sigevent(value: sigevent | None) -> sigevent | None:
+    if value is not None and not isinstance(value, sigevent):
+        raise TypeError(f"aio_sigevent must be a sigevent or None, not {type(value).__name__}")
+    return value
+
+
+_FIELDS = {
+    "aio_fildes": _fildes,
+    "aio_buf": _buffer,
+    "aio_offset": _offset,
+    "aio_nbytes": _nbytes,
+    "aio_reqprio": _reqprio,
+    "aio_sigevent": _sigevent,
+    "aio_lio_opcode": LioOpcode,
+}
+set_due = aiocb.__dict__["_due"].__set__
+del_due = aiocb.__dict__["_due"].__delete__
+set_told = aiocb.__dict__["_told"].__set__
+set_list_told = aiocb.__dict__["_list_told"].__set__
+
+
+def fileno(cb: aiocb) -> int:
+    fd = cb.aio_fildes
+    return fd if isinstance(fd, int) else int(_fildes(fd.fileno()))
+
+
+def export(cb: aiocb, op: int) -> tuple[Any, int]:
+    """The buffer, pinned, and aio_nbytes; refuses what glibc would turn into EFAULT or into somebody else's memory."""
+    buf, nbytes = cb.aio_buf, cb._nbytes
+    if buf is None:
+        if nbytes:
+            raise ValueError(f"aio_nbytes is {nbytes} but there is no aio_buf")
+        return ffi.NULL, 0
+    try:
+        pinned = ffi.from_buffer("char[]", buf, op == LIO_READ)
+    except (TypeError, ValueError, BufferError) as error:
+        with memoryview(buf) as view:
+            if op == LIO_READ and view.readonly:
+                raise TypeError(f"cannot read into a read-only {type(buf).__name__}") from None
+        raise ValueError(f"aio_buf: {error}") from None
+    if nbytes is None:
+        return pinned, len(pinned)
+    if nbytes > len(pinned):
+        raise ValueError(f"aio_nbytes is {nbytes} but aio_buf has {len(pinned)} bytes")
+    return pinned, nbytes
+
+
+def keep(cb: aiocb, op: int, pinned: Any, nbytes: int) -> tuple[int, int]:
+    """Keeps alive what this submission needs; returns its serial and its notice."""
+    serial = next(flight.serials)
+    notice, alive, sig = NO_NOTICE, None, cb.aio_sigevent
+    if sig is not None:
+        if sig.sigev_notify == SIGEV_THREAD:
+            notice = flight.promise(sig, cb, (serial,))
+        elif sig.sigev_notify == SIGEV_SIGNAL:
+            alive, told = cb, flight.Told(cb if sig.sigev_value is None else sig.sigev_value)
+            set_told(cb, told)
+            flight.signalled[serial] = told
+    flight.in_flight[serial] = (cb._request, op != LIO_READ, pinned, cb.aio_fildes, sig, alive)
+    return serial, notice
+
+
+def forget(cb: aiocb, serial: int, notice: int, was_due: bool) -> None:
+    """Undoes keep() for a submission that did not happen."""
+    flight.break_promise(notice)
+    flight.in_flight.pop(serial, None)
+    if not was_due and cb._request.word & STATE != IN_FLIGHT and hasattr(cb, "_due"):
+        del_due(cb)
+
+
+def submit(cb: aiocb, op: int) -> None:
+    flight.usable()
+    if not isinstance(cb, aiocb):
+        raise TypeError(f"expected an aiocb, not {type(cb).__name__}")
+    request, sig, fd = cb._request, cb.aio_sigevent, fileno(cb)
+    pinned, nbytes = export(cb, op) if op in (LIO_READ, LIO_WRITE) else (ffi.NULL, 0)
+    plan = ffi.NULL if sig is None else sig._plan
+    was_due, error = hasattr(cb, "_due"), -1
+    serial, notice = keep(cb, op, pinned, nbytes)
+    set_due(cb, True)
+    try:
+        error = lib.request_submit(
+            request, serial, op, fd, pinned, nbytes, cb.aio_offset, cb.aio_reqprio, plan, notice
+        )
+    finally:
+        if error and request.word >> 2 != serial:  # refused, or a signal handler raised before the call
+            forget(cb, serial, notice, was_due)
+    if error == errno.EINPROGRESS:
+        raise BlockingIOError(error, "the request is in flight already")
+    if error:
+        raise OSError(error, f"{os.strerror(error)}: glibc did not accept the request")

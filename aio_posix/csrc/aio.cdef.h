@@ -1,0 +1,88 @@
+# 1 "aio_posix/csrc/aio.cdef.h"
+/* What Python sees of C.  <aio.h> itself is called in request.c and cancel.c, under one lock. */
+
+/* constants */
+#define AIO_CANCELED ...
+#define AIO_NOTCANCELED ...
+#define AIO_ALLDONE ...
+#define LIO_READ ...
+#define LIO_WRITE ...
+#define LIO_NOP ...
+#define LIO_WAIT ...
+#define LIO_NOWAIT ...
+#define SIGEV_NONE ...
+#define SIGEV_SIGNAL ...
+#define SIGEV_THREAD ...
+#define SI_ASYNCIO ...
+#define IN_FLIGHT ...
+#define COMPLETE ...
+#define CHUNK ...
+#define PIECE ...
+#define NO_NOTICE ...
+#define TOKEN ...
+
+struct aiocb { int aio_fildes; ...; };
+struct request {
+    struct aiocb cb;
+    uint64_t word;
+    int error;
+    ssize_t result;
+    ...;
+};
+struct queue { int fd; ...; };
+struct plan { ...; };
+struct wanted {
+    uint64_t serial;
+    void *buf;
+    size_t nbytes;
+    int64_t offset;
+    struct plan *plan;
+    uint32_t notice;
+    int fd, op, reqprio;
+};
+
+/* the process */
+extern int forked;
+int requests_start(void);
+int requests_used(void);
+int notify_start(const char *module_name);
+int gate_close(int milliseconds);
+
+/* sigevent */
+struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack);
+void plan_free(struct plan *p);
+uint32_t notices_grow(void);
+
+/* aio_read, aio_write, aio_fsync */
+int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf, size_t nbytes, int64_t offset,
+                   int reqprio, struct plan *plan, uint32_t notice);
+
+/* aio_error, aio_return */
+uint64_t request_poll(struct request *r);
+void request_abandon(struct request *r);
+
+/* aio_suspend */
+int list_suspend(struct request **list, size_t n, int64_t nanoseconds);
+
+/* aio_cancel: a constant above, or minus an errno */
+int request_cancel(int fd, struct request *r);
+int fildes_cancel(int fd);
+
+/* lio_listio */
+int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t serial, struct plan *plan,
+                uint32_t notice);
+size_t list_poll(struct request **list, size_t n);
+
+/* aio_init: no error, ever */
+void pool_init(int threads, int num, int idle_time);
+
+/* CompletionQueue */
+struct queue *queue_new(void);
+void queue_close(struct queue *q);
+void queue_ring(struct queue *q);
+int queue_take(struct queue *q, uint32_t *out, int room);
+int queue_wait(struct queue *q, int milliseconds);
+
+/* sigwaitinfo: 0, or an errno */
+struct caught { int signo, code, pid, uid; uintptr_t value; };
+int signal_wait(const int *signals, int n, int64_t nanoseconds, struct caught *out);

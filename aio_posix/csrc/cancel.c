@@ -1,0 +1,81 @@
+/* aio_cancel, without stranding the requests behind the one that is cancelled.
+ *
+ * glibc keeps one queue for each descriptor, and a run list with the head of each.  Cancelling a head that no
+ * helper has taken yet removes it from both but puts no new head on the run list: all that follows would never
+ * run (facts 10.7).  Only emptying such a queue revives it.  So we take the followers out as well, without a
+ * notification, and submit them again in their old order.  `life` is held: nothing of ours comes in between.
+ */
+#include "notify.h"
+
+#include <errno.h>
+
+/* Still in progress although it came before r and is no less urgent: then r was not the head. */
+static int somebody_is_ahead(const struct request *r, int fd, uint64_t serial)
+{
+    for (struct request *p = request_next(NULL, fd), *next; p != NULL; p = next) {
+        next = request_next(p, fd);
+        uint64_t its = atomic_load(&p->word) >> 2;
+        if (its < serial && p->cb.aio_reqprio <= r->cb.aio_reqprio && !request_settle(p, its))
+            return 1;
+    }
+    return 0;
+}
+
+static void resubmit(struct request *r)
+{
+    int error = request_start(r);
+    if (error) {   /* no memory, or no thread could be made: the sweeper delivers this */
+        r->cb.__error_code = error;
+        r->cb.__return_value = -1;
+    }
+}
+
+static void revive(int fd)
+{
+    struct request *first = NULL;
+    for (struct request *r = request_next(NULL, fd); r != NULL; r = request_next(r, fd)) {
+        r->notify = r->cb.aio_sigevent.sigev_notify;
+        r->cb.aio_sigevent.sigev_notify = SIGEV_NONE;
+        if (first == NULL || r->cb.aio_reqprio < first->cb.aio_reqprio)
+            first = r;
+    }
+    if (first == NULL)
+        return;
+    aio_cancel(fd, NULL);
+    /* A queue's first request is its head whatever its priority; glibc sorts only what comes after. */
+    for (struct request *r = request_next(NULL, fd); r != NULL; r = request_next(r, fd))
+        r->cb.aio_sigevent.sigev_notify = r->notify;
+    if (aio_error(&first->cb) == ECANCELED)
+        resubmit(first);
+    for (struct request *r = request_next(NULL, fd); r != NULL; r = request_next(r, fd))
+        if (r != first && aio_error(&r->cb) == ECANCELED)
+            resubmit(r);
+}
+
+/* AIO_CANCELED, AIO_NOTCANCELED, AIO_ALLDONE, or minus an errno. */
+int request_cancel(int fd, struct request *r)
+{
+    pthread_mutex_lock(&life);
+    uint64_t serial = atomic_load(&r->word) >> 2;
+    int rc = request_settle(r, serial) ? AIO_ALLDONE : aio_cancel(fd, &r->cb);
+    if (rc == -1)
+        rc = -errno;
+    if (rc == AIO_CANCELED) {
+        request_settle(r, serial);
+        if (!somebody_is_ahead(r, fd, serial))
+            revive(fd);
+    }
+    pthread_mutex_unlock(&life);
+    return rc;
+}
+
+/* The whole queue of a descriptor: what glibc does right by itself. */
+int fildes_cancel(int fd)
+{
+    pthread_mutex_lock(&life);
+    int rc = aio_cancel(fd, NULL);
+    if (rc == -1)
+        rc = -errno;
+    pthread_mutex_unlock(&life);
+    return rc;
+}

@@ -1,0 +1,133 @@
+/* What the C of aio_posix shares: the request, the notice and the queue.
+ *
+ * A *request* is one struct aiocb and what became of it.  A *notice* is one notification that
+ * glibc owes us (SIGEV_THREAD, for a request or for a list).  They are separate because a request
+ * may be complete, returned and submitted again before glibc has told us of its first completion.
+ * A *plan* is a sigevent as the user wrote it.  A *queue* collects notices for CompletionQueue.
+ *
+ * Everything below that is not marked otherwise is read and written under `life`.
+ */
+#ifndef AIO_POSIX_NOTIFY_H
+#define AIO_POSIX_NOTIFY_H
+
+#include <aio.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { UNSUBMITTED, IN_FLIGHT, COMPLETE, STATE_MASK = 3 };   /* the low bits of request.word */
+enum { NOTICE_FREE, NOTICE_OWED, NOTICE_CLAIMED };
+
+#define NO_NOTICE UINT32_MAX
+#define TOKEN ((uint64_t)0xa105 << 48)   /* no address, and no int that a C program would send */
+#define CHUNK 1024                 /* notices are allocated so many at a time */
+#define PIECE 1024                 /* entries of one lio_listio or aio_suspend: 8 or 40 KiB of stack */
+#define CALLBACK_STACK (1 << 20)   /* for Python: ~1,000 frames; 40 of them fit glibc's 40 MiB stack cache */
+#define QUEUE_STACK (64 << 10)     /* for queue_push, which needs less than 1 KiB */
+
+struct queue {
+    _Atomic(struct notice *) newest;   /* lock-free: pushed by notification threads, taken whole */
+    _Atomic int holders;               /* plans, notices that will push, and Python until close() */
+    atomic_bool closed;
+    int fd;                            /* eventfd, readable while there is something to take */
+    pthread_mutex_t takers;            /* guards ready, and the order of batches */
+    struct notice *ready;              /* taken but not yet handed out, oldest first */
+};
+
+struct plan {
+    struct sigevent sigev;
+    pthread_attr_t attr;
+    int self;                          /* SIGEV_SIGNAL: si_value is TOKEN plus the serial */
+    struct queue *queue;               /* SIGEV_THREAD: NULL means a Python callable */
+};
+
+struct request {
+    struct aiocb cb;                   /* first: a struct request * is a struct aiocb * to glibc */
+    _Atomic uint64_t word;             /* serial << 2 | state; Python reads it without the lock */
+    int error;                         /* these two are valid once the state is COMPLETE */
+    int op;                            /* LIO_READ, LIO_WRITE, O_SYNC or O_DSYNC: to submit it again */
+    int notify;                        /* kept while cancel.c silences the request */
+    int orphan;                        /* the aiocb object is gone: the sweeper must reap */
+    ssize_t result;
+    struct request *before, *after;    /* the requests in flight, in order of submission */
+};
+
+struct wanted {                        /* one entry of a list, as Python wants it */
+    uint64_t serial;
+    void *buf;
+    size_t nbytes;
+    off_t offset;
+    struct plan *plan;
+    uint32_t notice;
+    int fd, op, reqprio;
+};
+
+struct notice {
+    uint32_t index, generation;        /* together the ticket that travels through glibc */
+    int state;
+    int sweeps;                        /* how many sweeps found it complete and not yet claimed */
+    unsigned parts;                    /* pieces of its list whose notification has not come */
+    struct request *request;           /* it speaks of this submission of one request, */
+    uint64_t serial;
+    struct request **members;          /* or of a list: borrowed from Python until it is claimed */
+    uint64_t *serials;
+    size_t count;
+    struct queue *queue;
+    struct notice *next;               /* in a queue */
+};
+
+extern pthread_mutex_t life;
+extern int forked;                   /* set once, in a child that has only one thread */
+
+/* request.c; what Python calls is second */
+int request_settle(struct request *r, uint64_t serial);   /* under life: 1 once not in flight */
+int request_start(struct request *r);
+struct request *request_next(const struct request *r, int fd);   /* in flight on fd, after r or the first */
+int orphans_reap(uint64_t *serials, int room);
+
+int requests_start(void);
+int requests_used(void);
+int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf, size_t nbytes, off_t offset,
+                   int reqprio, struct plan *plan, uint32_t notice);
+uint64_t request_poll(struct request *r);
+void request_abandon(struct request *r);
+int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t serial, struct plan *plan,
+                uint32_t notice);
+size_t list_poll(struct request **list, size_t n);
+int list_suspend(struct request **list, size_t n, int64_t nanoseconds);
+void pool_init(int threads, int num, int idle_time);
+
+/* cancel.c */
+int request_cancel(int fd, struct request *r);
+int fildes_cancel(int fd);
+
+/* notify.c */
+void notice_owe(uint32_t index, struct request *r, uint64_t serial, struct plan *p, struct sigevent *sigev);
+struct notice *notice_owe_list(uint32_t index, struct request **list, size_t n, struct plan *p,
+                               struct sigevent *sigev);
+void notice_forgive(uint32_t index);
+int sweeper_needed(void);
+void discard(struct notice *n);
+
+int notify_start(const char *module_name);
+int gate_close(int milliseconds);
+struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack);
+void plan_free(struct plan *p);
+uint32_t notices_grow(void);
+
+/* queue.c */
+void queue_push(struct notice *n);
+void queue_hold(struct queue *q);
+void queue_drop(struct queue *q);
+
+struct queue *queue_new(void);
+void queue_close(struct queue *q);
+void queue_ring(struct queue *q);
+int queue_take(struct queue *q, uint32_t *out, int room);
+int queue_wait(struct queue *q, int milliseconds);
+
+#endif

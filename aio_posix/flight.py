@@ -1,0 +1,163 @@
+"""What is in flight, and who keeps it alive.
+
+- A request is submitted under a new serial number.  C's ``request.word`` says which serial it is in and whether that
+  is in flight; glibc has let go of everything once the state is COMPLETE, and never before.
+- ``in_flight`` keeps, by serial, what glibc may touch: the C request, the export of the buffer, the object given as
+  aio_fildes, the sigevent.  It is emptied by whoever notices the completion; popping a serial twice does no harm.
+- ``owed`` keeps, by notice, what a notification will hand out.  Only take() removes from it, once.
+- An aiocb that is dropped in flight leaves these behind; the sweeper reaps them when glibc is done.
+- C holds the functions below, and with them both tables, for ever: what is in flight when the interpreter ends is
+  never freed.
+- In a forked child nothing of this works or is touched.  At exit writes are drained before the gate is closed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import sys
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Iterable
+from itertools import count
+from typing import Any
+
+from aio_posix._ffi import ffi, lib
+from aio_posix.sigevent import sigevent
+
+STATE, IN_FLIGHT, COMPLETE, NO_NOTICE = 3, lib.IN_FLIGHT, lib.COMPLETE, lib.NO_NOTICE
+
+DRAIN = 10.0  # seconds an exit waits for accepted writes and syncs
+GRACE = 1000  # milliseconds it then waits for callbacks that are running; one may be blocked for ever
+
+
+class Told:
+    """What a signal stands for; lives as long as the aiocb it came with."""
+
+    __slots__ = ("__weakref__", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Finish:
+    """Whether the interpreter is exiting."""
+
+    begun = False
+
+
+in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, name of a write or sync, what else is kept ...)
+owed: dict[int, tuple[Any, Any, Iterable[int], Any]] = {}  # notice: (function, value, serials, kept for C)
+serials = count(1)
+signalled: weakref.WeakValueDictionary[int, Told] = weakref.WeakValueDictionary()  # serial: what the signal means
+_free: list[int] = []  # notices nobody uses
+
+
+def usable() -> None:
+    """Raises where AIO cannot work any more."""
+    if lib.forked:
+        raise OSError(
+            errno.ENOTSUP,
+            "POSIX AIO does not work in a forked child of a process that used it: glibc's threads stayed in the "
+            "parent, so requests would never run; use exec, or the multiprocessing start method 'spawn'",
+        )
+    if Finish.begun:
+        raise OSError(errno.ESHUTDOWN, "no AIO any more: the interpreter is exiting and has drained its requests")
+
+
+def look(request: Any) -> int:
+    """The request's word as of now; lets go of what glibc no longer needs."""
+    word: int = request.word
+    if word & STATE == IN_FLIGHT:
+        word = lib.request_poll(request)
+    if word & STATE == COMPLETE:
+        in_flight.pop(word >> 2, None)
+    return word
+
+
+def _new_notice() -> int:
+    try:
+        return _free.pop()
+    except IndexError:
+        first = lib.notices_grow()
+        if first == NO_NOTICE:
+            raise MemoryError("no room for another notification") from None
+        _free.extend(range(first + 1, first + lib.CHUNK))
+        return int(first)
+
+
+def promise(sig: sigevent, default: Any, of: Iterable[int], kept: Any = None) -> int:
+    """Registers what a SIGEV_THREAD notification will hand out; returns its notice."""
+    target = sig.sigev_notify_function
+    if getattr(target, "closed", False):
+        raise ValueError("the CompletionQueue of this request is closed")
+    notice = _new_notice()
+    value = default if sig.sigev_value is None else sig.sigev_value
+    owed[notice] = (target if callable(target) else _let_go, value, of, kept)
+    return notice
+
+
+def break_promise(notice: int) -> None:
+    if notice != NO_NOTICE and owed.pop(notice, None):
+        _free.append(notice)
+
+
+def take(notice: int) -> tuple[Any, Any]:
+    """Called once for each claimed notice: function and value; lets go of the rest."""
+    function, value, done, _ = owed.pop(notice)
+    _free.append(notice)
+    for serial in done:
+        in_flight.pop(serial, None)
+    return function, value
+
+
+def _let_go(value: Any) -> None:
+    """Stands in for a CompletionQueue: called only for what comes after it was closed."""
+
+
+def _reap(serial: int) -> None:
+    in_flight.pop(serial, None)
+
+
+def _leave_thread() -> None:
+    threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]  # see below
+
+
+# Up to 3.12 whatever asks for current_thread() in a callback (logging does) enters a dummy there for ever.
+_take, _leave = take, _leave_thread if sys.version_info < (3, 13) else None
+
+
+def _drain() -> None:
+    """Orderly exit: what was accepted for writing gets written, at most DRAIN seconds long."""
+    if lib.forked:
+        return
+    deadline = time.monotonic() + DRAIN
+    try:
+        while left := [kept for kept in list(in_flight.values()) if kept[1]]:
+            array = ffi.new("struct request *[]", [kept[0] for kept in left])
+            if not lib.list_poll(array, len(left)):
+                if len(left) == len([kept for kept in list(in_flight.values()) if kept[1]]):
+                    break
+                continue
+            if time.monotonic() > deadline:
+                lost = [kept for kept in left if kept[0].word & STATE == IN_FLIGHT]
+                names = ", ".join(kept[1] for kept in lost[:5]) + (", ..." if len(lost) > 5 else "")
+                warnings.warn(
+                    f"{len(lost)} requests not done after {DRAIN:.0f} s are lost at exit: {names}",
+                    RuntimeWarning,
+                    stacklevel=1,
+                )
+                break
+            last = max(range(len(left)), key=lambda i: (left[i][0].word & STATE == IN_FLIGHT, i))
+            lib.list_suspend(array + last, 1, 100_000_000)
+    finally:
+        Finish.begun = True
+        lib.gate_close(GRACE)
+
+
+lib.requests_start()
+if lib.notify_start(__name__.encode()) != 0:
+    raise ImportError("aio_posix is loaded in this process already: it cannot be loaded a second time")
+atexit.register(_drain)

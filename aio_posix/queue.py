@@ -1,0 +1,104 @@
+"""Completions without Python in glibc's threads: a queue that a thread or an event loop reads in batches.
+
+- The notify function is C: it pushes and, if the queue was empty, makes the descriptor readable.
+- The C queue lives until nobody can push to it; close() gives up Python's part, and whoever still waits in get() the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from types import TracebackType
+from typing import Any
+
+from aio_posix._ffi import ffi, lib
+from aio_posix.aio import FOREVER, seconds
+from aio_posix.flight import take, usable
+from aio_posix.sigevent import SIGEV_THREAD, sigevent
+
+BATCH = 1024  # completions that one get() returns at most: 4 KiB of indices
+
+
+class CompletionQueue:
+    """Collects completions in their order; readable (fileno()) while there are any.
+
+    A queue is what SIGEV_THREAD notifies instead of a callable: ``aiocb(..., aio_sigevent=queue.sigevent())``. It may
+    serve any number of requests, lists and threads. Raises OSError when no eventfd can be had.
+    """
+
+    def __init__(self) -> None:
+        usable()
+        self.closed = True  # until there is a queue, for __del__
+        self._waiting: list[None] = []
+        self._struct = lib.queue_new()
+        if not self._struct:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        self._open = [self._struct]  # pop() is what one thread can do once
+        self.closed = False
+
+    def fileno(self) -> int:
+        """The eventfd, for poll, epoll or an event loop: readable while get(0) would return something."""
+        self._check()
+        return int(self._struct.fd)
+
+    def sigevent(self, sigev_value: Any = None) -> sigevent:
+        """A sigevent that announces to this queue; get() returns its value (None: the aiocb, or the list)."""
+        self._check()
+        return sigevent(SIGEV_THREAD, sigev_notify_function=self, sigev_value=sigev_value)
+
+    def get(self, timeout: float | None = None) -> list[Any]:
+        """What completed, in order of completion, up to 1,024 at a time: the sigev_value of each.
+
+        Waits until there is something, or ``timeout`` seconds (then []). A completion whose notification glibc lost
+        comes within 0.5 s. Raises ValueError for a bad timeout or a closed queue.
+        """
+        usable()
+        limit = seconds(timeout)
+        deadline = None if limit is None else time.monotonic() + limit
+        self._waiting.append(None)
+        try:
+            while True:
+                self._check()
+                out = ffi.new("uint32_t[]", BATCH)
+                n = lib.queue_take(self._struct, out, BATCH)
+                if n:
+                    return [take(notice)[1] for notice in ffi.unpack(out, n)]
+                left = FOREVER if deadline is None else deadline - time.monotonic()
+                if left <= 0:
+                    return []
+                lib.queue_wait(self._struct, int(min(left, 3600.0) * 1000) + 1)
+        finally:
+            self._waiting.pop()
+            if self.closed:
+                self._let_go()
+
+    def close(self) -> None:
+        """Forget completions that were not taken; requests in flight go on, and aio_error tells of them."""
+        if not self.closed:
+            self.closed = True
+            lib.queue_ring(self._struct)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if not self._waiting and self._open:
+            try:
+                struct = self._open.pop()
+            except IndexError:
+                return
+            lib.queue_close(struct)
+
+    def _check(self) -> None:
+        if self.closed:
+            raise ValueError("the CompletionQueue is closed")
+
+    def __enter__(self) -> CompletionQueue:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not lib.forked:
+            self.close()

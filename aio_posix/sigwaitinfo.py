@@ -1,0 +1,62 @@
+"""sigwaitinfo(2) with si_value, which Python's signal module drops."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import signal
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from aio_posix._ffi import ffi, lib
+from aio_posix.aio import SLICE, seconds
+from aio_posix.flight import signalled, usable
+
+
+class siginfo(NamedTuple):  # noqa: N801 - C's name
+    """What sigwaitinfo tells of a signal; si_code is SI_ASYNCIO (-4) when a request completed."""
+
+    si_signo: int
+    si_code: int
+    si_value: Any
+    si_pid: int
+    si_uid: int
+
+
+def sigwaitinfo(signals: Iterable[int], timeout: float | None = None) -> siginfo | None:
+    """Wait for one of the signals, which the caller has blocked; None when the timeout (seconds) ends first.
+
+    C: ``int sigwaitinfo(const sigset_t *set, siginfo_t *info)``, ``sigtimedwait`` with a timeout
+
+    si_value is the sigev_value of the request (by default the aiocb, for a list the list), or the int that another
+    sender gave. Other signals' handlers run during the wait, which then goes on (PEP 475). Raises ValueError for a bad
+    signal number or timeout. Only real-time signals queue; others coalesce (facts 7.2).
+    """
+    usable()
+    limit = seconds(timeout)
+    numbers = list(signals)
+    for number in numbers:
+        if number not in signal.valid_signals():
+            raise ValueError(f"{number!r} is not a signal that can be waited for")
+    deadline = None if limit is None else time.monotonic() + limit
+    caught = ffi.new("struct caught *")
+    while True:
+        left = SLICE if deadline is None else max(0.0, min(SLICE, deadline - time.monotonic()))
+        error = lib.signal_wait(numbers, len(numbers), math.ceil(left * 1e9), caught)
+        if error == 0:
+            return siginfo(caught.signo, caught.code, _value(caught), caught.pid, caught.uid)
+        if error not in (errno.EAGAIN, errno.EINTR):
+            raise OSError(error, os.strerror(error))
+        if deadline is not None and time.monotonic() >= deadline:
+            return None
+
+
+def _value(caught: Any) -> Any:
+    raw = int(caught.value)
+    if caught.code == lib.SI_ASYNCIO and raw >> 48 == lib.TOKEN >> 48:
+        told = signalled.get(raw & 0xFFFF_FFFF_FFFF)
+        if told is not None:
+            return told.value
+    return raw - 2**64 if raw >= 2**63 else raw

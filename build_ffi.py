@@ -1,0 +1,25 @@
+"""How the C in aio_posix/csrc becomes the module aio_posix._ffi; setup.py names the object below."""
+
+from pathlib import Path
+
+from cffi import FFI
+
+CSRC = Path("aio_posix") / "csrc"  # relative to setup.py, where setuptools runs
+SOURCES = ["request.c", "cancel.c", "notify.c", "queue.c", "sigwaitinfo.c"]
+HEADERS = ["notify.h", "python.h", "sigwaitinfo.h", "aio.cdef.h"]
+
+ffibuilder = FFI()
+ffibuilder.cdef((Path(__file__).parent / CSRC / "aio.cdef.h").read_text())
+ffibuilder.set_source(
+    "aio_posix._ffi",
+    """
+    #include "notify.h"
+    #include "sigwaitinfo.h"
+    """,
+    sources=[str(CSRC / name) for name in SOURCES],
+    depends=[str(CSRC / name) for name in HEADERS] + ["build_ffi.py"],
+    include_dirs=[str(CSRC)],
+    define_macros=[("_GNU_SOURCE", None), ("_FILE_OFFSET_BITS", "64")],
+    extra_compile_args=["-std=c11", "-Wall", "-Wextra", "-pthread"],
+    libraries=["rt"],  # empty since glibc 2.34, needed before
+)
