@@ -119,9 +119,9 @@ class aiocb:  # noqa: N801 - C's name
         state = "in flight" if word == IN_FLIGHT else "complete" if hasattr(self, "_due") else "idle"
         return f"<aiocb fd={self.aio_fildes!r} nbytes={self.aio_nbytes} offset={self.aio_offset} {state}>"
 
-    def __del__(self) -> None:
+    def __del__(self, _finish: type[flight.Finish] = flight.Finish) -> None:
         request = getattr(self, "_request", None)
-        if request is None or request.word == 0 or lib.forked or flight.Finish.begun:
+        if request is None or _finish.done or request.word == 0 or lib.forked:
             return
         if look(request) & STATE == IN_FLIGHT:
             lib.request_abandon(request)
@@ -217,7 +217,7 @@ def export(cb: aiocb, op: int) -> tuple[Any, int]:
     return pinned, nbytes
 
 
-def keep(cb: aiocb, op: int, pinned: Any, nbytes: int) -> tuple[int, int]:
+def keep(cb: aiocb, op: int, pinned: Any) -> tuple[int, int]:
     """Keeps alive what this submission needs; returns its serial and its notice."""
     serial = next(flight.serials)
     notice, alive, sig = NO_NOTICE, None, cb.aio_sigevent
@@ -228,7 +228,7 @@ def keep(cb: aiocb, op: int, pinned: Any, nbytes: int) -> tuple[int, int]:
             alive, told = cb, flight.Told(cb if sig.sigev_value is None else sig.sigev_value)
             set_told(cb, told)
             flight.signalled[serial] = told
-    flight.in_flight[serial] = (cb._request, op != LIO_READ, pinned, cb.aio_fildes, sig, alive)
+    flight.in_flight[serial] = (cb._request, op, pinned, cb.aio_fildes, sig, alive)
     return serial, notice
 
 
@@ -241,14 +241,14 @@ def forget(cb: aiocb, serial: int, notice: int, was_due: bool) -> None:
 
 
 def submit(cb: aiocb, op: int) -> None:
-    flight.usable()
+    flight.submittable()
     if not isinstance(cb, aiocb):
         raise TypeError(f"expected an aiocb, not {type(cb).__name__}")
     request, sig, fd = cb._request, cb.aio_sigevent, fileno(cb)
     pinned, nbytes = export(cb, op) if op in (LIO_READ, LIO_WRITE) else (ffi.NULL, 0)
     plan = ffi.NULL if sig is None else sig._plan
     was_due, error = hasattr(cb, "_due"), -1
-    serial, notice = keep(cb, op, pinned, nbytes)
+    serial, notice = keep(cb, op, pinned)
     set_due(cb, True)
     try:
         error = lib.request_submit(

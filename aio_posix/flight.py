@@ -43,12 +43,12 @@ class Told:
 
 
 class Finish:
-    """Whether the interpreter is exiting."""
+    """Whether the interpreter is exiting, and done with our part."""
 
-    begun = False
+    done = False
 
 
-in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, name of a write or sync, what else is kept ...)
+in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffer, file, sigevent, aiocb)
 owed: dict[int, tuple[Any, Any, Iterable[int], Any]] = {}  # notice: (function, value, serials, kept for C)
 serials = count(1)
 signalled: weakref.WeakValueDictionary[int, Told] = weakref.WeakValueDictionary()  # serial: what the signal means
@@ -56,14 +56,19 @@ _free: list[int] = []  # notices nobody uses
 
 
 def usable() -> None:
-    """Raises where AIO cannot work any more."""
+    """Raises where no call works any more: glibc's mutex may be held for ever by a thread that is not there."""
     if lib.forked:
         raise OSError(
             errno.ENOTSUP,
             "POSIX AIO does not work in a forked child of a process that used it: glibc's threads stayed in the "
             "parent, so requests would never run; use exec, or the multiprocessing start method 'spawn'",
         )
-    if Finish.begun:
+
+
+def submittable() -> None:
+    """Raises where no request can be accepted any more."""
+    usable()
+    if Finish.done:
         raise OSError(errno.ESHUTDOWN, "no AIO any more: the interpreter is exiting and has drained its requests")
 
 
@@ -129,35 +134,47 @@ def _leave_thread() -> None:
 _take, _leave = take, _leave_thread if sys.version_info < (3, 13) else None
 
 
-def _drain() -> None:
-    """Orderly exit: what was accepted for writing gets written, at most DRAIN seconds long."""
+def _writes() -> list[tuple[Any, ...]]:
+    return [kept for kept in list(in_flight.values()) if kept[1] != lib.LIO_READ]
+
+
+def _named(kept: tuple[Any, ...]) -> str:
+    request, op, _, file, *_ = kept
+    what = f"write of {request.cb.aio_nbytes} bytes at {request.cb.aio_offset}" if op == lib.LIO_WRITE else "sync"
+    return f"{what} to {file!r}"
+
+
+def _drain(deadline: float) -> bool:
+    while True:
+        left = _writes()
+        array = ffi.new("struct request *[]", [kept[0] for kept in left])
+        if not lib.list_poll(array, len(left)):
+            return True
+        running = [i for i, kept in enumerate(left) if kept[0].word & STATE == IN_FLIGHT]
+        if time.monotonic() > deadline:
+            names = ", ".join(_named(left[i]) for i in running[:5]) + (", ..." if len(running) > 5 else "")
+            text = f"{len(running)} requests lost at exit, not done after {DRAIN:g} s: {names}"
+            warnings.warn(text, RuntimeWarning, stacklevel=1)
+            return False
+        if running:
+            lib.list_suspend(array + running[-1], 1, 100_000_000)
+
+
+def _finish() -> None:
+    """Orderly exit: what was accepted for writing gets written; then nobody goes into Python any more."""
     if lib.forked:
         return
-    deadline = time.monotonic() + DRAIN
+    deadline, drained = time.monotonic() + DRAIN, False
     try:
-        while left := [kept for kept in list(in_flight.values()) if kept[1]]:
-            array = ffi.new("struct request *[]", [kept[0] for kept in left])
-            if not lib.list_poll(array, len(left)):
-                if len(left) == len([kept for kept in list(in_flight.values()) if kept[1]]):
-                    break
-                continue
-            if time.monotonic() > deadline:
-                lost = [kept for kept in left if kept[0].word & STATE == IN_FLIGHT]
-                names = ", ".join(kept[1] for kept in lost[:5]) + (", ..." if len(lost) > 5 else "")
-                warnings.warn(
-                    f"{len(lost)} requests not done after {DRAIN:.0f} s are lost at exit: {names}",
-                    RuntimeWarning,
-                    stacklevel=1,
-                )
-                break
-            last = max(range(len(left)), key=lambda i: (left[i][0].word & STATE == IN_FLIGHT, i))
-            lib.list_suspend(array + last, 1, 100_000_000)
+        drained = _drain(deadline)
     finally:
-        Finish.begun = True
         lib.gate_close(GRACE)
+        if drained:
+            _drain(deadline)  # what callbacks submitted in the meantime
+        Finish.done = True
 
 
 lib.requests_start()
 if lib.notify_start(__name__.encode()) != 0:
     raise ImportError("aio_posix is loaded in this process already: it cannot be loaded a second time")
-atexit.register(_drain)
+atexit.register(_finish)

@@ -23,6 +23,7 @@ _of_empty_lists: list[flight.Told] = []  # their signals have no aiocb to live w
 
 def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[Any, list[int]]:
     """Starts all of them; returns the C array and the serials. value is what sig's default stands for."""
+    flight.submittable()
     if len({id(cb) for cb in listed}) != len(listed):
         raise ValueError("a request is listed twice")
     described = [(fileno(cb), *export(cb, cb.aio_lio_opcode)) for cb in listed]
@@ -34,7 +35,7 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
         for cb, (fd, pinned, nbytes) in zip(listed, described):  # noqa: B905 - same length, and 3.10's zip is hot here
             op, own = cb.aio_lio_opcode, cb.aio_sigevent
             was_due = hasattr(cb, "_due")
-            serial, notice = keep(cb, op, pinned, nbytes)
+            serial, notice = keep(cb, op, pinned)
             kept.append((serial, notice, was_due))
             set_due(cb, True)
             plan = ffi.NULL if own is None else own._plan

@@ -21,7 +21,7 @@
 #define NO_NOTICE ...
 #define TOKEN ...
 
-struct aiocb { int aio_fildes; ...; };
+struct aiocb { int aio_fildes; size_t aio_nbytes; int64_t aio_offset; ...; };
 struct request {
     struct aiocb cb;
     uint64_t word;
