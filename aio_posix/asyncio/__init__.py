@@ -1,0 +1,1 @@
+"""aio_posix.asyncio: file I/O to be awaited, on POSIX AIO."""
