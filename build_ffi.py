@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 CSRC = Path("aio_posix") / "csrc"  # relative to setup.py, where setuptools runs
-SOURCES = ["request.c", "cancel.c", "notify.c", "queue.c", "sigwaitinfo.c"]
+SOURCES = ["request.c", "cancel.c", "notify.c", "datastack.c", "queue.c", "sigwaitinfo.c"]
 HEADERS = ["notify.h", "python.h", "sigwaitinfo.h", "aio.cdef.h"]
 
 ffibuilder = FFI()

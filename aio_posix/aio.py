@@ -17,8 +17,8 @@ from typing import Any
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, del_due, submit
-from aio_posix.flight import IN_FLIGHT, STATE, look, usable
+from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, submit
+from aio_posix.flight import COMPLETE, IN_FLIGHT, STATE, look, usable
 from aio_posix.listio import SLICE, submit_list, wait_for_all
 from aio_posix.sigevent import sigevent
 
@@ -46,6 +46,7 @@ LIO_NOWAIT = LioMode.LIO_NOWAIT
 
 LONG_SLICE = 0.01  # of a list that can only be watched piece by piece
 AIO_NUM_MAX = 1 << 20  # slots of 56 bytes; glibc reports EAGAIN for ever if it cannot allocate them
+NOT_DUE = "the request was never submitted, or its result has been returned"
 FOREVER = 1e9  # seconds; larger timeouts overflow glibc's clock arithmetic into "at once"
 
 
@@ -100,11 +101,12 @@ def aio_error(cb: aiocb) -> int:
     already returned, where glibc gives a number all the same. Source: glibc rt/aio_error.c.
     """
     usable()
-    if look(_checked(cb)._request) & STATE == IN_FLIGHT:
+    state = look(_checked(cb)._request) & STATE
+    if state == COMPLETE:
+        return int(cb._request.error)
+    if state == IN_FLIGHT:
         return errno.EINPROGRESS
-    if not hasattr(cb, "_due"):
-        raise OSError(errno.EINVAL, "the request was never submitted, or its result has been returned")
-    return int(cb._request.error)
+    raise OSError(errno.EINVAL, NOT_DUE)
 
 
 def aio_return(cb: aiocb) -> int:
@@ -117,17 +119,16 @@ def aio_return(cb: aiocb) -> int:
     Source: glibc rt/aio_return.c.
     """
     usable()
-    if look(_checked(cb)._request) & STATE == IN_FLIGHT:
+    request = _checked(cb)._request
+    word = lib.request_return(request)
+    if word & STATE == COMPLETE:
+        flight.in_flight.pop(word >> 2, None)
+        if request.error:
+            raise OSError(request.error, os.strerror(request.error))
+        return int(request.result)
+    if word & STATE == IN_FLIGHT:
         raise BlockingIOError(errno.EINPROGRESS, "the request is in flight")
-    request = cb._request
-    error, result = request.error, request.result
-    try:
-        del_due(cb)
-    except AttributeError:
-        raise OSError(errno.EINVAL, "the request was never submitted, or its result has been returned") from None
-    if error:
-        raise OSError(error, os.strerror(error))
-    return int(result)
+    raise OSError(errno.EINVAL, NOT_DUE)
 
 
 def seconds(timeout: float | None) -> float | None:
@@ -159,10 +160,11 @@ def aio_suspend(cbs: Iterable[aiocb | None], timeout: float | None = None) -> bo
     if not listed:
         raise ValueError("nothing to wait for: the list has no requests")
     for cb in listed:
-        if look(cb._request) & STATE != IN_FLIGHT:
-            if not hasattr(cb, "_due"):
-                raise OSError(errno.EINVAL, "a request was never submitted, or its result has been returned")
+        state = look(cb._request) & STATE
+        if state == COMPLETE:
             return True
+        if state != IN_FLIGHT:
+            raise OSError(errno.EINVAL, NOT_DUE)
     n = len(listed)
     array = ffi.new("struct request *[]", [cb._request for cb in listed])
     deadline = None if limit is None else time.monotonic() + limit

@@ -2,7 +2,6 @@
 
 - Fields do not change while the request is in flight.
 - The buffer is exported (pinned: not resized, not freed) from submission until glibc is done, not before or after.
-- ``_due`` exists from submission until the result is returned: deleting it is what one of two threads can do once.
 - One aiocb holds one C request, whose memory flight.py keeps for as long as glibc may use it.
 """
 
@@ -53,7 +52,6 @@ class aiocb:  # noqa: N801 - C's name
 
     __slots__ = (
         "__weakref__",
-        "_due",
         "_list_told",
         "_nbytes",
         "_request",
@@ -115,8 +113,7 @@ class aiocb:  # noqa: N801 - C's name
         return look(self._request) & STATE == IN_FLIGHT
 
     def __repr__(self) -> str:
-        word = self._request.word & STATE
-        state = "in flight" if word == IN_FLIGHT else "complete" if hasattr(self, "_due") else "idle"
+        state = ("never submitted", "in flight", "complete", "returned")[self._request.word & STATE]
         return f"<aiocb fd={self.aio_fildes!r} nbytes={self.aio_nbytes} offset={self.aio_offset} {state}>"
 
     def __del__(self, _finish: type[flight.Finish] = flight.Finish) -> None:
@@ -185,8 +182,6 @@ _FIELDS = {
     "aio_sigevent": _sigevent,
     "aio_lio_opcode": LioOpcode,
 }
-set_due = aiocb.__dict__["_due"].__set__
-del_due = aiocb.__dict__["_due"].__delete__
 set_told = aiocb.__dict__["_told"].__set__
 set_list_told = aiocb.__dict__["_list_told"].__set__
 
@@ -232,12 +227,10 @@ def keep(cb: aiocb, op: int, pinned: Any) -> tuple[int, int]:
     return serial, notice
 
 
-def forget(cb: aiocb, serial: int, notice: int, was_due: bool) -> None:
+def forget(serial: int, notice: int) -> None:
     """Undoes keep() for a submission that did not happen."""
     flight.break_promise(notice)
     flight.in_flight.pop(serial, None)
-    if not was_due and cb._request.word & STATE != IN_FLIGHT and hasattr(cb, "_due"):
-        del_due(cb)
 
 
 def submit(cb: aiocb, op: int) -> None:
@@ -247,16 +240,15 @@ def submit(cb: aiocb, op: int) -> None:
     request, sig, fd = cb._request, cb.aio_sigevent, fileno(cb)
     pinned, nbytes = export(cb, op) if op in (LIO_READ, LIO_WRITE) else (ffi.NULL, 0)
     plan = ffi.NULL if sig is None else sig._plan
-    was_due, error = hasattr(cb, "_due"), -1
+    error = -1
     serial, notice = keep(cb, op, pinned)
-    set_due(cb, True)
     try:
         error = lib.request_submit(
             request, serial, op, fd, pinned, nbytes, cb.aio_offset, cb.aio_reqprio, plan, notice
         )
     finally:
         if error and request.word >> 2 != serial:  # refused, or a signal handler raised before the call
-            forget(cb, serial, notice, was_due)
+            forget(serial, notice)
     if error == errno.EINPROGRESS:
         raise BlockingIOError(error, "the request is in flight already")
     if error:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import signal
 import sys
 import threading
 import time
@@ -25,9 +26,9 @@ from itertools import count
 from typing import Any
 
 from aio_posix._ffi import ffi, lib
-from aio_posix.sigevent import sigevent
+from aio_posix.sigevent import sigevent, signals_used
 
-STATE, IN_FLIGHT, COMPLETE, NO_NOTICE = 3, lib.IN_FLIGHT, lib.COMPLETE, lib.NO_NOTICE
+STATE, IN_FLIGHT, COMPLETE, RETURNED, NO_NOTICE = 3, lib.IN_FLIGHT, lib.COMPLETE, lib.RETURNED, lib.NO_NOTICE
 
 DRAIN = 10.0  # seconds an exit waits for accepted writes and syncs
 GRACE = 1000  # milliseconds it then waits for callbacks that are running; one may be blocked for ever
@@ -122,8 +123,8 @@ def _let_go(value: Any) -> None:
     """Stands in for a CompletionQueue: called only for what comes after it was closed."""
 
 
-def _reap(serial: int) -> None:
-    in_flight.pop(serial, None)
+def _reap(serial: int, _kept: object = (in_flight, owed)) -> None:  # the end of the interpreter empties modules,
+    in_flight.pop(serial, None)  # not the defaults of a function that C holds
 
 
 def _leave_thread() -> None:
@@ -172,6 +173,9 @@ def _finish() -> None:
         if drained:
             _drain(deadline)  # what callbacks submitted in the meantime
         Finish.done = True
+        if in_flight:  # Python is about to restore the default action, and that of a late signal is to kill
+            for signo in signals_used:
+                signal.signal(signo, signal.SIG_IGN)
 
 
 lib.requests_start()

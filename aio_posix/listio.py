@@ -13,7 +13,7 @@ from typing import Any
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import aiocb, export, fileno, forget, keep, set_due, set_list_told
+from aio_posix.aiocb import aiocb, export, fileno, forget, keep, set_list_told
 from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE
 from aio_posix.sigevent import SIGEV_SIGNAL, SIGEV_THREAD, sigevent
 
@@ -28,19 +28,17 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
         raise ValueError("a request is listed twice")
     described = [(fileno(cb), *export(cb, cb.aio_lio_opcode)) for cb in listed]
     array = ffi.new("struct request *[]", [cb._request for cb in listed])
-    kept: list[tuple[int, int, bool]] = []
+    kept: list[tuple[int, int]] = []
     wanted = []
     list_serial, list_notice, error = next(flight.serials), NO_NOTICE, -1
     try:
         for cb, (fd, pinned, nbytes) in zip(listed, described):  # noqa: B905 - same length, and 3.10's zip is hot here
             op, own = cb.aio_lio_opcode, cb.aio_sigevent
-            was_due = hasattr(cb, "_due")
             serial, notice = keep(cb, op, pinned)
-            kept.append((serial, notice, was_due))
-            set_due(cb, True)
+            kept.append((serial, notice))
             plan = ffi.NULL if own is None else own._plan
             wanted.append((serial, pinned, nbytes, cb.aio_offset, plan, notice, fd, op, cb.aio_reqprio))
-        serials = [serial for serial, _, _ in kept]
+        serials = [serial for serial, _ in kept]
         if sig is not None and sig.sigev_notify == SIGEV_THREAD:
             list_notice = flight.promise(sig, value, serials, array)
         elif sig is not None and sig.sigev_notify == SIGEV_SIGNAL:
@@ -51,9 +49,9 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
     finally:
         if error < 0:  # nothing was submitted
             flight.break_promise(list_notice)
-            for cb, (serial, notice, was_due) in zip(listed, kept):  # noqa: B905 - kept may be shorter
+            for cb, (serial, notice) in zip(listed, kept):  # noqa: B905 - kept may be shorter
                 if cb._request.word >> 2 != serial:
-                    forget(cb, serial, notice, was_due)
+                    forget(serial, notice)
     if error == -errno.EINPROGRESS:
         raise BlockingIOError(-error, "a request of the list is in flight already")
     if error:

@@ -31,6 +31,7 @@ SIGEV_SIGNAL = SigevNotify.SIGEV_SIGNAL
 SIGEV_NONE = SigevNotify.SIGEV_NONE
 SIGEV_THREAD = SigevNotify.SIGEV_THREAD
 
+signals_used: set[int] = set()
 MINIMUM_STACK = 64 * 1024  # bytes; below it a Python callback's first imports overflow the stack
 
 
@@ -121,6 +122,7 @@ class sigevent:  # noqa: N801 - C's name
 def _signal_number(signo: int) -> int:
     if signo not in signal.valid_signals():
         raise ValueError(f"sigev_signo {signo!r} is not a signal that can be sent")
+    signals_used.add(int(signo))
     return int(signo)
 
 

@@ -24,13 +24,21 @@ enum {
     SWEEP_MS = 250,                         /* a lost notification comes after two sweeps: at most 0.5 s */
     IDLE_SWEEPS = 8,                        /* then it sleeps until something is owed again */
     ORPHANS_AT_ONCE = 256,
+    PATIENCE_MS = 5,                        /* the interpreter's own switch interval */
+};
+
+struct pass {
+    uint64_t baton;
+    PyGILState_STATE gil;
 };
 
 static struct notice *chunks[CHUNKS];
 static uint32_t notices;
 static size_t owed;
 
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER, door = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t passed;
+static uint64_t holder;
 static atomic_bool closed;
 static atomic_int inside;
 
@@ -155,31 +163,63 @@ static void call(uint32_t index)
     Py_XDECREF(result);
 }
 
-static int enter(PyGILState_STATE *gil)
+/* Waits until the callback before is through, or has had its time: it may block for ever. */
+static uint64_t take_baton(void)
+{
+    static uint64_t last;
+    pthread_mutex_lock(&door);
+    while (holder != 0) {
+        uint64_t before = holder;
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += PATIENCE_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (pthread_cond_timedwait(&passed, &door, &until) == ETIMEDOUT && holder == before)
+            break;
+    }
+    uint64_t mine = holder = ++last;
+    pthread_mutex_unlock(&door);
+    return mine;
+}
+
+static void pass_baton(uint64_t mine)
+{
+    pthread_mutex_lock(&door);
+    if (holder == mine) {
+        holder = 0;
+        pthread_cond_signal(&passed);
+    }
+    pthread_mutex_unlock(&door);
+}
+
+static int enter(struct pass *pass)
 {
     pthread_mutex_lock(&turn);
     int open = !atomic_load(&closed);
     if (open) {
         atomic_fetch_add(&inside, 1);
-        *gil = PyGILState_Ensure();
+        pass->baton = take_baton();
+        pass->gil = PyGILState_Ensure();
     }
     pthread_mutex_unlock(&turn);
     return open;
 }
 
-static void exit_python(PyGILState_STATE gil)
+static void leave_python(struct pass *pass)
 {
-    PyGILState_Release(gil);
+    PyGILState_Release(pass->gil);
+    pass_baton(pass->baton);
     atomic_fetch_sub(&inside, 1);
 }
 
 /* For a queue that nobody will read again, Python has a function that only lets go of the request. */
 void discard(struct notice *n)
 {
-    PyGILState_STATE gil;
-    if (enter(&gil)) {
+    struct pass pass;
+    if (enter(&pass)) {
         call(n->index);
-        exit_python(gil);
+        leave_python(&pass);
     }
 }
 
@@ -237,8 +277,8 @@ static void deliver_lost(struct notice *n)
 
 static void reap_orphans(const uint64_t *serials, int n)
 {
-    PyGILState_STATE gil;
-    if (n <= 0 || !enter(&gil))
+    struct pass pass;
+    if (n <= 0 || !enter(&pass))
         return;
     for (int i = 0; i < n; i++) {
         PyObject *result = PyObject_CallFunction(reap, "K", (unsigned long long)serials[i]);
@@ -246,7 +286,7 @@ static void reap_orphans(const uint64_t *serials, int n)
             PyErr_WriteUnraisable(reap);
         Py_XDECREF(result);
     }
-    exit_python(gil);
+    leave_python(&pass);
 }
 
 /* Under life. One notice that was found done in two sweeps and still waits for its thread. */
@@ -333,8 +373,13 @@ struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct q
         errno = error;
         return NULL;
     }
-    if (queue)
+    if (queue) {
         queue_hold(queue);
+    } else if (notify == SIGEV_THREAD) {
+        PyGILState_STATE gil = PyGILState_Ensure();
+        datastack_keep();
+        PyGILState_Release(gil);
+    }
     return p;
 }
 
@@ -365,6 +410,10 @@ int notify_start(const char *module_name)
         reap = named(module, "_reap");
         Py_XDECREF(module);
         PyErr_Clear();
+        pthread_condattr_t monotonic;
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        pthread_cond_init(&passed, &monotonic);
         pthread_attr_init(&callback_attr);
         pthread_attr_setdetachstate(&callback_attr, PTHREAD_CREATE_DETACHED);
         pthread_attr_setstacksize(&callback_attr, CALLBACK_STACK);

@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { UNSUBMITTED, IN_FLIGHT, COMPLETE, STATE_MASK = 3 };   /* the low bits of request.word */
+enum { UNSUBMITTED, IN_FLIGHT, COMPLETE, RETURNED, STATE_MASK = 3 };   /* the low bits of request.word */
 enum { NOTICE_FREE, NOTICE_OWED, NOTICE_CLAIMED };
 
 #define NO_NOTICE UINT32_MAX
@@ -94,6 +94,7 @@ int requests_used(void);
 int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf, size_t nbytes, off_t offset,
                    int reqprio, struct plan *plan, uint32_t notice);
 uint64_t request_poll(struct request *r);
+uint64_t request_return(struct request *r);
 void request_abandon(struct request *r);
 int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t serial, struct plan *plan,
                 uint32_t notice);
@@ -118,6 +119,9 @@ int gate_close(int milliseconds);
 struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack);
 void plan_free(struct plan *p);
 uint32_t notices_grow(void);
+
+/* datastack.c */
+void datastack_keep(void);
 
 /* queue.c */
 void queue_push(struct notice *n);

@@ -76,12 +76,23 @@ int request_settle(struct request *r, uint64_t serial)
 
 uint64_t request_poll(struct request *r)
 {
-    if (forked)
-        return atomic_load(&r->word);
-    pthread_mutex_lock(&life);
-    request_settle(r, atomic_load(&r->word) >> 2);
-    pthread_mutex_unlock(&life);
-    return atomic_load(&r->word);
+    uint64_t word = atomic_load(&r->word);
+    if ((word & STATE_MASK) == IN_FLIGHT && !forked) {
+        pthread_mutex_lock(&life);
+        request_settle(r, word >> 2);
+        pthread_mutex_unlock(&life);
+        word = atomic_load(&r->word);
+    }
+    return word;
+}
+
+/* Of several callers one gets a word whose state is COMPLETE: the result is his. */
+uint64_t request_return(struct request *r)
+{
+    uint64_t word = request_poll(r);
+    if ((word & STATE_MASK) == COMPLETE)
+        atomic_compare_exchange_strong(&r->word, &word, word | RETURNED);   /* on failure word is the new one */
+    return word;
 }
 
 int request_start(struct request *r)
