@@ -67,7 +67,7 @@ def scripts(draw: st.DrawFn) -> Script:
     files = frozenset(n for n in range(len(crowd), fds) if draw(st.integers(0, 3)) == 3)
     sizes = [draw(st.sampled_from([1, 1, 1, 1, 2, 3])) for _ in range(draw(st.integers(1, 10)))]
     bursts = tuple(tuple(call() for _ in range(size)) for size in sizes)
-    first: Call = Submit(crowd) if crowd else Threads(draw(st.booleans()))
+    first: Call = Submit(crowd) if crowd else Threads(draw(st.integers(0, 5)) > 0)
     return Script(aio_threads, idle, stays_idle, files, ((first,), *bursts))
 
 

@@ -78,11 +78,7 @@ class Glibc:
 
     def submit(self, *batch: Request) -> Glibc:
         """aio_read, aio_write, aio_fsync; with several, lio_listio: one critical section for all."""
-        now, refused, number = (
-            self,
-            False,
-            0,
-        )  # number: errno, which a failed pthread_create sets even in success
+        now, refused, number = self, False, 0  # number: errno, set by a failed pthread_create in any case
         for request in batch:
             known = [r for queue in now.requests for r in queue] + [done.request for done in now.done]
             if request in known:
@@ -113,8 +109,7 @@ class Glibc:
         now = replace(self._with_queue(fd, left), runlist=tuple(r for r in self.runlist if r not in gone))
         now = now._after_cancel(fd)
         done = tuple(Done(r, errno.ECANCELED, -1) for r in gone)
-        what = request.name if request else "NULL"
-        event = f"aio_cancel({fd}, {what}) = {answer}"
+        event = f"aio_cancel({fd}, {request.name if request else 'NULL'}) = {answer}"
         return replace(now, done=now.done + done, answers=(*now.answers, answer), event=event)
 
     # The world outside.
@@ -199,7 +194,7 @@ class Glibc:
         return replace(now, event=f"takes {request.name}")
 
     def _enqueue(self, request: Request) -> tuple[Glibc, bool, int]:
-        """Behind the head of its descriptor, or as a new head. With it: accepted or not, the errno left behind."""
+        """Behind the head of its descriptor, or as a new head: then, accepted or not, errno left behind."""
         if queue := self.queue(request.fd):
             return self._with_queue(request.fd, self._placed(queue, request)), True, 0
         now = self._with_queue(request.fd, (request,))
@@ -243,7 +238,7 @@ class Glibc:
 
     def _with_bytes(self, fd: int, more: int) -> Glibc:
         waiting = dict(self.fed) | {fd: self.unread(fd) + more}
-        return replace(self, fed=frozenset((fd, n) for fd, n in waiting.items() if n))
+        return replace(self, fed=frozenset(item for item in waiting.items() if item[1]))
 
     def _with_helpers(self, helpers: tuple[Helper, ...]) -> Glibc:
         # sorted, so that two moments that differ only in who is who are equal
