@@ -101,7 +101,7 @@ def promise(sig: sigevent, default: Any, of: Iterable[int], kept: Any = None) ->
         raise ValueError("the CompletionQueue of this request is closed")
     notice = _new_notice()
     value = default if sig.sigev_value is None else sig.sigev_value
-    owed[notice] = (target if callable(target) else _let_go, value, of, kept)
+    owed[notice] = (target if callable(target) else _let_go, value, of, (sig, kept))
     return notice
 
 
