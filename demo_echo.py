@@ -24,7 +24,6 @@ from aio_posix import (
     LIO_NOWAIT,
     LIO_READ,
     SIGEV_THREAD,
-    aio_error,
     aio_init,
     aio_read,
     aio_return,
@@ -44,7 +43,7 @@ listener: socket.socket
 broadcast = False
 
 
-def say(data: bytes) -> None:
+def say(data: bytes | bytearray) -> None:
     try:
         os.write(1, data)  # at once, whatever stdout is
     except OSError:
@@ -56,10 +55,13 @@ def set_aiocb(fd: int | socket.socket) -> aiocb:
 
 
 def handler(cb: aiocb) -> None:
-    buflen = aio_return(cb) if aio_error(cb) == 0 else -1
+    try:
+        buflen = aio_return(cb)
+    except OSError:
+        buflen = -1
     if cb.aio_fildes == STDIN_FILENO:
         # exit
-        if buflen == 0 or b"exit" in cb.aio_buf[: max(buflen, 0)].splitlines():
+        if buflen == 0 or (buflen > 0 and b"exit" in cb.aio_buf[:buflen].splitlines()):
             done.set()
         elif buflen > 0:  # unreadable (a terminal in the background): serve without it
             aio_read(cb)
@@ -72,7 +74,7 @@ def handler(cb: aiocb) -> None:
                 clients.add(client)
             aio_read(cb)
             aio_read(set_aiocb(client))
-    elif buflen <= 0 or not echo(cb.aio_fildes, memoryview(cb.aio_buf)[:buflen]):
+    elif buflen <= 0 or not echo(cb.aio_fildes, cb.aio_buf[:buflen]):
         # close
         with changed:
             clients.discard(cb.aio_fildes)
@@ -104,7 +106,7 @@ def accept() -> socket.socket | None:
     return None
 
 
-def echo(client: socket.socket, data: memoryview) -> bool:
+def echo(client: socket.socket, data: bytearray) -> bool:
     try:
         if broadcast:
             tell_everybody(data)
@@ -116,7 +118,7 @@ def echo(client: socket.socket, data: memoryview) -> bool:
     return True
 
 
-def tell_everybody(data: memoryview) -> None:
+def tell_everybody(data: bytearray) -> None:
     with changed:
         for client in clients:
             try:

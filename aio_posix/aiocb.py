@@ -31,6 +31,7 @@ LIO_READ = LioOpcode.LIO_READ
 LIO_WRITE = LioOpcode.LIO_WRITE
 LIO_NOP = LioOpcode.LIO_NOP
 
+CHARS = ffi.typeof("char[]")
 AIO_PRIO_DELTA_MAX = os.sysconf("SC_AIO_PRIO_DELTA_MAX")  # 20 on glibc
 
 
@@ -188,7 +189,7 @@ set_list_told = aiocb.__dict__["_list_told"].__set__
 
 def fileno(cb: aiocb) -> int:
     fd = cb.aio_fildes
-    return fd if isinstance(fd, int) else int(_fildes(fd.fileno()))
+    return fd if type(fd) is int else int(_fildes(fd if isinstance(fd, int) else fd.fileno()))
 
 
 def export(cb: aiocb, op: int) -> tuple[Any, int]:
@@ -199,7 +200,7 @@ def export(cb: aiocb, op: int) -> tuple[Any, int]:
             raise ValueError(f"aio_nbytes is {nbytes} but there is no aio_buf")
         return ffi.NULL, 0
     try:
-        pinned = ffi.from_buffer("char[]", buf, op == LIO_READ)
+        pinned = ffi.from_buffer(CHARS, buf, op == LIO_READ)
     except (TypeError, ValueError, BufferError) as error:
         with memoryview(buf) as view:
             if op == LIO_READ and view.readonly:

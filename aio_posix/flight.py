@@ -4,9 +4,9 @@
   is in flight; glibc has let go of everything once the state is COMPLETE, and never before.
 - ``in_flight`` keeps, by serial, what glibc may touch: the C request, the export of the buffer, the object given as
   aio_fildes, the sigevent.  It is emptied by whoever notices the completion; popping a serial twice does no harm.
-- ``owed`` keeps, by notice, what a notification will hand out.  Only take() removes from it, once.
+- ``owed`` keeps, by notice, what a notification will hand out.  Whoever delivers removes from it, once.
 - An aiocb that is dropped in flight leaves these behind; the sweeper reaps them when glibc is done.
-- C holds the functions below, and with them both tables, for ever: what is in flight when the interpreter ends is
+- C holds both tables for ever: what is in flight when the interpreter ends is
   never freed.
 - In a forked child nothing of this works or is touched.  At exit writes are drained before the gate is closed.
 """
@@ -51,9 +51,11 @@ class Finish:
 
 in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffer, file, sigevent, aiocb)
 owed: dict[int, tuple[Any, Any, Iterable[int], Any]] = {}  # notice: (function, value, serials, kept for C)
+# Up to 3.12 whatever asks for current_thread() in a callback (logging does) enters a dummy thread there for ever.
+threads = threading._active if sys.version_info < (3, 13) else {}  # type: ignore[attr-defined]  # no other way
 serials = count(1)
 signalled: weakref.WeakValueDictionary[int, Told] = weakref.WeakValueDictionary()  # serial: what the signal means
-_free: list[int] = []  # notices nobody uses
+free: list[int] = []  # notices nobody uses
 
 
 def usable() -> None:
@@ -83,56 +85,39 @@ def look(request: Any) -> int:
     return word
 
 
-def _new_notice() -> int:
-    try:
-        return _free.pop()
-    except IndexError:
-        first = lib.notices_grow()
-        if first == NO_NOTICE:
-            raise MemoryError("no room for another notification") from None
-        _free.extend(range(first + 1, first + lib.CHUNK))
-        return int(first)
+def _more_notices() -> int:
+    first: int = lib.notices_grow()
+    if first == NO_NOTICE:
+        raise MemoryError("no room for another notification")
+    free.extend(range(first + 1, first + lib.CHUNK))
+    return first
 
 
 def promise(sig: sigevent, default: Any, of: Iterable[int], kept: Any = None) -> int:
     """Registers what a SIGEV_THREAD notification will hand out; returns its notice."""
-    target = sig.sigev_notify_function
-    if getattr(target, "closed", False):
+    if sig._queue is not None and sig._queue.closed:
         raise ValueError("the CompletionQueue of this request is closed")
-    notice = _new_notice()
-    value = default if sig.sigev_value is None else sig.sigev_value
-    owed[notice] = (target if callable(target) else _let_go, value, of, (sig, kept))
+    try:
+        notice = free.pop()
+    except IndexError:
+        notice = _more_notices()
+    value = sig.sigev_value
+    owed[notice] = (sig._call, default if value is None else value, of, (sig, kept))
     return notice
 
 
 def break_promise(notice: int) -> None:
     if notice != NO_NOTICE and owed.pop(notice, None):
-        _free.append(notice)
+        free.append(notice)
 
 
-def take(notice: int) -> tuple[Any, Any]:
-    """Called once for each claimed notice: function and value; lets go of the rest."""
-    function, value, done, _ = owed.pop(notice)
-    _free.append(notice)
+def take(notice: int) -> Any:
+    """The value of a notice that came through a queue; lets go of the rest.  call() in notify.c is its twin."""
+    _, value, done, _ = owed.pop(notice)
+    free.append(notice)
     for serial in done:
         in_flight.pop(serial, None)
-    return function, value
-
-
-def _let_go(value: Any) -> None:
-    """Stands in for a CompletionQueue: called only for what comes after it was closed."""
-
-
-def _reap(serial: int, _kept: object = (in_flight, owed)) -> None:  # the end of the interpreter empties modules,
-    in_flight.pop(serial, None)  # not the defaults of a function that C holds
-
-
-def _leave_thread() -> None:
-    threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]  # see below
-
-
-# Up to 3.12 whatever asks for current_thread() in a callback (logging does) enters a dummy there for ever.
-_take, _leave = take, _leave_thread if sys.version_info < (3, 13) else None
+    return value
 
 
 def _writes() -> list[tuple[Any, ...]]:

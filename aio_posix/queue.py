@@ -62,7 +62,7 @@ class CompletionQueue:
                 out = ffi.new("uint32_t[]", BATCH)
                 n = lib.queue_take(self._struct, out, BATCH)
                 if n:
-                    return [take(notice)[1] for notice in ffi.unpack(out, n)]
+                    return [take(notice) for notice in ffi.unpack(out, n)]
                 left = FOREVER if deadline is None else deadline - time.monotonic()
                 if left <= 0:
                     return []

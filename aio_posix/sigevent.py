@@ -55,7 +55,9 @@ class sigevent:  # noqa: N801 - C's name
 
     __slots__ = (
         "__weakref__",
+        "_call",
         "_plan",
+        "_queue",
         "_raw",
         "sigev_notify",
         "sigev_notify_attributes",
@@ -71,6 +73,8 @@ class sigevent:  # noqa: N801 - C's name
     sigev_notify_attributes: int | None
     _plan: Any
     _raw: bool
+    _queue: Any
+    _call: Callable[[Any], object]
 
     def __init__(
         self,
@@ -88,6 +92,9 @@ class sigevent:  # noqa: N801 - C's name
         put("sigev_notify_function", sigev_notify_function)
         put("sigev_notify_attributes", sigev_notify_attributes)
         put("_raw", sigev_notify == SIGEV_SIGNAL and _fits_sival_int(sigev_value))
+        queue = sigev_notify_function if hasattr(sigev_notify_function, "_struct") else None
+        put("_queue", queue)
+        put("_call", sigev_notify_function if queue is None else _let_go)
         put("_plan", self._make_plan())
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -98,9 +105,9 @@ class sigevent:  # noqa: N801 - C's name
             return ffi.NULL
         queue, stack = ffi.NULL, 0
         if self.sigev_notify == SIGEV_THREAD:
-            target = self.sigev_notify_function
-            queue = getattr(target, "_struct", ffi.NULL)
-            if not queue and not callable(target):
+            if self._queue is not None:
+                queue = self._queue._struct
+            elif not callable(self.sigev_notify_function):
                 raise TypeError("SIGEV_THREAD needs sigev_notify_function: a callable or a CompletionQueue")
             stack = _stack_size(self.sigev_notify_attributes)
         value = self.sigev_value & 0xFFFF_FFFF_FFFF_FFFF if self._raw else 0
@@ -117,6 +124,10 @@ class sigevent:  # noqa: N801 - C's name
         if self.sigev_notify == SIGEV_THREAD:
             return f"<sigevent SIGEV_THREAD {self.sigev_notify_function!r}>"
         return "<sigevent SIGEV_NONE>"
+
+
+def _let_go(value: Any) -> None:
+    """Stands in for a CompletionQueue: called only for what comes after it was closed."""
 
 
 def _signal_number(signo: int) -> int:

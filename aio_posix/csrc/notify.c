@@ -1,7 +1,7 @@
 /* All that runs in threads which Python did not start: glibc's notification threads and our sweeper.
  *
  * State: the table of notices (never freed, so that a ticket which comes late or twice is only ever stale);
- * the gate (`turn`, `closed`, `inside`); the sweeper (`sweeping`, `dozing`, `owed`); three Python functions of flight.py.
+ * the gate (`turn`, `closed`, `inside`); the sweeper (`sweeping`, `dozing`, `owed`); the tables of flight.py.
  *
  * - Every SIGEV_THREAD notification enters by notified() with a ticket (index, generation) instead of a pointer.
  *   Whoever claims a notice delivers it: the notification thread, or the sweeper if that thread was never
@@ -46,7 +46,7 @@ static int sweeping, dozing;
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
 static pthread_attr_t callback_attr;
 
-static PyObject *take, *leave, *reap;       /* of flight.py; held for ever, with all they refer to */
+static PyObject *in_flight, *owed_by, *free_notices, *threads;   /* of flight.py; held for ever */
 
 /* --- notices ------------------------------------------------------------------------------------------- */
 
@@ -142,25 +142,41 @@ static int done(struct notice *n)
 
 /* --- into Python --------------------------------------------------------------------------------------- */
 
+static void forget(PyObject *table, PyObject *key)
+{
+    if (PyDict_GetItem(table, key) != NULL && PyDict_DelItem(table, key) != 0)
+        PyErr_Clear();
+}
+
+/* What take() in flight.py does for a queue, and then the callback. */
 static void call(uint32_t index)
 {
-    PyObject *told = PyObject_CallFunction(take, "I", index), *result;
+    PyObject *key = PyLong_FromUnsignedLong(index), *told = key ? PyDict_GetItem(owed_by, key) : NULL;
     if (told == NULL) {
-        PyErr_WriteUnraisable(take);
+        Py_XDECREF(key);
         return;
     }
-    PyObject *function = PyTuple_GetItem(told, 0);
-    result = PyObject_CallFunctionObjArgs(function, PyTuple_GetItem(told, 1), NULL);
+    Py_INCREF(told);
+    forget(owed_by, key);
+    PyList_Append(free_notices, key);
+    Py_DECREF(key);
+    PyObject *function = PyTuple_GetItem(told, 0), *value = PyTuple_GetItem(told, 1), *serial;
+    PyObject *serials = PyObject_GetIter(PyTuple_GetItem(told, 2));
+    while (serials != NULL && (serial = PyIter_Next(serials)) != NULL) {
+        forget(in_flight, serial);
+        Py_DECREF(serial);
+    }
+    Py_XDECREF(serials);
+
+    PyObject *result = PyObject_CallFunctionObjArgs(function, value, NULL);
     if (result == NULL)
         PyErr_WriteUnraisable(function);
     Py_XDECREF(result);
     Py_DECREF(told);
-    if (leave == Py_None)
-        return;
-    result = PyObject_CallFunctionObjArgs(leave, NULL);
-    if (result == NULL)
-        PyErr_WriteUnraisable(leave);
-    Py_XDECREF(result);
+    if (PyDict_Size(threads) > 0 && (key = PyLong_FromUnsignedLong((unsigned long)pthread_self())) != NULL) {
+        forget(threads, key);
+        Py_DECREF(key);
+    }
 }
 
 /* Waits until the callback before is through, or has had its time: it may block for ever. */
@@ -281,10 +297,10 @@ static void reap_orphans(const uint64_t *serials, int n)
     if (n <= 0 || !enter(&pass))
         return;
     for (int i = 0; i < n; i++) {
-        PyObject *result = PyObject_CallFunction(reap, "K", (unsigned long long)serials[i]);
-        if (result == NULL)
-            PyErr_WriteUnraisable(reap);
-        Py_XDECREF(result);
+        PyObject *serial = PyLong_FromUnsignedLongLong(serials[i]);
+        if (serial != NULL)
+            forget(in_flight, serial);
+        Py_XDECREF(serial);
     }
     leave_python(&pass);
 }
@@ -403,11 +419,12 @@ int notify_start(const char *module_name)
 {
     int rc = -1;
     PyGILState_STATE gil = PyGILState_Ensure();
-    if (take == NULL) {
+    if (in_flight == NULL) {
         PyObject *module = PyImport_ImportModule(module_name);
-        take = named(module, "_take");
-        leave = named(module, "_leave");
-        reap = named(module, "_reap");
+        in_flight = named(module, "in_flight");
+        owed_by = named(module, "owed");
+        free_notices = named(module, "free");
+        threads = named(module, "threads");
         Py_XDECREF(module);
         PyErr_Clear();
         pthread_condattr_t monotonic;
@@ -417,7 +434,7 @@ int notify_start(const char *module_name)
         pthread_attr_init(&callback_attr);
         pthread_attr_setdetachstate(&callback_attr, PTHREAD_CREATE_DETACHED);
         pthread_attr_setstacksize(&callback_attr, CALLBACK_STACK);
-        rc = take && leave && reap ? 0 : -1;
+        rc = in_flight && owed_by && free_notices && threads ? 0 : -1;
     }
     PyGILState_Release(gil);
     return rc;
