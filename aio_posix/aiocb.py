@@ -15,8 +15,8 @@ from typing import Any
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE, look
-from aio_posix.sigevent import SIGEV_SIGNAL, SIGEV_THREAD, sigevent
+from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE, Stop, look
+from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
 
 
 class LioOpcode(IntEnum):
@@ -117,9 +117,9 @@ class aiocb:  # noqa: N801 - C's name
         state = ("never submitted", "in flight", "complete", "returned")[self._request.word & STATE]
         return f"<aiocb fd={self.aio_fildes!r} nbytes={self.aio_nbytes} offset={self.aio_offset} {state}>"
 
-    def __del__(self, _finish: type[flight.Finish] = flight.Finish) -> None:
+    def __del__(self, _stop: type[Stop] = Stop) -> None:
         request = getattr(self, "_request", None)
-        if request is None or _finish.done or request.word == 0 or lib.forked:
+        if request is None or _stop.now or request.word == 0 or lib.forked:
             return
         if look(request) & STATE == IN_FLIGHT:
             lib.request_abandon(request)
@@ -187,14 +187,12 @@ set_told = aiocb.__dict__["_told"].__set__
 set_list_told = aiocb.__dict__["_list_told"].__set__
 
 
-def fileno(cb: aiocb) -> int:
-    fd = cb.aio_fildes
-    return fd if type(fd) is int else int(_fildes(fd if isinstance(fd, int) else fd.fileno()))
+def fileno(fildes: Any) -> int:
+    return int(_fildes(fildes if isinstance(fildes, int) else fildes.fileno()))
 
 
-def export(cb: aiocb, op: int) -> tuple[Any, int]:
+def export(buf: Any, nbytes: int | None, op: int) -> tuple[Any, int]:
     """The buffer, pinned, and aio_nbytes; refuses what glibc would turn into EFAULT or into somebody else's memory."""
-    buf, nbytes = cb.aio_buf, cb._nbytes
     if buf is None:
         if nbytes:
             raise ValueError(f"aio_nbytes is {nbytes} but there is no aio_buf")
@@ -213,12 +211,12 @@ def export(cb: aiocb, op: int) -> tuple[Any, int]:
     return pinned, nbytes
 
 
-def keep(cb: aiocb, op: int, pinned: Any) -> tuple[int, int]:
+def keep(cb: aiocb, op: int, pinned: Any, sig: sigevent | None) -> tuple[int, int]:
     """Keeps alive what this submission needs; returns its serial and its notice."""
     serial = next(flight.serials)
-    notice, alive, sig = NO_NOTICE, None, cb.aio_sigevent
+    notice, alive = NO_NOTICE, None
     if sig is not None:
-        if sig.sigev_notify == SIGEV_THREAD:
+        if sig._thread:
             notice = flight.promise(sig, cb, (serial,))
         elif sig.sigev_notify == SIGEV_SIGNAL:
             alive, told = cb, flight.Told(cb if sig.sigev_value is None else sig.sigev_value)
@@ -235,22 +233,31 @@ def forget(serial: int, notice: int) -> None:
 
 
 def submit(cb: aiocb, op: int) -> None:
-    flight.submittable()
+    if Stop.now:
+        flight.submittable()
     if not isinstance(cb, aiocb):
         raise TypeError(f"expected an aiocb, not {type(cb).__name__}")
-    request, sig, fd = cb._request, cb.aio_sigevent, fileno(cb)
-    pinned, nbytes = export(cb, op) if op in (LIO_READ, LIO_WRITE) else (ffi.NULL, 0)
-    plan = ffi.NULL if sig is None else sig._plan
+    request, sig, fd = cb._request, cb.aio_sigevent, cb.aio_fildes
+    if type(fd) is not int:
+        fd = fileno(fd)
+    pinned, nbytes = export(cb.aio_buf, cb._nbytes, op) if op <= LIO_WRITE else (ffi.NULL, 0)
     error = -1
-    serial, notice = keep(cb, op, pinned)
+    serial, notice = keep(cb, op, pinned, sig)
     try:
         error = lib.request_submit(
-            request, serial, op, fd, pinned, nbytes, cb.aio_offset, cb.aio_reqprio, plan, notice
-        )
+            request, serial, op, fd, pinned, nbytes, cb.aio_offset, cb.aio_reqprio,
+            ffi.NULL if sig is None else sig._plan, notice,
+        )  # fmt: skip
     finally:
         if error and request.word >> 2 != serial:  # refused, or a signal handler raised before the call
             forget(serial, notice)
+    if error:
+        refused(error)
+
+
+def refused(error: int) -> None:
+    """Raises what glibc's refusal, or ours, means."""
+    flight.usable()  # ENOTSUP
     if error == errno.EINPROGRESS:
         raise BlockingIOError(error, "the request is in flight already")
-    if error:
-        raise OSError(error, f"{os.strerror(error)}: glibc did not accept the request")
+    raise OSError(error, f"{os.strerror(error)}: glibc did not accept the request")

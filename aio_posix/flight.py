@@ -43,10 +43,10 @@ class Told:
         self.value = value
 
 
-class Finish:
-    """Whether the interpreter is exiting, and done with our part."""
+class Stop:
+    """Whether requests are refused: in a forked child, or at exit once they have been drained."""
 
-    done = False
+    now = False
 
 
 in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffer, file, sigevent, aiocb)
@@ -71,7 +71,7 @@ def usable() -> None:
 def submittable() -> None:
     """Raises where no request can be accepted any more."""
     usable()
-    if Finish.done:
+    if Stop.now:
         raise OSError(errno.ESHUTDOWN, "no AIO any more: the interpreter is exiting and has drained its requests")
 
 
@@ -157,7 +157,7 @@ def _finish() -> None:
         lib.gate_close(GRACE)
         if drained:
             _drain(deadline)  # what callbacks submitted in the meantime
-        Finish.done = True
+        Stop.now = True
         if in_flight:  # Python is about to restore the default action, and that of a late signal is to kill
             for signo in signals_used:
                 signal.signal(signo, signal.SIG_IGN)

@@ -7,15 +7,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import Any
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import aiocb, export, fileno, forget, keep, set_list_told
+from aio_posix.aiocb import aiocb, export, fileno, forget, keep, refused, set_list_told
 from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE
-from aio_posix.sigevent import SIGEV_SIGNAL, SIGEV_THREAD, sigevent
+from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
 
 SLICE = 0.5  # seconds: a signal that came just before a wait began is noticed after that
 _of_empty_lists: list[flight.Told] = []  # their signals have no aiocb to live with
@@ -26,7 +24,9 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
     flight.submittable()
     if len({id(cb) for cb in listed}) != len(listed):
         raise ValueError("a request is listed twice")
-    described = [(fileno(cb), *export(cb, cb.aio_lio_opcode)) for cb in listed]
+    described = [
+        (fileno(cb.aio_fildes), *export(cb.aio_buf, cb._nbytes, cb.aio_lio_opcode)) for cb in listed
+    ]
     array = ffi.new("struct request *[]", [cb._request for cb in listed])
     kept: list[tuple[int, int]] = []
     wanted = []
@@ -34,12 +34,12 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
     try:
         for cb, (fd, pinned, nbytes) in zip(listed, described):  # noqa: B905 - same length, and 3.10's zip is hot here
             op, own = cb.aio_lio_opcode, cb.aio_sigevent
-            serial, notice = keep(cb, op, pinned)
+            serial, notice = keep(cb, op, pinned, own)
             kept.append((serial, notice))
             plan = ffi.NULL if own is None else own._plan
             wanted.append((serial, pinned, nbytes, cb.aio_offset, plan, notice, fd, op, cb.aio_reqprio))
         serials = [serial for serial, _ in kept]
-        if sig is not None and sig.sigev_notify == SIGEV_THREAD:
+        if sig is not None and sig._thread:
             list_notice = flight.promise(sig, value, serials, array)
         elif sig is not None and sig.sigev_notify == SIGEV_SIGNAL:
             _tell(listed, list_serial, value if sig.sigev_value is None else sig.sigev_value)
@@ -52,10 +52,8 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
             for cb, (serial, notice) in zip(listed, kept):  # noqa: B905 - kept may be shorter
                 if cb._request.word >> 2 != serial:
                     forget(serial, notice)
-    if error == -errno.EINPROGRESS:
-        raise BlockingIOError(-error, "a request of the list is in flight already")
     if error:
-        raise OSError(abs(error), f"{os.strerror(abs(error))}: glibc did not accept the whole list")
+        refused(abs(error))
     return array, serials
 
 

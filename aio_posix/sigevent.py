@@ -59,6 +59,7 @@ class sigevent:  # noqa: N801 - C's name
         "_plan",
         "_queue",
         "_raw",
+        "_thread",
         "sigev_notify",
         "sigev_notify_attributes",
         "sigev_notify_function",
@@ -74,6 +75,7 @@ class sigevent:  # noqa: N801 - C's name
     _plan: Any
     _raw: bool
     _queue: Any
+    _thread: bool
     _call: Callable[[Any], object]
 
     def __init__(
@@ -94,6 +96,7 @@ class sigevent:  # noqa: N801 - C's name
         put("_raw", sigev_notify == SIGEV_SIGNAL and _fits_sival_int(sigev_value))
         queue = sigev_notify_function if hasattr(sigev_notify_function, "_struct") else None
         put("_queue", queue)
+        put("_thread", self.sigev_notify is SIGEV_THREAD)
         put("_call", sigev_notify_function if queue is None else _let_go)
         put("_plan", self._make_plan())
 

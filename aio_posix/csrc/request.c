@@ -149,6 +149,8 @@ int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf
                    int reqprio, struct plan *plan, uint32_t notice)
 {
     int error;
+    if (forked)
+        return ENOTSUP;
     pthread_mutex_lock(&life);
     uint64_t was = atomic_load(&r->word);
     if ((was & STATE_MASK) == IN_FLIGHT && !request_settle(r, was >> 2)) {
@@ -179,6 +181,8 @@ int list_submit(struct request **list, const struct wanted *wanted, size_t n, ui
     struct sigevent sigev, *sig = NULL;
     struct notice *told = NULL;
 
+    if (forked)
+        return -ENOTSUP;
     pthread_mutex_lock(&life);
     for (size_t i = 0; i < n && error == 0; i++)
         if (!request_settle(list[i], atomic_load(&list[i]->word) >> 2))
@@ -223,6 +227,8 @@ int list_submit(struct request **list, const struct wanted *wanted, size_t n, ui
 size_t list_poll(struct request **list, size_t n)
 {
     size_t left = 0;
+    if (forked)
+        return 0;
     pthread_mutex_lock(&life);
     for (size_t i = 0; i < n; i++)
         left += !request_settle(list[i], atomic_load(&list[i]->word) >> 2);
