@@ -5,8 +5,11 @@ from pathlib import Path
 from cffi import FFI
 
 CSRC = Path("aio_posix") / "csrc"  # relative to setup.py, where setuptools runs
-SOURCES = ["request.c", "cancel.c", "notify.c", "datastack.c", "queue.c", "sigwaitinfo.c"]
-HEADERS = ["notify.h", "python.h", "sigwaitinfo.h", "aio.cdef.h"]
+SOURCES = [
+    "request.c", "cancel.c", "notice.c", "notify.c", "plan.c", "gate.c", "datastack.c", "queue.c", "sigwaitinfo.c",
+    "batch.c", "now.c",
+]  # fmt: skip
+HEADERS = ["notify.h", "python.h", "sigwaitinfo.h", "batch.h", "now.h", "aio.cdef.h"]
 
 ffibuilder = FFI()
 ffibuilder.cdef((Path(__file__).parent / CSRC / "aio.cdef.h").read_text())
@@ -15,6 +18,8 @@ ffibuilder.set_source(
     """
     #include "notify.h"
     #include "sigwaitinfo.h"
+    #include "batch.h"
+    #include "now.h"
     """,
     sources=[str(CSRC / name) for name in SOURCES],
     depends=[str(CSRC / name) for name in HEADERS] + ["build_ffi.py"],

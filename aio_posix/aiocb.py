@@ -35,7 +35,7 @@ CHARS = ffi.typeof("char[]")
 AIO_PRIO_DELTA_MAX = os.sysconf("SC_AIO_PRIO_DELTA_MAX")  # 20 on glibc
 
 
-class aiocb:  # noqa: N801 - C's name
+class aiocb:
     """One asynchronous read, write or sync: the control block of <aio.h>.
 
     C: ``struct aiocb { int aio_fildes; off_t aio_offset; volatile void *aio_buf; size_t aio_nbytes;

@@ -112,7 +112,7 @@ def break_promise(notice: int) -> None:
 
 
 def take(notice: int) -> Any:
-    """The value of a notice that came through a queue; lets go of the rest.  call() in notify.c is its twin."""
+    """The value of a notice that came through a queue; lets go of the rest.  call() in gate.c is its twin."""
     _, value, done, _ = owed.pop(notice)
     free.append(notice)
     for serial in done:
@@ -164,6 +164,6 @@ def _finish() -> None:
 
 
 lib.requests_start()
-if lib.notify_start(__name__.encode()) != 0:
+if lib.gate_start(__name__.encode()) != 0:
     raise ImportError("aio_posix is loaded in this process already: it cannot be loaded a second time")
 atexit.register(_finish)

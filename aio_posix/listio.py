@@ -24,9 +24,7 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
     flight.submittable()
     if len({id(cb) for cb in listed}) != len(listed):
         raise ValueError("a request is listed twice")
-    described = [
-        (fileno(cb.aio_fildes), *export(cb.aio_buf, cb._nbytes, cb.aio_lio_opcode)) for cb in listed
-    ]
+    described = [(fileno(cb.aio_fildes), *export(cb.aio_buf, cb._nbytes, cb.aio_lio_opcode)) for cb in listed]
     array = ffi.new("struct request *[]", [cb._request for cb in listed])
     kept: list[tuple[int, int]] = []
     wanted = []

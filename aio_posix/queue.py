@@ -1,7 +1,7 @@
 """Completions without Python in glibc's threads: a queue that a thread or an event loop reads in batches.
 
 - The notify function is C: it pushes and, if the queue was empty, makes the descriptor readable.
-- The C queue lives until nobody can push to it; close() gives up Python's part, and whoever still waits in get() the rest.
+- The C queue lives until nobody can push to it: close(), or the last get() that still waits, gives up Python's part.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ signals_used: set[int] = set()
 MINIMUM_STACK = 64 * 1024  # bytes; below it a Python callback's first imports overflow the stack
 
 
-class sigevent:  # noqa: N801 - C's name
+class sigevent:
     """How a request announces its completion.
 
     C: ``struct sigevent { int sigev_notify; int sigev_signo; union sigval sigev_value;

@@ -15,7 +15,7 @@ from aio_posix.aio import SLICE, seconds
 from aio_posix.flight import signalled, usable
 
 
-class siginfo(NamedTuple):  # noqa: N801 - C's name
+class siginfo(NamedTuple):
     """What sigwaitinfo tells of a signal; si_code is SI_ASYNCIO (-4) when a request completed."""
 
     si_signo: int

@@ -46,7 +46,7 @@ struct wanted {
 extern int forked;
 int requests_start(void);
 int requests_used(void);
-int notify_start(const char *module_name);
+int gate_start(const char *module_name);
 int gate_close(int milliseconds);
 
 /* sigevent */
@@ -88,3 +88,22 @@ int queue_wait(struct queue *q, int milliseconds);
 /* sigwaitinfo: 0, or an errno */
 struct caught { int signo, code, pid, uid; uintptr_t value; };
 int signal_wait(const int *signals, int n, int64_t nanoseconds, struct caught *out);
+
+/* aio_posix.asyncio */
+#define BATCH ...
+#define NOW_MOST ...
+#define MAY ...
+#define REST ...
+#define ABSENT ...
+#define UNSUPPORTED ...
+#define UNCACHED ...
+#define STREAM ...
+#define OTHERWISE ...
+struct batch { unsigned left; ...; };
+struct batch *batch_new(unsigned room);
+void batch_free(struct batch *b);
+int batch_cancel(struct batch *b, unsigned i);
+int batch_start(const char *module_name);
+void slice_open(int64_t nanoseconds);
+int slice_close(void);
+int now_enable(int on);

@@ -106,19 +106,31 @@ void pool_init(int threads, int num, int idle_time);
 int request_cancel(int fd, struct request *r);
 int fildes_cancel(int fd);
 
-/* notify.c */
+/* notice.c */
 void notice_owe(uint32_t index, struct request *r, uint64_t serial, struct plan *p, struct sigevent *sigev);
 struct notice *notice_owe_list(uint32_t index, struct request **list, size_t n, struct plan *p,
                                struct sigevent *sigev);
 void notice_forgive(uint32_t index);
-int sweeper_needed(void);
-void discard(struct notice *n);
+struct notice *notice_claim(uintptr_t ticket);
+struct notice *notice_find_lost(uint32_t *from);
+int notices_owed(void);
 
-int notify_start(const char *module_name);
+uint32_t notices_grow(void);
+
+/* notify.c */
+void notified(union sigval ticket);
+int sweeper_needed(void);
+
+/* gate.c */
+void gate_call(struct notice *n);
+void gate_reap(const uint64_t *serials, int n);
+
+int gate_start(const char *module_name);
 int gate_close(int milliseconds);
+
+/* plan.c */
 struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack);
 void plan_free(struct plan *p);
-uint32_t notices_grow(void);
 
 /* datastack.c */
 void datastack_keep(void);

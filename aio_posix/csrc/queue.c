@@ -53,7 +53,7 @@ static void queue_discard(struct queue *q)
     for (int pass = 0; pass < 2; pass++) {
         for (struct notice *i = q->ready; i != NULL; i = next) {
             next = i->next;
-            discard(i);
+            gate_call(i);
         }
         q->ready = queue_swap(q);
     }
@@ -80,7 +80,7 @@ void queue_push(struct notice *n)
 {
     struct queue *q = n->queue;
     if (atomic_load(&q->closed)) {
-        discard(n);
+        gate_call(n);
         queue_drop(q);
         return;
     }

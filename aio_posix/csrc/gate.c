@@ -1,0 +1,183 @@
+/* The way from a thread that Python did not start into Python, and its closing at exit.
+ *
+ * State: the gate (`turn`, `closed`, `inside`); the baton (`door`, `passed`, `holder`); the tables of flight.py.
+ *
+ * - No Python object is touched before the GIL is held.  `turn` is held while a thread waits for the GIL: threads
+ *   that wait for it wake each other every 5 ms, so only one waits at a time.  Closing the gate under `turn` therefore
+ *   leaves nobody on the way in.
+ * - The baton: one callback runs at a time, or each call that gives up the GIL for a moment would have to fight the
+ *   next callback for it.  But a callback may block (the echo server's does, in accept): after PATIENCE_MS the next
+ *   takes the baton over.
+ * - The tables are held by C for ever: what is in flight when the interpreter ends is never freed.
+ */
+#include "python.h"
+#include "notify.h"
+
+#include <errno.h>
+#include <time.h>
+
+enum { PATIENCE_MS = 5 };   /* the interpreter's own switch interval */
+
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER, door = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t passed;
+static uint64_t holder;
+static atomic_bool closed;
+static atomic_int inside;
+static PyObject *in_flight, *owed_by, *free_notices, *threads;
+
+struct pass {
+    uint64_t baton;
+    PyGILState_STATE gil;
+};
+
+static void forget(PyObject *table, PyObject *key)
+{
+    if (PyDict_GetItem(table, key) != NULL && PyDict_DelItem(table, key) != 0)
+        PyErr_Clear();
+}
+
+/* What take() in flight.py does for a queue, and then the callback. */
+static void call(uint32_t index)
+{
+    PyObject *key = PyLong_FromUnsignedLong(index), *told = key ? PyDict_GetItem(owed_by, key) : NULL;
+    if (told == NULL) {
+        Py_XDECREF(key);
+        return;
+    }
+    Py_INCREF(told);
+    forget(owed_by, key);
+    PyList_Append(free_notices, key);
+    Py_DECREF(key);
+    PyObject *function = PyTuple_GetItem(told, 0), *value = PyTuple_GetItem(told, 1), *serial;
+    PyObject *serials = PyObject_GetIter(PyTuple_GetItem(told, 2));
+    while (serials != NULL && (serial = PyIter_Next(serials)) != NULL) {
+        forget(in_flight, serial);
+        Py_DECREF(serial);
+    }
+    Py_XDECREF(serials);
+
+    PyObject *result = PyObject_CallFunctionObjArgs(function, value, NULL);
+    if (result == NULL)
+        PyErr_WriteUnraisable(function);
+    Py_XDECREF(result);
+    Py_DECREF(told);
+    if (PyDict_Size(threads) > 0 && (key = PyLong_FromUnsignedLong((unsigned long)pthread_self())) != NULL) {
+        forget(threads, key);
+        Py_DECREF(key);
+    }
+}
+
+/* Waits until the callback before is through, or has had its time: it may block for ever. */
+static uint64_t take_baton(void)
+{
+    static uint64_t last;
+    pthread_mutex_lock(&door);
+    while (holder != 0) {
+        uint64_t before = holder;
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += PATIENCE_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (pthread_cond_timedwait(&passed, &door, &until) == ETIMEDOUT && holder == before)
+            break;
+    }
+    uint64_t mine = holder = ++last;
+    pthread_mutex_unlock(&door);
+    return mine;
+}
+
+static void pass_baton(uint64_t mine)
+{
+    pthread_mutex_lock(&door);
+    if (holder == mine) {
+        holder = 0;
+        pthread_cond_signal(&passed);
+    }
+    pthread_mutex_unlock(&door);
+}
+
+static int enter(struct pass *pass)
+{
+    pthread_mutex_lock(&turn);
+    int open = !atomic_load(&closed);
+    if (open) {
+        atomic_fetch_add(&inside, 1);
+        pass->baton = take_baton();
+        pass->gil = PyGILState_Ensure();
+    }
+    pthread_mutex_unlock(&turn);
+    return open;
+}
+
+static void leave_python(struct pass *pass)
+{
+    PyGILState_Release(pass->gil);
+    pass_baton(pass->baton);
+    atomic_fetch_sub(&inside, 1);
+}
+
+/* Hands a claimed notice out: to its callable, or, for a queue that nobody will read again, to nobody. */
+void gate_call(struct notice *n)
+{
+    struct pass pass;
+    if (enter(&pass)) {
+        call(n->index);
+        leave_python(&pass);
+    }
+}
+
+/* Orphans that are done: flight.py lets go of them. */
+void gate_reap(const uint64_t *serials, int n)
+{
+    struct pass pass;
+    if (n <= 0 || !enter(&pass))
+        return;
+    for (int i = 0; i < n; i++) {
+        PyObject *serial = PyLong_FromUnsignedLongLong(serials[i]);
+        if (serial != NULL)
+            forget(in_flight, serial);
+        Py_XDECREF(serial);
+    }
+    leave_python(&pass);
+}
+
+/* Nobody goes in from now on.  Waits for those inside, at most so many milliseconds; returns how many remain. */
+int gate_close(int milliseconds)
+{
+    atomic_store(&closed, true);
+    pthread_mutex_lock(&turn);
+    pthread_mutex_unlock(&turn);
+    struct timespec pause = { 0, 1000000 };
+    while (atomic_load(&inside) > 0 && milliseconds-- > 0)
+        nanosleep(&pause, NULL);
+    return atomic_load(&inside);
+}
+
+static PyObject *named(PyObject *module, const char *name)
+{
+    return module ? PyObject_GetAttrString(module, name) : NULL;
+}
+
+/* Once, from flight.py: 0, or -1 when this process has loaded the package before. */
+int gate_start(const char *module_name)
+{
+    int rc = -1;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    if (in_flight == NULL) {
+        PyObject *module = PyImport_ImportModule(module_name);
+        in_flight = named(module, "in_flight");
+        owed_by = named(module, "owed");
+        free_notices = named(module, "free");
+        threads = named(module, "threads");
+        Py_XDECREF(module);
+        PyErr_Clear();
+        pthread_condattr_t monotonic;
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        pthread_cond_init(&passed, &monotonic);
+        rc = in_flight && owed_by && free_notices && threads ? 0 : -1;
+    }
+    PyGILState_Release(gil);
+    return rc;
+}

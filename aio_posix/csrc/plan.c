@@ -1,0 +1,40 @@
+/* Plans: a sigevent as the user wrote it, from which each submission takes its notification. */
+#include "notify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* A sigevent; stack 0 means ours.  NULL with errno EINVAL for a stack that pthread_attr_setstacksize refuses. */
+struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack)
+{
+    struct plan *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->sigev.sigev_notify = notify;
+    p->sigev.sigev_signo = signo;
+    p->sigev.sigev_value.sival_ptr = (void *)value;
+    p->self = self;
+    p->queue = queue;
+    pthread_attr_init(&p->attr);
+    pthread_attr_setdetachstate(&p->attr, PTHREAD_CREATE_DETACHED);   /* a joinable one would leak its stack */
+    int error = pthread_attr_setstacksize(&p->attr, stack ? stack : queue ? QUEUE_STACK : CALLBACK_STACK);
+    if (error) {
+        free(p);
+        errno = error;
+        return NULL;
+    }
+    if (queue) {
+        queue_hold(queue);
+    } else if (notify == SIGEV_THREAD) {
+        datastack_keep();
+    }
+    return p;
+}
+
+void plan_free(struct plan *p)
+{
+    pthread_attr_destroy(&p->attr);
+    if (p->queue)
+        queue_drop(p->queue);
+    free(p);
+}
