@@ -11,9 +11,7 @@ import errno
 import math
 import os
 import time
-from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Any
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
@@ -21,6 +19,11 @@ from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, submit
 from aio_posix.flight import COMPLETE, IN_FLIGHT, STATE, look, usable
 from aio_posix.listio import SLICE, submit_list, wait_for_all
 from aio_posix.sigevent import sigevent
+
+TYPE_CHECKING = False  # as in sigevent.py
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
 
 
 class CancelResult(IntEnum):

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
-import warnings
 from enum import IntEnum
-from typing import Any
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
 from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE, Stop, look
 from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
+
+TYPE_CHECKING = False  # as in sigevent.py
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class LioOpcode(IntEnum):
@@ -123,6 +125,8 @@ class aiocb:
             return
         if look(request) & STATE == IN_FLIGHT:
             lib.request_abandon(request)
+            import warnings  # rarely needed, and dear
+
             warnings.warn(f"dropped while in flight: {self!r}", ResourceWarning, stacklevel=2, source=self)
 
 

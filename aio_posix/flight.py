@@ -16,17 +16,19 @@ from __future__ import annotations
 import atexit
 import errno
 import signal
-import sys
-import threading
 import time
-import warnings
 import weakref
-from collections.abc import Iterable
 from itertools import count
-from typing import Any
 
 from aio_posix._ffi import ffi, lib
-from aio_posix.sigevent import sigevent, signals_used
+from aio_posix.sigevent import signals_used
+
+TYPE_CHECKING = False  # as in sigevent.py
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from aio_posix.sigevent import sigevent
 
 STATE, IN_FLIGHT, COMPLETE, RETURNED, NO_NOTICE = 3, lib.IN_FLIGHT, lib.COMPLETE, lib.RETURNED, lib.NO_NOTICE
 
@@ -51,8 +53,6 @@ class Stop:
 
 in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffer, file, sigevent, aiocb)
 owed: dict[int, tuple[Any, Any, Iterable[int], Any]] = {}  # notice: (function, value, serials, kept for C)
-# Up to 3.12 whatever asks for current_thread() in a callback (logging does) enters a dummy thread there for ever.
-threads = threading._active if sys.version_info < (3, 13) else {}  # type: ignore[attr-defined]  # no other way
 serials = count(1)
 signalled: weakref.WeakValueDictionary[int, Told] = weakref.WeakValueDictionary()  # serial: what the signal means
 free: list[int] = []  # notices nobody uses
@@ -140,6 +140,8 @@ def _drain(deadline: float) -> bool:
         if time.monotonic() > deadline:
             names = ", ".join(_named(left[i]) for i in running[:5]) + (", ..." if len(running) > 5 else "")
             text = f"{len(running)} requests lost at exit, not done after {DRAIN:g} s: {names}"
+            import warnings  # rarely needed, and dear
+
             warnings.warn(text, RuntimeWarning, stacklevel=1)
             return False
         if running:

@@ -7,13 +7,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import aiocb, export, fileno, forget, keep, refused, set_list_told
 from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE
 from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
+
+TYPE_CHECKING = False  # as in sigevent.py
+if TYPE_CHECKING:
+    from typing import Any
 
 SLICE = 0.5  # seconds: a signal that came just before a wait began is noticed after that
 _of_empty_lists: list[flight.Told] = []  # their signals have no aiocb to live with

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import time
-from types import TracebackType
-from typing import Any
 
 from aio_posix._ffi import ffi, lib
 from aio_posix.aio import FOREVER, seconds
 from aio_posix.flight import take, usable
 from aio_posix.sigevent import SIGEV_THREAD, sigevent
+
+TYPE_CHECKING = False  # as in sigevent.py
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
 
 BATCH = 1024  # completions that one get() returns at most: 4 KiB of indices
 

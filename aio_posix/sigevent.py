@@ -9,13 +9,15 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
 
 from aio_posix._ffi import ffi, lib
 
+TYPE_CHECKING = False  # importing typing for it would take a third of our import's time
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from aio_posix.queue import CompletionQueue
 
 

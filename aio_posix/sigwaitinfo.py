@@ -7,22 +7,20 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 from aio_posix._ffi import ffi, lib
 from aio_posix.aio import SLICE, seconds
 from aio_posix.flight import signalled, usable
 
+TYPE_CHECKING = False  # as in sigevent.py
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
-class siginfo(NamedTuple):
-    """What sigwaitinfo tells of a signal; si_code is SI_ASYNCIO (-4) when a request completed."""
 
-    si_signo: int
-    si_code: int
-    si_value: Any
-    si_pid: int
-    si_uid: int
+siginfo = namedtuple("siginfo", ["si_signo", "si_code", "si_value", "si_pid", "si_uid"])
+siginfo.__doc__ = "What sigwaitinfo tells of a signal; si_code is SI_ASYNCIO (-4) when a request completed."
 
 
 def sigwaitinfo(signals: Iterable[int], timeout: float | None = None) -> siginfo | None:

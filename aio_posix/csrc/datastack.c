@@ -9,7 +9,6 @@
  * allocator, which is documented but not in the stable ABI: looked up by name, and left alone if it is missing).
  * obmalloc's own arenas are 256 KiB or more and never match.  Lock-free, because a fork may come at any moment.
  */
-#include "python.h"
 #include "notify.h"
 
 #include <dlfcn.h>
@@ -45,10 +44,9 @@ static void chunk_free(void *context, void *chunk, size_t size)
     below.free(context, chunk, size);
 }
 
-/* Once; a later call does nothing. */
+/* Once, with the GIL held. */
 void datastack_keep(void)
 {
-    PyGILState_STATE gil = PyGILState_Ensure();
     void (*get)(struct arena_allocator *), (*set)(struct arena_allocator *);
     *(void **)&get = dlsym(RTLD_DEFAULT, "PyObject_GetArenaAllocator");
     *(void **)&set = dlsym(RTLD_DEFAULT, "PyObject_SetArenaAllocator");
@@ -57,5 +55,4 @@ void datastack_keep(void)
         struct arena_allocator ours = { below.context, chunk_alloc, chunk_free };
         set(&ours);
     }
-    PyGILState_Release(gil);
 }

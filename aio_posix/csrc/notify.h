@@ -125,6 +125,7 @@ int sweeper_needed(void);
 void gate_call(struct notice *n);
 void gate_reap(const uint64_t *serials, int n);
 
+void gate_expect_callbacks(void);
 int gate_start(const char *module_name);
 int gate_close(int milliseconds);
 

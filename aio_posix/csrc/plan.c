@@ -26,7 +26,7 @@ struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct q
     if (queue) {
         queue_hold(queue);
     } else if (notify == SIGEV_THREAD) {
-        datastack_keep();
+        gate_expect_callbacks();
     }
     return p;
 }
