@@ -55,7 +55,6 @@ class aiocb:
 
     __slots__ = (
         "__weakref__",
-        "_list_told",
         "_nbytes",
         "_request",
         "_told",
@@ -188,7 +187,6 @@ _FIELDS = {
     "aio_lio_opcode": LioOpcode,
 }
 set_told = aiocb.__dict__["_told"].__set__
-set_list_told = aiocb.__dict__["_list_told"].__set__
 
 
 def fileno(fildes: Any) -> int:
@@ -218,15 +216,16 @@ def export(buf: Any, nbytes: int | None, op: int) -> tuple[Any, int]:
 def keep(cb: aiocb, op: int, pinned: Any, sig: sigevent | None) -> tuple[int, int]:
     """Keeps alive what this submission needs; returns its serial and its notice."""
     serial = next(flight.serials)
-    notice, alive = NO_NOTICE, None
+    notice: int = NO_NOTICE
+    alive: Any = sig
     if sig is not None:
         if sig._thread:
-            notice = flight.promise(sig, cb, (serial,))
+            notice = flight.promise(sig, cb, serial)
         elif sig.sigev_notify == SIGEV_SIGNAL:
             alive, told = cb, flight.Told(cb if sig.sigev_value is None else sig.sigev_value)
             set_told(cb, told)
             flight.signalled[serial] = told
-    flight.in_flight[serial] = (cb._request, op, pinned, cb.aio_fildes, sig, alive)
+    flight.in_flight[serial] = (cb._request, op, pinned, cb.aio_fildes, alive)
     return serial, notice
 
 

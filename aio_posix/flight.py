@@ -51,8 +51,8 @@ class Stop:
     now = False
 
 
-in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffer, file, sigevent, aiocb)
-owed: dict[int, tuple[Any, Any, Iterable[int], Any]] = {}  # notice: (function, value, serials, kept for C)
+in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffer, file, sigevent or aiocb)
+owed: dict[int, tuple[Any, ...]] = {}  # notice: (sigevent, value, serial or serials, what C needs)
 serials = count(1)
 signalled: weakref.WeakValueDictionary[int, Told] = weakref.WeakValueDictionary()  # serial: what the signal means
 free: list[int] = []  # notices nobody uses
@@ -93,7 +93,7 @@ def _more_notices() -> int:
     return first
 
 
-def promise(sig: sigevent, default: Any, of: Iterable[int], kept: Any = None) -> int:
+def promise(sig: sigevent, default: Any, of: int | Iterable[int], kept: Any = None) -> int:
     """Registers what a SIGEV_THREAD notification will hand out; returns its notice."""
     if sig._queue is not None and sig._queue.closed:
         raise ValueError("the CompletionQueue of this request is closed")
@@ -102,7 +102,8 @@ def promise(sig: sigevent, default: Any, of: Iterable[int], kept: Any = None) ->
     except IndexError:
         notice = _more_notices()
     value = sig.sigev_value
-    owed[notice] = (sig._call, default if value is None else value, of, (sig, kept))
+    value = default if value is None else value
+    owed[notice] = (sig, value, of) if kept is None else (sig, value, of, kept)
     return notice
 
 
@@ -113,9 +114,9 @@ def break_promise(notice: int) -> None:
 
 def take(notice: int) -> Any:
     """The value of a notice that came through a queue; lets go of the rest.  call() in gate.c is its twin."""
-    _, value, done, _ = owed.pop(notice)
+    _, value, done, *_ = owed.pop(notice)
     free.append(notice)
-    for serial in done:
+    for serial in (done,) if isinstance(done, int) else done:
         in_flight.pop(serial, None)
     return value
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import aiocb, export, fileno, forget, keep, refused, set_list_told
+from aio_posix.aiocb import aiocb, export, fileno, forget, keep, refused, set_told
 from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE
 from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
 
@@ -61,7 +61,8 @@ def _tell(listed: list[aiocb], serial: int, value: Any) -> None:
     told = flight.Told(value)
     flight.signalled[serial] = told
     if listed:
-        set_list_told(listed[-1], told)
+        last = listed[-1]
+        set_told(last, (told, getattr(last, "_told", None)))  # beside what its own signal means
     else:
         _of_empty_lists.append(told)
 

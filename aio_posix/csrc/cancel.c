@@ -34,7 +34,7 @@ static void revive(int fd)
 {
     struct request *first = NULL;
     for (struct request *r = request_next(NULL, fd); r != NULL; r = request_next(r, fd)) {
-        r->notify = r->cb.aio_sigevent.sigev_notify;
+        r->notify = (unsigned char)r->cb.aio_sigevent.sigev_notify;
         r->cb.aio_sigevent.sigev_notify = SIGEV_NONE;
         if (first == NULL || r->cb.aio_reqprio < first->cb.aio_reqprio)
             first = r;

@@ -50,8 +50,11 @@ static void call(uint32_t index)
     forget(owed_by, key);
     PyList_Append(free_notices, key);
     Py_DECREF(key);
-    PyObject *function = PyTuple_GetItem(told, 0), *value = PyTuple_GetItem(told, 1), *serial;
-    PyObject *serials = PyObject_GetIter(PyTuple_GetItem(told, 2));
+    PyObject *function = PyObject_GetAttrString(PyTuple_GetItem(told, 0), "_call"), *value = PyTuple_GetItem(told, 1);
+    PyObject *of = PyTuple_GetItem(told, 2), *serial;
+    PyObject *serials = PyLong_Check(of) ? NULL : PyObject_GetIter(of);
+    if (PyLong_Check(of))
+        forget(in_flight, of);
     while (serials != NULL && (serial = PyIter_Next(serials)) != NULL) {
         forget(in_flight, serial);
         Py_DECREF(serial);
@@ -62,6 +65,7 @@ static void call(uint32_t index)
     if (result == NULL)
         PyErr_WriteUnraisable(function);
     Py_XDECREF(result);
+    Py_XDECREF(function);
     Py_DECREF(told);
     if (threads != NULL && (key = PyLong_FromUnsignedLong((unsigned long)pthread_self())) != NULL) {
         forget(threads, key);

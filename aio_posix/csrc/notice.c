@@ -46,9 +46,7 @@ static struct notice *owe(uint32_t index, struct plan *plan, struct sigevent *si
     n->state = NOTICE_OWED;
     n->sweeps = 0;
     n->parts = 1;
-    n->request = NULL;
-    n->members = NULL;
-    n->serials = NULL;
+    n->is_list = 0;
     n->queue = plan->queue;
     if (n->queue)
         queue_hold(n->queue);
@@ -73,6 +71,7 @@ struct notice *notice_owe_list(uint32_t index, struct request **list, size_t n, 
     if (serials == NULL)
         return NULL;
     struct notice *notice = owe(index, plan, sigev);
+    notice->is_list = 1;
     notice->members = list;
     notice->serials = serials;
     notice->count = n;
@@ -80,11 +79,11 @@ struct notice *notice_owe_list(uint32_t index, struct request **list, size_t n, 
     return notice;
 }
 
-static void close_notice(struct notice *n, int state)
+static void close_notice(struct notice *n, unsigned char state)
 {
     n->state = state;
-    free(n->serials);
-    n->serials = NULL;
+    if (n->is_list)
+        free(n->serials);
     owed--;
 }
 
@@ -100,7 +99,7 @@ void notice_forgive(uint32_t index)
 static int done(struct notice *n)
 {
     int all = 1;
-    if (n->members == NULL)
+    if (!n->is_list)
         return request_settle(n->request, n->serial);
     for (size_t i = 0; i < n->count; i++)
         all &= request_settle(n->members[i], n->serials[i]);

@@ -48,11 +48,11 @@ struct plan {
 struct request {
     struct aiocb cb;                   /* first: a struct request * is a struct aiocb * to glibc */
     _Atomic uint64_t word;             /* serial << 2 | state; Python reads it without the lock */
-    int error;                         /* these two are valid once the state is COMPLETE */
+    ssize_t result;                    /* this and error are valid once the state is COMPLETE */
+    short error;
+    unsigned char orphan;              /* the aiocb object is gone: the sweeper must reap */
+    unsigned char notify;              /* kept while cancel.c silences the request */
     int op;                            /* LIO_READ, LIO_WRITE, O_SYNC or O_DSYNC: to submit it again */
-    int notify;                        /* kept while cancel.c silences the request */
-    int orphan;                        /* the aiocb object is gone: the sweeper must reap */
-    ssize_t result;
     struct request *before, *after;    /* the requests in flight, in order of submission */
 };
 
@@ -68,14 +68,19 @@ struct wanted {                        /* one entry of a list, as Python wants i
 
 struct notice {
     uint32_t index, generation;        /* together the ticket that travels through glibc */
-    int state;
-    int sweeps;                        /* how many sweeps found it complete and not yet claimed */
+    unsigned char state;
+    unsigned char sweeps;              /* how many found it complete and not yet claimed */
+    unsigned char is_list;
     unsigned parts;                    /* pieces of its list whose notification has not come */
-    struct request *request;           /* it speaks of this submission of one request, */
-    uint64_t serial;
-    struct request **members;          /* or of a list: borrowed from Python until it is claimed */
-    uint64_t *serials;
-    size_t count;
+    size_t count;                      /* of a list */
+    union {
+        struct request *request;       /* it speaks of one submission of this request, */
+        struct request **members;      /* or of a list: borrowed from Python until it is claimed */
+    };
+    union {
+        uint64_t serial;
+        uint64_t *serials;
+    };
     struct queue *queue;
     struct notice *next;               /* in a queue */
 };

@@ -68,7 +68,7 @@ int request_settle(struct request *r, uint64_t serial)
     int error = aio_error(&r->cb);
     if (error == EINPROGRESS)
         return 0;
-    r->error = error;
+    r->error = (short)error;
     r->result = aio_return(&r->cb);
     land(r, serial << 2 | COMPLETE);
     return 1;
