@@ -3,12 +3,17 @@
 - The sides alternate (ours, C, ours, C ...), so that a machine that slows down slows both.
 - The figure of a ratio row is median(ours) / median(C); the spread beside it is the lowest and the
   highest ratio of a single pair. A spread that crosses the goal says: measure again, for longer.
+- "others" is the share of all cores that went to processes not of this run, in the worst pair: more
+  than a few per cent and the row says little.
 """
 
 from __future__ import annotations
 
+import os
+import resource
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
@@ -41,6 +46,7 @@ class Result:
     row: Row
     ours: list[float]
     c: list[float]
+    others: list[float]  # of each pair
     failure: str | None = None
 
     @property
@@ -73,20 +79,36 @@ def combine(kind: Kind, ours: float, c: float) -> float:
 
 
 def measure(row: Row, pairs: int) -> Result:
-    ours: list[float] = []
-    c: list[float] = []
+    result = Result(row, [], [], [])
     try:
         for _ in range(min(pairs, row.most_pairs)):
-            ours.append(row.ours())
+            before = clocks()
+            result.ours.append(row.ours())
             if row.c is not None:
-                c.append(row.c())
+                result.c.append(row.c())
+            result.others.append(others(before, clocks()))
     except ProgramError as error:
-        return Result(row, ours, c, str(error))
-    return Result(row, ours, c)
+        return replace(result, failure=str(error))
+    return result
+
+
+def clocks() -> tuple[float, float, float]:
+    """Seconds: of the clock, of all cores at work, of this process and the children it has waited for."""
+    with open("/proc/stat") as stat:
+        ticks = [int(field) for field in stat.readline().split()[1:9]]
+    busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # but for idle and iowait
+    usages = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.monotonic(), busy, sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def others(before: tuple[float, float, float], after: tuple[float, float, float]) -> float:
+    elapsed, busy, own = (b - a for a, b in zip(before, after, strict=True))
+    return max(0.0, (busy - own) / (elapsed * (os.cpu_count() or 1)))
 
 
 HEADINGS = (
-    f"{'row':<22} {'ours':>10} {'C':>10}  {'unit':<13} {'figure':>7}  {'of single pairs':<15} {'goal':>7}"
+    f"{'row':<22} {'ours':>9} {'C':>9}  {'unit':<13} {'figure':>7}  {'of single pairs':<15} {'others':>6}"
+    f" {'goal':>7}"
 )
 
 
@@ -101,21 +123,27 @@ def line(result: Result) -> str:
         verdict = "met" if result.met else "MISSED"
     return (
         f"{row.name:<22} {rounded(result.ours)} {rounded(result.c)}  {row.unit:<13} {result.figure:>7.2f}  "
-        f"{f'{low:.2f} .. {high:.2f}':<15} {goal:>7}  {verdict}".rstrip()
+        f"{f'{low:.2f} .. {high:.2f}':<15} {max(result.others):>6.0%} {goal:>7}  {verdict}".rstrip()
     )
 
 
 def rounded(figures: list[float]) -> str:
     if not figures:
-        return f"{'-':>10}"
+        return f"{'-':>9}"
     middle = median(figures)
-    return f"{middle:>10,.{0 if middle >= 1000 else 2}f}"
+    return f"{middle:>9,.{0 if middle >= 1000 else 2}f}"
 
 
 def as_json(result: Result) -> dict[str, object]:
     row = result.row
     figures: dict[str, object] = {"row": row.name, "unit": row.unit, "kind": row.kind, "goal": row.goal}
-    figures |= {"ours": result.ours, "c": result.c, "met": result.met, "failure": result.failure}
+    figures |= {
+        "ours": result.ours,
+        "c": result.c,
+        "others": result.others,
+        "met": result.met,
+        "failure": result.failure,
+    }
     if result.failure is None:
         figures |= {"figure": result.figure, "spread": result.spread}
     return figures
