@@ -19,11 +19,11 @@ from errno import EAGAIN, ECANCELED
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 
-from .model import Glibc
-from .picture import picture
-from .player import Players
-from .request import Op, Request
-from .script import Call, Cancel, Feed, Script, Seen, Shut, Submit, Threads, Verdict, follow
+from aio_posix.study.model import Glibc
+from aio_posix.study.picture import picture
+from aio_posix.study.player import Players
+from aio_posix.study.request import Op, Request
+from aio_posix.study.script import Call, Cancel, Feed, Script, Seen, Shut, Submit, Threads, Verdict, follow
 
 POOLS = (1, 2, 3, 4)
 LETTERS = "ABCDEF"
@@ -133,9 +133,7 @@ def explain(script: Script, verdict: Verdict, seen: list[Seen]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m aio_posix.study.agree", description="model against real glibc"
-    )
+    parser = argparse.ArgumentParser("python -m aio_posix.study.agree", description="model against real glibc")
     parser.add_argument("--scripts", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args(argv)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .model import Glibc
-from .request import Doing, Helper, Op, Request
+from aio_posix.study.model import Glibc
+from aio_posix.study.request import Doing, Helper, Op, Request
 
 
 def picture(now: Glibc) -> str:

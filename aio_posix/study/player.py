@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .script import Call, Cancel, Script, Seen, Submit, Threads
+from aio_posix.study.script import Call, Cancel, Script, Seen, Submit, Threads
 
 
 class Player:

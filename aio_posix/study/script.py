@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .model import Glibc
-from .request import Request
+from aio_posix.study.model import Glibc
+from aio_posix.study.request import Request
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,7 @@ class Seen:
 class Verdict:
     agrees: bool
     most_ways: int = 1  # how many different quiet moments the model allowed after a burst, before looking
-    moments: list[Glibc] = field(
-        default_factory=list
-    )  # that fit all that was seen, or did before the last burst
+    moments: list[Glibc] = field(default_factory=list)  # that fit all that was seen, or did before the last burst
     burst: int = 0  # the first that does not fit
     orphaned: bool = False  # a queue was, in every moment that fits
 

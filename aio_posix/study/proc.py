@@ -1,0 +1,127 @@
+"""Facts about a live process, read from /proc and nothing else: its threads, descriptors and sockets.
+
+Threads come and go while they are read: one that has gone is left out. What the kernel hides is None, never
+a guess; system calls and memory need the permission to trace (kernel.yama.ptrace_scope), the rest does not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from aio_posix.study.inside import Inside, Pool
+
+LISTEN = 0x0A  # TCP_LISTEN of <net/tcp_states.h>
+
+
+@dataclass(frozen=True)
+class Thread:
+    tid: int
+    name: str
+    blocked: int  # SigBlk: the signal mask, bit n - 1 for signal n
+    syscall: tuple[int, ...] | None  # number and arguments; () while it runs; None when hidden
+    wchan: str  # the kernel function it sleeps in, "" if none or hidden
+    from_libc: bool | None  # began in a function of glibc itself; None when that cannot be told
+
+
+@dataclass(frozen=True)
+class Socket:
+    family: str  # tcp, udp, unix
+    local: str
+    remote: str  # "" when there is none
+    listening: bool
+    unread: int  # bytes; for a listening socket connections nobody has accepted
+
+
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    name: str
+    threads: tuple[Thread, ...]
+    files: dict[int, str]  # descriptor -> what /proc/PID/fd says
+    sockets: dict[str, Socket]  # "socket:[inode]" -> socket
+    pool: Pool | None  # the settings of glibc's AIO; None when they cannot be read
+
+
+def read(pid: int) -> Process:
+    """All facts about a process. Raises ProcessLookupError (no such process), PermissionError (not ours)."""
+    directory = Path("/proc", str(pid))
+    try:
+        # a thread's number also has a directory, which shows that thread alone
+        pid = int(_field((directory / "status").read_text(), "Tgid"))
+        directory = Path("/proc", str(pid))
+        files = _files(directory / "fd")
+        inside = Inside(pid)
+        tids = sorted(int(name) for name in os.listdir(directory / "task"))
+        threads = [thread for tid in tids if (thread := _thread(directory / "task" / str(tid), inside))]
+        name = (directory / "comm").read_text().rstrip("\n")
+        return Process(pid, name, tuple(threads), files, _sockets(directory / "net"), inside.pool())
+    except (FileNotFoundError, ProcessLookupError):
+        raise ProcessLookupError(f"there is no process {pid}") from None
+    except PermissionError:
+        owner = directory.stat().st_uid
+        raise PermissionError(f"process {pid} belongs to uid {owner} or is protected: /proc hides it") from None
+
+
+def _field(status: str, name: str) -> str:
+    found = re.search(rf"^{name}:\s*(\S+)", status, re.MULTILINE)
+    return found[1] if found else "0"
+
+
+def _files(directory: Path) -> dict[int, str]:
+    found = {}
+    for name in os.listdir(directory):
+        with suppress(FileNotFoundError):
+            found[int(name)] = os.readlink(directory / name)
+    return found
+
+
+def _thread(directory: Path, inside: Inside) -> Thread | None:
+    tid = int(directory.name)
+    try:
+        status = (directory / "status").read_text()
+        name = (directory / "comm").read_text().rstrip("\n")
+        wchan = (directory / "wchan").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    from_libc, call = None, None
+    with suppress(OSError):
+        words = (directory / "syscall").read_text().split()
+        call = () if words[0] in ("running", "-1") else (int(words[0]), *(int(word, 16) for word in words[1:-2]))
+        if call:
+            from_libc = inside.from_libc(tid, stack_pointer=int(words[-2], 16))
+    return Thread(tid, name, int(_field(status, "SigBlk"), 16), call, "" if wchan == "0" else wchan, from_libc)
+
+
+def _sockets(directory: Path) -> dict[str, Socket]:
+    """The tables of the process's own network namespace."""
+    found = {}
+    for family in ("tcp", "tcp6", "udp", "udp6"):
+        with suppress(FileNotFoundError):
+            for line in (directory / family).read_text().splitlines()[1:]:
+                words = line.split()
+                state, unread = int(words[3], 16), int(words[4].partition(":")[2], 16)
+                remote = "" if words[2].endswith(":0000") else _address(words[2])
+                listening = family.startswith("tcp") and state == LISTEN
+                found[f"socket:[{words[9]}]"] = Socket(family[:3], _address(words[1]), remote, listening, unread)
+    with suppress(FileNotFoundError):
+        for line in (directory / "unix").read_text().splitlines()[1:]:
+            words = line.split()
+            listening = int(words[3], 16) & 0x10000 != 0  # __SO_ACCEPTCON of <linux/net.h>
+            found[f"socket:[{words[6]}]"] = Socket("unix", " ".join(words[7:]), "", listening, 0)
+    return found
+
+
+def _address(text: str) -> str:
+    """An address of /proc/net/tcp or tcp6: 32-bit words in the byte order of the machine, and the port."""
+    digits, _, port = text.partition(":")
+    words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]
+    raw = struct.pack(f"={len(words)}I", *words)
+    host = socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
+    host = host.removeprefix("::ffff:") if "." in host else host
+    return f"[{host}]:{int(port, 16)}" if ":" in host else f"{host}:{int(port, 16)}"

@@ -1,0 +1,193 @@
+"""python -m aio_posix ps PID [--watch] [--json]: who does glibc's AIO in a live process, and what blocks it.
+
+Facts (proc.read) -> report (pure) -> text or JSON (pure). Who is who:
+- a helper has every signal blocked but KILL, STOP and glibc's own 32 and 33; it began in a function of glibc;
+- a notification thread (SIGEV_THREAD) began in a function of glibc too, with no signal blocked;
+- a thread that began elsewhere is the program's own. Where the beginning cannot be seen the mask decides, and
+  an empty one decides nothing: "notification or own". timer_create(SIGEV_THREAD) starts threads like these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+from aio_posix.study.proc import Process, Socket, Thread, read
+
+# all signals but SIGKILL, SIGSTOP and 32, 33, which glibc keeps for itself (internal-signals.h)
+HELPER_MASK = ((1 << 64) - 1) & ~sum(1 << signal - 1 for signal in (9, 19, 32, 33))
+# <asm/unistd.h>: the system calls these threads are met in; those of a descriptor take it as first argument
+ON_DESCRIPTOR = {
+    "x86_64": {0: "read", 1: "write", 17: "pread", 18: "pwrite", 43: "accept", 44: "sendto", 45: "recvfrom"}
+    | {74: "fsync", 75: "fdatasync", 288: "accept", 232: "epoll_wait", 281: "epoll_wait"},
+    "aarch64": {63: "read", 64: "write", 67: "pread", 68: "pwrite", 202: "accept", 206: "sendto"}
+    | {207: "recvfrom", 82: "fsync", 83: "fdatasync", 242: "accept", 22: "epoll_wait"},
+}
+FUTEX, RT_SIGTIMEDWAIT = {"x86_64": (202, 128), "aarch64": (98, 137)}.get(platform.machine(), (-1, -1))
+FUTEX_WAIT_BITSET = 9  # <linux/futex.h>: a wait for work; for a mutex it is FUTEX_WAIT, 0
+SIZED = {"read", "write", "pread", "pwrite"}  # third argument: bytes
+PERIOD = 1  # seconds between two looks of --watch: an idle helper lives as long
+
+
+@dataclass(frozen=True)
+class Row:
+    tid: int
+    kind: str  # helper, notification, notification or own
+    doing: str  # the blocking call; idle; running
+    fd: int | None = None
+    what: str = ""  # what the descriptor is
+    nbytes: int | None = None
+
+    def __str__(self) -> str:
+        where = f" of fd {self.fd} = {self.what}" if self.fd is not None else ""
+        return self.doing + where + (f", {self.nbytes} bytes" if self.nbytes is not None else "")
+
+
+@dataclass(frozen=True)
+class Report:
+    pid: int
+    name: str
+    rows: tuple[Row, ...]
+    own_threads: int
+    helpers: int
+    idle: int
+    aio_threads: int | None
+    calls_hidden: bool
+    unserved: tuple[str, ...]  # what waits because the pool is full
+
+
+def kind(thread: Thread, process: Process) -> str:
+    helps = thread.blocked == HELPER_MASK and (thread.syscall or (None,))[0] != RT_SIGTIMEDWAIT  # a timer's
+    if thread.tid == process.pid or thread.from_libc is False:
+        return "own"
+    if helps:
+        return "helper"
+    if thread.from_libc:
+        return "notification"
+    return "own" if thread.blocked else "notification or own"
+
+
+def row(thread: Thread, process: Process) -> Row:
+    who = kind(thread, process)
+    if thread.syscall is None:
+        return Row(thread.tid, who, f"asleep in {thread.wchan}" if thread.wchan else "hidden")
+    if not thread.syscall:
+        return Row(thread.tid, who, "running")
+    number, *arguments = thread.syscall
+    if number == FUTEX and who == "helper":
+        idle = arguments[1] & 127 == FUTEX_WAIT_BITSET
+        return Row(thread.tid, who, "idle" if idle else "waiting for the AIO mutex")
+    if number == FUTEX:
+        return Row(thread.tid, who, "waiting for a lock")
+    call = ON_DESCRIPTOR.get(platform.machine(), {}).get(number)
+    if call is None:
+        return Row(thread.tid, who, f"system call {number}")
+    fd = arguments[0] & 0xFFFFFFFF
+    return Row(thread.tid, who, call, fd, describe(fd, process), arguments[2] if call in SIZED else None)
+
+
+def describe(fd: int, process: Process) -> str:
+    name = process.files.get(fd, "closed since")
+    text = _socket(process.sockets[name]) if name in process.sockets else name
+    return f"stdin, {text}" if fd == 0 else text
+
+
+def _socket(found: Socket) -> str:
+    if found.listening:
+        return f"socket listening on {found.local or 'no name'}"
+    if found.family == "unix":
+        return f"unix socket {found.local}".rstrip()
+    return f"socket to {found.remote}" if found.remote else f"{found.family} socket on {found.local}"
+
+
+def report(process: Process) -> Report:
+    rows = [row(thread, process) for thread in process.threads]
+    seen = tuple(row for row in rows if row.kind != "own")
+    helpers = [row for row in seen if row.kind == "helper"]
+    idle = sum(row.doing == "idle" for row in helpers)
+    aio_threads = process.pool.aio_threads if process.pool else None
+    full = not idle and len(helpers) == aio_threads
+    return Report(
+        pid=process.pid,
+        name=process.name,
+        rows=seen,
+        own_threads=len(rows) - len(seen),
+        helpers=len(helpers),
+        idle=idle,
+        aio_threads=aio_threads,
+        calls_hidden=any(thread.syscall is None for thread in process.threads),
+        unserved=tuple(_unserved(process, {row.fd for row in rows})) if full else (),
+    )
+
+
+def _unserved(process: Process, served: set[int | None]) -> list[str]:
+    found = []
+    for fd, name in sorted(process.files.items()):
+        one = process.sockets.get(name)
+        if one and one.unread and one.listening:
+            found.append(f"fd {fd} = {_socket(one)}: {one.unread} connected and not accepted")
+        elif one and one.unread and fd not in served:
+            found.append(f"fd {fd} = {_socket(one)}: {one.unread} bytes have come and no thread reads them")
+    return found
+
+
+def has_aio(found: Report) -> bool:
+    return any(row.kind in ("helper", "notification") for row in found.rows)
+
+
+def text(found: Report) -> str:
+    most = found.aio_threads if found.aio_threads is not None else "an unknown number of"
+    busy = found.helpers - found.idle
+    lines = [f"{found.name} ({found.pid}): {found.helpers} of {most} helpers, {busy} busy, {found.idle} idle"]
+    width = max((len(row.kind) for row in found.rows), default=0)
+    lines += [f"{row.tid:>8}  {row.kind:<{width}}  {row}" for row in found.rows]
+    if found.own_threads:
+        lines.append(f"          and {found.own_threads} of the program's own")
+    if found.calls_hidden:
+        lines.append("system calls are hidden: kernel.yama.ptrace_scope, or a process that may not be traced")
+    if not found.idle and found.helpers == found.aio_threads:
+        lines.append("the pool is full: what is submitted now waits until one of these calls returns")
+        lines += [f"  waiting: {one}" for one in found.unserved]
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser("aio_posix ps", description="glibc's AIO threads in a live process")
+    parser.add_argument("pid", type=int, metavar="PID")
+    parser.add_argument("--watch", action="store_true", help="look again every second until the process ends")
+    parser.add_argument("--json", action="store_true", help="one line of JSON for each look")
+    options = parser.parse_args(argv)
+    looked = False
+    try:
+        while True:
+            found = report(read(options.pid))
+            if options.json:
+                print(json.dumps(asdict(found)), flush=True)
+            elif options.watch:
+                clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
+                print(clear + (text(found) if has_aio(found) else nothing(found)), flush=True)
+            elif has_aio(found):
+                print(text(found))
+            if not options.watch:
+                break
+            looked = True
+            time.sleep(PERIOD)
+    except KeyboardInterrupt:
+        return 0
+    except (ProcessLookupError, PermissionError) as error:
+        if looked and isinstance(error, ProcessLookupError):
+            return 0  # watched until its end
+        print(f"ps: {error}", file=sys.stderr)
+        return 1
+    if has_aio(found):
+        return 0
+    print(f"ps: {nothing(found)}", file=sys.stderr)
+    return 1
+
+
+def nothing(found: Report) -> str:
+    return f"{found.name} ({found.pid}) has no AIO thread: it does not use AIO, or not in its last idle second"

@@ -1,0 +1,278 @@
+"""ps: the facts of live processes, and what is made of facts.
+
+Not tested on a live process: a kernel that hides system calls (yama); its facts are made up here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aio_posix.study import ps
+from aio_posix.study.inside import Pool
+from aio_posix.study.proc import Process, Socket, Thread, read
+
+x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="finds the start of a thread on x86-64 alone")
+
+# Three blocked reads, a thread of its own, an idle helper, and a notification thread that blocks in accept.
+TARGET = """
+import os, socket, sys, threading, time
+import aio_posix as aio
+aio.aio_init(aio_threads=int(sys.argv[1]), aio_idle_time=60)
+tcp = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+local, _peer = socket.socketpair()
+pipe = os.pipe()[0]
+blocks = [aio.aiocb(fd, bytearray(64)) for fd in (tcp, local, pipe)]
+for block in blocks:
+    aio.aio_read(block)
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+if "accept" in sys.argv:
+    listener = socket.create_server(("127.0.0.1", 0))
+    event = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=lambda cb: listener.accept())
+    aio.aio_write(aio.aiocb(os.open("/dev/null", os.O_WRONLY), b"x", aio_sigevent=event))
+if "unread" in sys.argv:
+    late = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+    waiting = aio.aiocb(late, bytearray(64))
+    aio.aio_read(waiting)
+print(tcp.fileno(), local.fileno(), pipe, flush=True)
+time.sleep(60)
+"""
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+class Target:
+    """A process that runs TARGET, and the socket it is connected to."""
+
+    def __init__(self, cleanup: ExitStack, *arguments: str) -> None:
+        self.server = cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.port = self.server.getsockname()[1]
+        command = [sys.executable, "-c", TARGET, arguments[0], str(self.port), *arguments[1:]]
+        self.process = cleanup.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        cleanup.callback(self.process.kill)
+        assert self.process.stdout is not None
+        self.tcp, self.local, self.pipe = map(int, self.process.stdout.readline().split())
+        self.pid = self.process.pid
+
+    def report(self) -> ps.Report:
+        return ps.report(read(self.pid))
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Target]]:
+    with ExitStack() as cleanup:
+        yield lambda *arguments: Target(cleanup, *arguments)
+
+
+def test_each_helper_is_shown_with_the_descriptor_it_is_blocked_in(start: Callable[..., Target]) -> None:
+    target = start("8")
+    assert eventually(lambda: {row.doing for row in target.report().rows} == {"read"})
+    found = {row.fd: str(row) for row in target.report().rows}
+    assert found.keys() == {target.tcp, target.local, target.pipe}
+    assert found[target.tcp] == f"read of fd {target.tcp} = socket to 127.0.0.1:{target.port}, 64 bytes"
+    assert found[target.local] == f"read of fd {target.local} = unix socket, 64 bytes"
+    assert found[target.pipe].startswith(f"read of fd {target.pipe} = pipe:[")
+
+
+@x86_64
+def test_the_maximum_of_the_pool_is_read_from_the_process(start: Callable[..., Target]) -> None:
+    assert start("8").report().aio_threads == 8
+
+
+@x86_64
+def test_idle_helpers_notifications_and_own_threads_are_told_apart(start: Callable[..., Target]) -> None:
+    target = start("8", "accept")
+
+    def settled() -> bool:
+        return sorted((row.kind, row.doing) for row in target.report().rows) == [
+            ("helper", "idle"),
+            *[("helper", "read")] * 3,
+            ("notification", "accept"),
+        ]
+
+    assert eventually(settled), target.report()
+    # the program's own: the main thread, the one that sleeps, the sweeper of aio_posix
+    assert target.report().own_threads == len(os.listdir(f"/proc/{target.pid}/task")) - 5
+    accepting = next(row for row in target.report().rows if row.kind == "notification")
+    assert accepting.what.startswith("socket listening on 127.0.0.1:")
+
+
+@x86_64
+def test_a_full_pool_shows_the_bytes_that_wait_for_a_helper(start: Callable[..., Target]) -> None:
+    target = start("3", "unread")
+    silent, _ = target.server.accept()
+    late, _ = target.server.accept()
+    with silent, late:
+        late.send(b"hello")
+        assert eventually(lambda: len(target.report().unserved) == 1), target.report()
+        assert target.report().unserved[0].endswith("5 bytes have come and no thread reads them")
+        assert "3 of 3 helpers, 3 busy, 0 idle" in ps.text(target.report())
+        assert "the pool is full" in ps.text(target.report())
+
+
+def test_the_number_of_a_thread_leads_to_its_process(start: Callable[..., Target]) -> None:
+    target = start("8")
+    helper = target.report().rows[0].tid
+    assert helper != target.pid
+    assert read(helper).pid == target.pid
+
+
+def test_json_has_one_line_with_the_whole_report(
+    start: Callable[..., Target], capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = start("8")
+    assert ps.main([str(target.pid), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["pid"], found["helpers"]) == (target.pid, 3)
+
+
+def test_watch_ends_with_the_process_and_status_0(
+    start: Callable[..., Target], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = start("8")
+
+    def end(seconds: float) -> None:
+        target.process.kill()
+        target.process.wait()
+
+    monkeypatch.setattr(time, "sleep", end)
+    assert ps.main([str(target.pid), "--watch"]) == 0
+    shown = capsys.readouterr()
+    assert "helper" in shown.out
+    assert shown.err == ""
+
+
+# One line on stderr, status 1.
+
+
+def complaint(capsys: pytest.CaptureFixture[str], pid: int) -> str:
+    assert ps.main([str(pid)]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    return shown.err
+
+
+def test_no_such_process(capsys: pytest.CaptureFixture[str]) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    assert complaint(capsys, ended.pid) == f"ps: there is no process {ended.pid}\n"
+
+
+def test_a_process_without_aio(capsys: pytest.CaptureFixture[str]) -> None:
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        try:
+            assert "has no AIO thread" in complaint(capsys, sleeper.pid)
+        finally:
+            sleeper.kill()
+
+
+def test_a_process_that_has_ended_and_was_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as zombie:
+        status = Path(f"/proc/{zombie.pid}/status")
+        assert eventually(lambda: "Z (zombie)" in status.read_text())
+        assert complaint(capsys, zombie.pid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a process of another user")
+def test_a_process_of_another_user() -> None:
+    # locale, shutil: argparse imports them late, when nobody may not be able to read this interpreter's library
+    program = (
+        "import locale, os, shutil, sys; from aio_posix.study import ps; "
+        "os.setuid(65534); sys.exit(ps.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, str(os.getpid())]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == f"ps: process {os.getpid()} belongs to uid 0 or is protected: /proc hides it\n"
+
+
+# What is made of facts.
+
+READ = {"x86_64": 0, "aarch64": 63}.get(platform.machine(), -1)
+HELPER = Thread(11, "x", ps.HELPER_MASK, (READ, 7, 0x1000, 16), "wait_woken", None)
+FACTS = Process(10, "x", (HELPER,), {7: "socket:[1]", 3: "socket:[2]"}, {}, Pool(1, 64, 1))
+
+
+def shown(thread: Thread, facts: Process = FACTS) -> str:
+    return str(ps.row(thread, facts))
+
+
+def test_the_mask_of_a_helper_is_the_one_a_live_helper_has() -> None:
+    assert f"{ps.HELPER_MASK:016x}" == "fffffffe7ffbfeff"
+
+
+def test_where_system_calls_are_hidden_the_kernel_function_is_shown_and_the_reason() -> None:
+    hidden = replace(HELPER, syscall=None)
+    found = ps.report(replace(FACTS, threads=(hidden,), pool=None))
+    assert str(found.rows[0]) == "asleep in wait_woken"
+    assert "1 of an unknown number of helpers" in ps.text(found)
+    assert "kernel.yama.ptrace_scope" in ps.text(found)
+
+
+def test_an_empty_mask_alone_does_not_make_a_notification_thread() -> None:
+    unknown = replace(HELPER, blocked=0)
+    assert ps.kind(unknown, FACTS) == "notification or own"
+    assert ps.kind(replace(unknown, from_libc=True), FACTS) == "notification"
+    assert ps.kind(replace(unknown, from_libc=False), FACTS) == "own"
+
+
+def test_a_thread_of_the_program_with_the_mask_of_a_helper_is_not_taken_for_one() -> None:
+    assert ps.kind(replace(HELPER, from_libc=False), FACTS) == "own"
+
+
+def test_a_descriptor_closed_under_a_running_read_is_said_to_be_closed() -> None:
+    assert shown(replace(HELPER, syscall=(READ, 9, 0, 16))) == "read of fd 9 = closed since, 16 bytes"
+
+
+def test_an_unknown_system_call_is_shown_by_its_number() -> None:
+    assert shown(replace(HELPER, syscall=(999, 0, 0, 0))) == "system call 999"
+
+
+def test_clients_nobody_accepts_are_shown_when_the_pool_is_full() -> None:
+    listening = Socket("tcp", "0.0.0.0:5000", "", True, 2)
+    facts = replace(FACTS, sockets={"socket:[2]": listening})
+    assert ps.report(facts).unserved == ("fd 3 = socket listening on 0.0.0.0:5000: 2 connected and not accepted",)
+    assert ps.report(replace(facts, pool=Pool(20, 64, 1))).unserved == ()
+
+
+def test_ipv6_addresses_are_read_from_the_table_of_the_kernel() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        inode = os.readlink(f"/proc/self/fd/{server.fileno()}")
+        assert read(os.getpid()).sockets[inode].local == f"[::1]:{server.getsockname()[1]}"
+
+
+def test_threads_that_come_and_go_while_they_are_read_do_no_harm() -> None:
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            threading.Thread(target=time.sleep, args=(0,)).start()
+
+    worker = threading.Thread(target=churn)
+    worker.start()
+    try:
+        for _ in range(50):
+            assert ps.report(read(os.getpid())).pid == os.getpid()
+    finally:
+        stop.set()
+        worker.join()
