@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STATE, IN_FLIGHT, COMPLETE, RETURNED, NO_NOTICE = 3, lib.IN_FLIGHT, lib.COMPLETE, lib.RETURNED, lib.NO_NOTICE
 
 DRAIN = 10.0  # seconds an exit waits for accepted writes and syncs
-GRACE = 1000  # milliseconds it then waits for callbacks that are running; one may be blocked for ever
+GRACE = 1.0  # seconds without a write after which it waits for callbacks no longer: one may be blocked for ever
 
 
 class Told:
@@ -131,22 +131,38 @@ def _named(kept: tuple[Any, ...]) -> str:
     return f"{what} to {file!r}"
 
 
-def _drain(deadline: float) -> bool:
+def _callbacks_due() -> bool:
+    """Whether the callback of a completed write has not begun: it may want to write more."""
+    for sig, _, of, *_ in list(owed.values()):
+        if sig._queue is None:
+            for serial in (of,) if isinstance(of, int) else of:
+                if in_flight.get(serial, (None, lib.LIO_READ))[1] != lib.LIO_READ:
+                    return True
+    return False
+
+
+def _drain(deadline: float, callbacks: bool) -> bool:
+    """Waits for writes and syncs, and for callbacks that may submit more; False, with a warning, if it gave up."""
+    patience = time.monotonic() + GRACE
     while True:
         left = _writes()
         array = ffi.new("struct request *[]", [kept[0] for kept in left])
-        if not lib.list_poll(array, len(left)):
-            return True
-        running = [i for i, kept in enumerate(left) if kept[0].word & STATE == IN_FLIGHT]
-        if time.monotonic() > deadline:
-            names = ", ".join(_named(left[i]) for i in running[:5]) + (", ..." if len(running) > 5 else "")
-            text = f"{len(running)} requests lost at exit, not done after {DRAIN:g} s: {names}"
-            import warnings  # rarely needed, and dear
+        if lib.list_poll(array, len(left)):
+            patience = time.monotonic() + GRACE
+            running = [i for i, kept in enumerate(left) if kept[0].word & STATE == IN_FLIGHT]
+            if time.monotonic() > deadline:
+                names = ", ".join(_named(left[i]) for i in running[:5]) + (", ..." if len(running) > 5 else "")
+                text = f"{len(running)} requests lost at exit, not done after {DRAIN:g} s: {names}"
+                import warnings  # rarely needed, and dear
 
-            warnings.warn(text, RuntimeWarning, stacklevel=1)
-            return False
-        if running:
-            lib.list_suspend(array + running[-1], 1, 100_000_000)
+                warnings.warn(text, RuntimeWarning, stacklevel=1)
+                return False
+            if running:
+                lib.list_suspend(array + running[-1], 1, 100_000_000)
+        elif not callbacks or time.monotonic() > patience or not (_callbacks_due() or lib.gate_inside()):
+            return True
+        else:
+            time.sleep(0.001)
 
 
 def _finish() -> None:
@@ -155,12 +171,12 @@ def _finish() -> None:
         return
     deadline, drained = time.monotonic() + DRAIN, False
     try:
-        drained = _drain(deadline)
+        drained = _drain(deadline, callbacks=True)
     finally:
-        lib.gate_close(GRACE)
-        if drained:
-            _drain(deadline)  # what callbacks submitted in the meantime
+        lib.gate_close()
         Stop.now = True
+        if drained:
+            _drain(deadline, callbacks=False)  # what was submitted in the last moment
         if in_flight:  # Python is about to restore the default action, and that of a late signal is to kill
             for signo in signals_used:
                 signal.signal(signo, signal.SIG_IGN)

@@ -47,7 +47,8 @@ extern int forked;
 int requests_start(void);
 int requests_used(void);
 int gate_start(const char *module_name);
-int gate_close(int milliseconds);
+int gate_inside(void);
+void gate_close(void);
 
 /* sigevent */
 struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack);

@@ -148,16 +148,17 @@ void gate_reap(const uint64_t *serials, int n)
     leave_python(&pass);
 }
 
-/* Nobody goes in from now on.  Waits for those inside, at most so many milliseconds; returns how many remain. */
-int gate_close(int milliseconds)
+int gate_inside(void)
+{
+    return atomic_load(&inside);
+}
+
+/* Nobody goes in from now on; those inside go on. */
+void gate_close(void)
 {
     atomic_store(&closed, true);
     pthread_mutex_lock(&turn);
     pthread_mutex_unlock(&turn);
-    struct timespec pause = { 0, 1000000 };
-    while (atomic_load(&inside) > 0 && milliseconds-- > 0)
-        nanosleep(&pause, NULL);
-    return atomic_load(&inside);
 }
 
 static PyObject *named(PyObject *module, const char *name)

@@ -132,7 +132,8 @@ void gate_reap(const uint64_t *serials, int n);
 
 void gate_expect_callbacks(void);
 int gate_start(const char *module_name);
-int gate_close(int milliseconds);
+int gate_inside(void);
+void gate_close(void);
 
 /* plan.c */
 struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack);
