@@ -67,7 +67,7 @@ class Inside:
     def from_libc(self, tid: int, stack_pointer: int) -> bool | None:
         """Whether the thread's start routine is in glibc; None if its descriptor is not found."""
         stack = next((m for m in self.mappings if m.start <= stack_pointer < m.end), None)
-        if stack is None or platform.machine() != "x86_64" or tid == self.pid:
+        if stack is None or not self.library or platform.machine() != "x86_64" or tid == self.pid:
             return None
         with suppress(OSError):
             data = self._memory(stack_pointer, min(stack.end - stack_pointer, SEARCHED))
