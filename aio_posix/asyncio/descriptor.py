@@ -1,73 +1,79 @@
-"""A duplicate of a descriptor, owned: no request on it can ever reach another file."""
+"""A duplicate of a descriptor, owned: no request on it can ever reach another file.
+
+- The duplicate, and those that reads spread over, are closed when the Descriptor is closed or dropped and no request in
+  flight needs them any more: close() is safe at any moment.
+- It may be used in one loop after another; what it knows of a loop is a channel.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import os
 from typing import Any
 
-from aio_posix.asyncio.ring import ring
-
-
-class _Owned:
-    """A descriptor that is closed when neither its Descriptor nor any request in flight needs it."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)
-
-    def fileno(self) -> int:
-        return self.fd
-
-    def __del__(self) -> None:
-        if hasattr(self, "fd"):
-            os.close(self.fd)
+from aio_posix.asyncio import calls
+from aio_posix.asyncio.channel import Channel, Lane
+from aio_posix.asyncio.native import declined, read_now
+from aio_posix.asyncio.ring import Ring, current
 
 
 class Descriptor:
-    def __init__(self, fd: int) -> None:
-        self._lane: _Owned | None = _Owned(fd)
+    """Reads and writes of one open file, at an offset; name goes into its errors."""
+
+    __slots__ = ("__weakref__", "_channel", "_fd", "_lane", "_ring", "name")
+
+    def __init__(self, fd: int, name: Any = None) -> None:
+        self._lane: Lane | None = Lane(fd, duplicate=True)
+        self._fd = self._lane.fd
+        self._ring: Ring | None = None
+        self._channel: Channel | None = None
+        self.name = name
 
     @property
     def closed(self) -> bool:
         return self._lane is None
 
-    def _open(self) -> _Owned:
+    def fileno(self) -> int:
+        self._open()
+        return self._fd
+
+    def _open(self) -> Lane:
         if self._lane is None:
             raise ValueError("I/O operation on closed file")
         return self._lane
 
-    def fileno(self) -> int:
-        return self._open().fd
+    def _here(self) -> Channel:
+        lane, ring = self._open(), current()
+        if self._channel is None or self._ring is not ring:
+            self._ring, self._channel = ring, Channel(Lane(lane.fd, whose=lane), self.name)
+        return self._channel
 
     async def pread(self, nbytes: int, offset: int) -> bytes:
-        data = bytearray(nbytes)
-        got = 0
-        with memoryview(data) as view:
-            while got < nbytes:
-                n = await self.preadinto(view[got:], offset + got)
-                if n == 0:
-                    break
-                got += n
-        return bytes(data[:got])
+        """nbytes at offset; less only at the end of the file (of a pipe or socket: what there is)."""
+        data = read_now(self._fd, nbytes, offset)
+        if data is not None:
+            return data
+        data, why = await calls.read_resident(self._fd, nbytes, offset)
+        if data is not None:
+            return data
+        return await calls.pread(self._here(), nbytes, offset, why)
 
     async def preadinto(self, buffer: Any, offset: int) -> int:
-        return await ring().read(self._open(), buffer, offset)
+        """Into the buffer, which can be neither resized nor freed meanwhile; the count, which may be short."""
+        return await calls.preadinto(self._here(), buffer, offset)
 
     async def pwrite(self, data: Any, offset: int) -> int:
-        lane, put = self._open(), 0
-        with memoryview(data).cast("B") as view:
-            while True:
-                put += await ring().write(lane, view[put:], offset + put)
-                if put >= len(view):
-                    return put
+        """All of data at offset (with O_APPEND at the end), after all writes called before; the count."""
+        return await calls.pwrite(self._here(), data, offset)
 
     async def fsync(self) -> None:
-        await ring().fsync(self._open(), os.O_SYNC)
+        """Puts on the disk what was written before, and what the file system knows of the file."""
+        await calls.sync(self._here(), os.O_SYNC)
 
     async def fdatasync(self) -> None:
-        await ring().fsync(self._open(), os.O_DSYNC)
+        """Puts on the disk what was written before."""
+        await calls.sync(self._here(), os.O_DSYNC)
 
     def close(self) -> None:
-        self._lane = None
+        """Requests in flight go on; whatever is asked for later raises ValueError."""
+        self._lane = self._ring = self._channel = None
+        self._fd = -1

@@ -1,59 +1,317 @@
-"""One loop's requests: submitted to glibc, awaited through a CompletionQueue that the loop watches."""
+"""One loop's requests: what a turn asked for goes to glibc in one lio_listio, one notification brings the loop back.
+
+- An entry is (future, op, fd, buffer, nbytes, offset, channel, lane, spread, kept): the first six are batch.c's. It
+  waits in its channel, then in `_line`, then flies in a batch. Its future gets a count or minus an errno, never an
+  exception: nobody complains about one that nobody awaits any more.
+- A batch goes back to the pool when its notice has come and all its results are handed out; until the notice comes
+  flight.owed keeps the entries, and so buffers and lanes. Writes and syncs are known to flight.in_flight as well,
+  which drains them at exit.
+- Every wake-up looks at all batches: a list is only announced when its last entry is done. A timer looks as well, for
+  notifications that glibc lost.
+- What glibc refuses for want of threads, or never starts because all its helpers are blocked, the loop does itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import threading
+import time
 import weakref
+from collections import deque
 from typing import Any
 
-from aio_posix.aio import aio_fsync, aio_read, aio_return, aio_write
-from aio_posix.aiocb import aiocb
+from aio_posix import flight
+from aio_posix._ffi import ffi, lib
+from aio_posix.aiocb import LIO_READ, LIO_WRITE
+from aio_posix.asyncio.channel import WINDOW, Channel, Lane
+from aio_posix.asyncio.native import batch_collect, batch_submit
+from aio_posix.asyncio.turn import Turn
 from aio_posix.queue import CompletionQueue
 
-_rings: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Ring] = weakref.WeakKeyDictionary()
+BATCH: int = lib.BATCH
+SPREAD = 4  # entries of a list that waits for a device: its first result should not wait for many others
+ROOM = 1024  # requests of a loop in glibc, whose cost for each grows with the number of busy descriptors
+SOONEST, LATEST = 0.001, 0.1  # seconds between two looks for lost notifications; the shorter after one was found
+STALLED = 1.0  # seconds without any progress until the loop takes over what glibc has not begun
+OWN_TURN = 0.002  # seconds that the loop works for itself before it gives others a turn
+
+READ, WRITE, SYNC, DSYNC = int(LIO_READ), int(LIO_WRITE), os.O_SYNC, os.O_DSYNC
+Entry = tuple[Any, ...]
+
+
+class Batch:
+    """A C batch and the entries that fly in it."""
+
+    __slots__ = ("address", "c", "entries", "noticed", "refused", "room", "serials")
+
+    def __init__(self, room: int) -> None:
+        self.c = ffi.gc(lib.batch_new(room), lib.batch_free)
+        if not self.c:
+            raise MemoryError("no room for a batch of requests")
+        self.address = int(ffi.cast("uintptr_t", self.c))
+        self.room = room
+        self.entries: list[Entry] = []
+        self.noticed = self.refused = False
+        self.serials: list[int] = []
 
 
 class Ring:
+    """The requests of one loop."""
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.turn = Turn()
+        self.channels: dict[int, Channel] = {}  # of bare descriptors, while they have requests
+        self.loop = weakref.ref(loop)
         self._queue = CompletionQueue()
+        self._sigevent = self._queue.sigevent()
+        self._plan = int(ffi.cast("uintptr_t", self._sigevent._plan))
+        self._line: deque[Entry] = deque()
+        self._batches: list[Batch] = []
+        self._spare: dict[int, list[Batch]] = {SPREAD: [], BATCH: []}
+        self._in_glibc = 0
+        self._flushing = False
+        self._looking: asyncio.TimerHandle | None = None
+        self._own: deque[Entry] = deque()
+        self._pause = LATEST
+        self._progress = time.monotonic()
         loop.add_reader(self._queue.fileno(), self._ready)
 
-    def read(self, fd: Any, buffer: Any, offset: int, nbytes: int | None = None) -> asyncio.Future[int]:
-        cb, future = self._new(fd, buffer, offset, nbytes)
-        aio_read(cb)
+    def bare(self, fd: int, name: Any) -> Channel:
+        """The channel of a descriptor that nobody lent us for longer than a request."""
+        channel = self.channels.get(fd)
+        if channel is None:
+            channel = self.channels[fd] = Channel(Lane(fd), name)
+        return channel
+
+    def idle(self, fd: int, channel: Channel, *, at_once: bool = False) -> None:
+        """Forgets it when it has no requests (or at once), for the number may come to mean another file."""
+        if (at_once or not channel.in_flight) and self.channels.get(fd) is channel:
+            del self.channels[fd]
+
+    # --- in
+
+    def submit(
+        self, channel: Channel, op: int, buffer: Any, nbytes: int, offset: int, spread: bool = False, kept: Any = None
+    ) -> asyncio.Future[int]:
+        """Starts a request when its turn comes; the future's result is a count or minus an errno."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        if channel.in_flight >= WINDOW:
+            channel.waiting.append((future, op, buffer, nbytes, offset, spread, kept))
+        else:
+            self._enter(loop, channel, future, op, buffer, nbytes, offset, spread, kept)
         return future
 
-    def write(self, fd: Any, buffer: Any, offset: int, nbytes: int | None = None) -> asyncio.Future[int]:
-        cb, future = self._new(fd, buffer, offset, nbytes)
-        aio_write(cb)
-        return future
+    def _enter(
+        self, loop: asyncio.AbstractEventLoop, channel: Channel, future: asyncio.Future[int], op: int, buffer: Any,
+        nbytes: int, offset: int, spread: bool, kept: Any,
+    ) -> None:  # fmt: skip
+        lane = channel.reader() if spread else channel.lanes[0]
+        lane.busy += 1
+        channel.in_flight += 1
+        self._line.append((future, op, lane.fd, buffer, nbytes, offset, channel, lane, spread, kept))
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush)
 
-    def fsync(self, fd: Any, op: int) -> asyncio.Future[int]:
-        cb, future = self._new(fd, None, 0, None)
-        aio_fsync(op, cb)
-        return future
+    def _flush(self) -> None:
+        self._flushing = False
+        line = self._line
+        while line and self._in_glibc < ROOM:
+            entries: list[Entry] = []
+            most = SPREAD if line[0][8] else BATCH
+            while line and len(entries) < most:
+                entry = line[0]
+                if entry[0].done():  # cancelled before it began
+                    self._leave(line.popleft())
+                    continue
+                alone = entry[1] == SYNC or entry[1] == DSYNC
+                if entries and (alone or entry[8] is not entries[0][8]):
+                    break
+                entries.append(line.popleft())
+                if alone:
+                    break
+            if entries:
+                self._start(entries)
 
-    def _new(self, fd: Any, buffer: Any, offset: int, nbytes: int | None) -> tuple[aiocb, asyncio.Future[int]]:
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        cb = aiocb(fd, buffer, offset, nbytes)
-        cb.aio_sigevent = self._queue.sigevent((cb, future))
-        return cb, future
+    def _start(self, entries: list[Entry]) -> None:
+        if self._own:  # behind what the loop does itself, or they would overtake it
+            self._own.extend(entries)
+            return
+        room = SPREAD if len(entries) <= SPREAD else BATCH
+        batch = self._spare[room].pop() if self._spare[room] else Batch(room)
+        batch.entries = entries
+        batch.noticed = batch.refused = False
+        notice = flight.promise(self._sigevent, batch, batch.serials)
+        error = batch_submit(batch.address, entries, flight.serials, self._plan, notice)
+        if error < 0:
+            flight.break_promise(notice)
+            self._spare[room].append(batch)
+            for entry in entries:
+                self._do_it_here(entry)
+            return
+        for i, entry in enumerate(entries):
+            if entry[1] != READ:
+                key = next(flight.serials)
+                name = f"{'write' if entry[1] == WRITE else 'fsync'} of descriptor {entry[2]}"
+                flight.in_flight[key] = (lib.batch_request(batch.c, i), name, batch)
+                batch.serials.append(key)
+        self._batches.append(batch)
+        self._in_glibc += len(entries)
+        if self._looking is None:
+            self._progress = time.monotonic()
+            self._look_again(LATEST)
+        if error:
+            batch.refused = True
+            self._harvest()
+
+    # --- out
 
     def _ready(self) -> None:
-        for cb, future in self._queue.get(0):
-            try:
-                result = aio_return(cb)
-            except OSError as error:
-                if not future.done():
-                    future.set_exception(error)
-            else:
-                if not future.done():
-                    future.set_result(result)
+        for batch in self._queue.get(0):
+            batch.noticed = True
+            if not batch.c.left:
+                self._recycle(batch)
+        self._harvest()
+
+    def _harvest(self) -> bool:
+        """Hands out what is complete; True if that was something."""
+        found = False
+        batches, self._batches = self._batches, []
+        for batch in batches:
+            results = batch_collect(batch.address)
+            if results:
+                found = True
+                self._in_glibc -= len(results)
+                for i, n in results:
+                    self._deliver(batch, i, n)
+            if batch.c.left:
+                self._batches.append(batch)
+            elif batch.noticed:
+                self._recycle(batch)
+        if found:
+            self._progress = time.monotonic()
+            if self._line and not self._flushing:
+                self._flush()
+        return found
+
+    def _recycle(self, batch: Batch) -> None:
+        batch.entries = []
+        batch.serials = []
+        self._spare[batch.room].append(batch)
+
+    def _deliver(self, batch: Batch, i: int, n: int) -> None:
+        entry = batch.entries[i]
+        future = entry[0]
+        if n < 0 and not future.done() and (n == -errno.ECANCELED or (n == -errno.EAGAIN and batch.refused)):
+            self._do_it_here(entry)
+            return
+        self._leave(entry)
+        if not future.done():
+            future.set_result(n)
+
+    def _leave(self, entry: Entry) -> None:
+        """Frees the entry's place for the next one of its channel."""
+        channel: Channel = entry[6]
+        channel.in_flight -= 1
+        entry[7].busy -= 1
+        waiting = channel.waiting
+        while waiting and channel.in_flight < WINDOW:
+            next_in_line = waiting.popleft()
+            if not next_in_line[0].done():
+                self._enter(asyncio.get_running_loop(), channel, *next_in_line)
+
+    def detach(self, future: asyncio.Future[int]) -> None:
+        """The awaiting task is gone: cancels what has not begun. A future still in a line is passed over there."""
+        for batch in self._batches:
+            for i, entry in enumerate(batch.entries):
+                if entry[0] is future:
+                    lib.batch_cancel(batch.c, i)
+                    self._look_again(SOONEST)
+                    return
+
+    # --- what can go wrong
+
+    def _look_again(self, pause: float) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+        self._pause = pause
+        self._looking = asyncio.get_running_loop().call_later(pause, self._look)
+
+    def _look(self) -> None:
+        """For notifications that do not come, and for requests that glibc does not begin."""
+        self._looking = None
+        found = self._harvest()
+        if not self._batches:
+            return
+        if time.monotonic() - self._progress > STALLED:
+            self._take_over()
+        self._look_again(SOONEST if found else min(2 * self._pause, LATEST))
+
+    def _take_over(self) -> None:
+        """Takes back what is behind no running request: all helpers are blocked in something else."""
+        running = set()
+        for batch in list(self._batches):
+            for i, entry in enumerate(batch.entries):
+                if entry[2] not in running and lib.batch_cancel(batch.c, i) == lib.AIO_NOTCANCELED:
+                    running.add(entry[2])
+        self._harvest()
+
+    def _do_it_here(self, entry: Entry) -> None:
+        self._own.append(entry)
+        if len(self._own) == 1:
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def _work(self) -> None:
+        """Does a little of what glibc would not do."""
+        ends = time.monotonic() + OWN_TURN
+        while self._own and time.monotonic() < ends:
+            entry = self._own[0]
+            future, op, fd, buffer, nbytes, offset = entry[:6]
+            if not future.done():
+                address = ffi.from_buffer(buffer) if isinstance(buffer, bytes) else ffi.cast("void *", buffer or 0)
+                future.set_result(lib.perform(op, fd, address, nbytes, offset))
+            self._own.popleft()
+            self._leave(entry)
+        if self._own:
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def close(self) -> None:
+        self._queue.close()
 
 
-def ring() -> Ring:
+# --- one for each loop
+
+_rings: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Ring] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+_here = threading.local()
+
+
+def current() -> Ring:
+    """The ring of the running loop."""
     loop = asyncio.get_running_loop()
-    found = _rings.get(loop)
-    if found is None:
-        found = _rings[loop] = Ring(loop)
+    try:
+        ring: Ring = _here.ring
+        if ring.loop() is loop:
+            return ring
+    except AttributeError:
+        pass
+    with _making:
+        for other in [old for old in list(_rings) if old.is_closed()]:
+            _rings.pop(other).close()
+        found = _rings.get(loop)
+        if found is None:
+            found = _rings[loop] = Ring(loop)
+    _here.ring = found
     return found
+
+
+def _in_child() -> None:
+    """A new ring will find out whether AIO still works here; nobody reads from the old ones."""
+    global _making, _here, _rings
+    _making, _here, _rings = threading.Lock(), threading.local(), weakref.WeakKeyDictionary()
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 extern PyMethodDef now_methods[];
 
@@ -39,6 +40,23 @@ void batch_free(struct batch *b)
 int batch_cancel(struct batch *b, unsigned i)
 {
     return request_cancel(b->requests[i].cb.aio_fildes, &b->requests[i]);
+}
+
+struct request *batch_request(struct batch *b, unsigned i)
+{
+    return &b->requests[i];
+}
+
+/* What glibc would not do, in the calling thread: the count, or minus an errno. */
+int64_t perform(int op, int fd, void *buf, size_t nbytes, int64_t offset)
+{
+    ssize_t n;
+    do
+        n = op == LIO_READ ? pread(fd, buf, nbytes, offset)
+            : op == LIO_WRITE ? pwrite(fd, buf, nbytes, offset)
+            : op == O_SYNC ? fsync(fd) : fdatasync(fd);
+    while (n == -1 && errno == EINTR);
+    return n == -1 ? -errno : n;
 }
 
 /* One (anything, op, fd, buffer, nbytes, offset, ...); buffer: bytes, an address or None. */

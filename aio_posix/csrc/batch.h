@@ -15,5 +15,7 @@ struct batch {
 struct batch *batch_new(unsigned room);
 void batch_free(struct batch *b);
 int batch_cancel(struct batch *b, unsigned i);
+struct request *batch_request(struct batch *b, unsigned i);
+int64_t perform(int op, int fd, void *buf, size_t nbytes, int64_t offset);
 int batch_start(const char *module_name);
 #endif

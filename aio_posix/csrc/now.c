@@ -54,6 +54,8 @@ static int look_at(int fd)
 static int permission(int fd, Py_ssize_t nbytes)
 {
     unsigned i = (unsigned)fd % KNOWN;
+    if (atomic_load_explicit(&off, memory_order_relaxed))
+        return UNSUPPORTED;
     if (slice.until == 0)
         return REST;
     if (slice.credit <= 0) {
@@ -70,8 +72,6 @@ static int permission(int fd, Py_ssize_t nbytes)
         slice.known[i].number = slice.number;
         slice.known[i].why = look_at(fd);
     }
-    if (slice.known[i].why == MAY && atomic_load_explicit(&off, memory_order_relaxed))
-        return UNSUPPORTED;
     return slice.known[i].why;
 }
 
