@@ -1,7 +1,8 @@
 """Completions without Python in glibc's threads: a queue that a thread or an event loop reads in batches.
 
 - The notify function is C: it pushes and, if the queue was empty, makes the descriptor readable.
-- The C queue lives until nobody can push to it: close(), or the last get() that still waits, gives up Python's part.
+- The descriptor is closed when nobody can push or wait any more: by close(), by a get() that it ends, or by the last
+  notification of a request that was in flight.
 """
 
 from __future__ import annotations
@@ -30,13 +31,12 @@ class CompletionQueue:
     """
 
     def __init__(self) -> None:
-        usable()
         self.closed = True  # until there is a queue, for __del__
-        self._waiting: list[None] = []
-        self._struct = lib.queue_new()
-        if not self._struct:
+        usable()
+        struct = lib.queue_new()
+        if not struct:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
-        self._open = [self._struct]  # pop() is what one thread can do once
+        self._struct = ffi.gc(struct, lib.queue_free)
         self.closed = False
 
     def fileno(self) -> int:
@@ -58,37 +58,23 @@ class CompletionQueue:
         usable()
         limit = seconds(timeout)
         deadline = None if limit is None else time.monotonic() + limit
-        self._waiting.append(None)
-        try:
-            while True:
+        out = ffi.new("uint32_t[]", BATCH)
+        while True:
+            n = lib.queue_take(self._struct, out, BATCH)
+            if n > 0:
+                return [take(notice) for notice in ffi.unpack(out, n)]
+            if n < 0:
                 self._check()
-                out = ffi.new("uint32_t[]", BATCH)
-                n = lib.queue_take(self._struct, out, BATCH)
-                if n:
-                    return [take(notice) for notice in ffi.unpack(out, n)]
-                left = FOREVER if deadline is None else deadline - time.monotonic()
-                if left <= 0:
-                    return []
-                lib.queue_wait(self._struct, int(min(left, 3600.0) * 1000) + 1)
-        finally:
-            self._waiting.pop()
-            if self.closed:
-                self._let_go()
+            left = FOREVER if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                return []
+            lib.queue_wait(self._struct, int(min(left, 3600.0) * 1000) + 1)
 
     def close(self) -> None:
         """Forget completions that were not taken; requests in flight go on, and aio_error tells of them."""
         if not self.closed:
             self.closed = True
-            lib.queue_ring(self._struct)
-            self._let_go()
-
-    def _let_go(self) -> None:
-        if not self._waiting and self._open:
-            try:
-                struct = self._open.pop()
-            except IndexError:
-                return
-            lib.queue_close(struct)
+            lib.queue_close(self._struct)
 
     def _check(self) -> None:
         if self.closed:
@@ -103,5 +89,4 @@ class CompletionQueue:
         self.close()
 
     def __del__(self) -> None:
-        if not lib.forked:
-            self.close()
+        self.close()

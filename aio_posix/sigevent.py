@@ -96,7 +96,9 @@ class sigevent:
         put("sigev_notify_function", sigev_notify_function)
         put("sigev_notify_attributes", sigev_notify_attributes)
         put("_raw", sigev_notify == SIGEV_SIGNAL and _fits_sival_int(sigev_value))
-        queue = sigev_notify_function if hasattr(sigev_notify_function, "_struct") else None
+        queue = None
+        if not callable(sigev_notify_function) and hasattr(sigev_notify_function, "_struct"):
+            queue = sigev_notify_function
         put("_queue", queue)
         put("_thread", self.sigev_notify is SIGEV_THREAD)
         put("_call", sigev_notify_function if queue is None else _let_go)
@@ -104,6 +106,9 @@ class sigevent:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a sigevent does not change: make a new one with another {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a sigevent does not change: {name} cannot be deleted")
 
     def _make_plan(self) -> Any:
         if self.sigev_notify == SIGEV_NONE:
@@ -136,6 +141,8 @@ def _let_go(value: Any) -> None:
 
 
 def _signal_number(signo: int) -> int:
+    if not isinstance(signo, int):
+        raise TypeError(f"sigev_signo must be an int, not {type(signo).__name__}")
     if signo not in signal.valid_signals():
         raise ValueError(f"sigev_signo {signo!r} is not a signal that can be sent")
     signals_used.add(int(signo))

@@ -81,10 +81,10 @@ void pool_init(int threads, int num, int idle_time);
 
 /* CompletionQueue */
 struct queue *queue_new(void);
+void queue_free(struct queue *q);
 void queue_close(struct queue *q);
-void queue_ring(struct queue *q);
 int queue_take(struct queue *q, uint32_t *out, int room);
-int queue_wait(struct queue *q, int milliseconds);
+void queue_wait(struct queue *q, int milliseconds);
 
 /* sigwaitinfo: 0, or an errno */
 struct caught { int signo, code, pid, uid; uintptr_t value; };

@@ -29,6 +29,7 @@ static PyObject *in_flight, *owed_by, *free_notices, *threads;
 
 struct pass {
     uint64_t baton;
+    int foreign;   /* Python did not start this thread; one of its own may discard what is in a queue */
     PyGILState_STATE gil;
 };
 
@@ -39,7 +40,7 @@ static void forget(PyObject *table, PyObject *key)
 }
 
 /* What take() in flight.py does for a queue, and then the callback. */
-static void call(uint32_t index)
+static void call(uint32_t index, int foreign)
 {
     PyObject *key = PyLong_FromUnsignedLong(index), *told = key ? PyDict_GetItem(owed_by, key) : NULL;
     if (told == NULL) {
@@ -67,7 +68,7 @@ static void call(uint32_t index)
     Py_XDECREF(result);
     Py_XDECREF(function);
     Py_DECREF(told);
-    if (threads != NULL && (key = PyLong_FromUnsignedLong((unsigned long)pthread_self())) != NULL) {
+    if (foreign && threads != NULL && (key = PyLong_FromUnsignedLong((unsigned long)pthread_self())) != NULL) {
         forget(threads, key);
         Py_DECREF(key);
     }
@@ -110,6 +111,7 @@ static int enter(struct pass *pass)
     if (open) {
         atomic_fetch_add(&inside, 1);
         pass->baton = take_baton();
+        pass->foreign = PyGILState_GetThisThreadState() == NULL;
         pass->gil = PyGILState_Ensure();
     }
     pthread_mutex_unlock(&turn);
@@ -128,7 +130,7 @@ void gate_call(struct notice *n)
 {
     struct pass pass;
     if (enter(&pass)) {
-        call(n->index);
+        call(n->index, pass.foreign);
         leave_python(&pass);
     }
 }

@@ -47,9 +47,7 @@ static struct notice *owe(uint32_t index, struct plan *plan, struct sigevent *si
     n->sweeps = 0;
     n->parts = 1;
     n->is_list = 0;
-    n->queue = plan->queue;
-    if (n->queue)
-        queue_hold(n->queue);
+    n->queue = plan->queue && queue_hold(plan->queue) ? plan->queue : NULL;   /* NULL: closed just now */
     sigev->sigev_notify_function = notified;
     sigev->sigev_notify_attributes = &plan->attr;
     sigev->sigev_value.sival_ptr = (void *)((uintptr_t)n->generation << 32 | index);

@@ -31,7 +31,8 @@ enum { NOTICE_FREE, NOTICE_OWED, NOTICE_CLAIMED };
 
 struct queue {
     _Atomic(struct notice *) newest;   /* lock-free: pushed by notification threads, taken whole */
-    _Atomic int holders;               /* plans, notices that will push, and Python until close() */
+    _Atomic int users;                 /* notices that will push, takers, and Python until close() */
+    _Atomic int owners;                /* of the memory: the users, and the Python object */
     atomic_bool closed;
     int fd;                            /* eventfd, readable while there is something to take */
     pthread_mutex_t takers;            /* guards ready, and the order of batches */
@@ -144,13 +145,13 @@ void datastack_keep(void);
 
 /* queue.c */
 void queue_push(struct notice *n);
-void queue_hold(struct queue *q);
+int queue_hold(struct queue *q);
 void queue_drop(struct queue *q);
 
 struct queue *queue_new(void);
+void queue_free(struct queue *q);
 void queue_close(struct queue *q);
-void queue_ring(struct queue *q);
 int queue_take(struct queue *q, uint32_t *out, int room);
-int queue_wait(struct queue *q, int milliseconds);
+void queue_wait(struct queue *q, int milliseconds);
 
 #endif

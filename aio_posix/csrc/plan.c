@@ -23,18 +23,13 @@ struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct q
         errno = error;
         return NULL;
     }
-    if (queue) {
-        queue_hold(queue);
-    } else if (notify == SIGEV_THREAD) {
+    if (queue == NULL && notify == SIGEV_THREAD)
         gate_expect_callbacks();
-    }
     return p;
 }
 
 void plan_free(struct plan *p)
 {
     pthread_attr_destroy(&p->attr);
-    if (p->queue)
-        queue_drop(p->queue);
     free(p);
 }
