@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from enum import IntEnum
+from operator import index
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
@@ -97,10 +98,20 @@ class aiocb:
     def __setattr__(self, name: str, value: Any) -> None:
         check = _FIELDS.get(name)
         if check is None:
-            raise AttributeError(f"an aiocb has no field {name!r}")
+            if name in aiocb.__slots__:
+                raise AttributeError(f"{name} is not a field of an aiocb")
+            return super().__setattr__(name, value)  # a subclass may have attributes of its own
         if self.in_progress:
             raise BlockingIOError(errno.EINPROGRESS, f"{name} cannot change: the request is in flight")
         super().__setattr__("_nbytes" if name == "aio_nbytes" else name, check(value))
+
+    def __delattr__(self, name: str) -> None:
+        if name in _FIELDS or name in aiocb.__slots__:
+            raise AttributeError(f"{name} cannot be deleted from an aiocb")
+        super().__delattr__(name)
+
+    def __reduce__(self) -> str:
+        raise TypeError("an aiocb can be neither copied nor pickled: it is memory that glibc knows by its address")
 
     @property
     def aio_nbytes(self) -> int:
@@ -116,7 +127,11 @@ class aiocb:
 
     def __repr__(self) -> str:
         state = ("never submitted", "in flight", "complete", "returned")[self._request.word & STATE]
-        return f"<aiocb fd={self.aio_fildes!r} nbytes={self.aio_nbytes} offset={self.aio_offset} {state}>"
+        try:
+            nbytes = str(self.aio_nbytes)
+        except ValueError:  # a closed mmap, a released memoryview
+            nbytes = "?"
+        return f"<aiocb fd={self.aio_fildes!r} nbytes={nbytes} offset={self.aio_offset} {state}>"
 
     def __del__(self, _stop: type[Stop] = Stop) -> None:
         request = getattr(self, "_request", None)
@@ -127,15 +142,24 @@ class aiocb:
             import warnings  # rarely needed, and dear
 
             warnings.warn(f"dropped while in flight: {self!r}", ResourceWarning, stacklevel=2, source=self)
+        else:
+            lib.request_fence(request)
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        return int(index(value))
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
 
 
 def _fildes(value: Any) -> Any:
-    if isinstance(value, int):
-        if not -(2**31) <= value < 2**31:
-            raise ValueError(f"aio_fildes {value} does not fit a C int")
-    elif not hasattr(value, "fileno"):
-        raise TypeError(f"aio_fildes must be an int or have fileno(), not {type(value).__name__}")
-    return value
+    if hasattr(value, "fileno"):
+        return value
+    number = _integer("a file without fileno()", value)
+    if not -(2**31) <= number < 2**31:
+        raise ValueError(f"descriptor {number} does not fit a C int")
+    return number
 
 
 def _buffer(value: Any) -> Any:
@@ -143,12 +167,13 @@ def _buffer(value: Any) -> Any:
         with memoryview(value) as view:  # TypeError for what has no buffer
             if not view.c_contiguous:
                 raise ValueError("aio_buf must be C-contiguous")
+            if any("O" in codes for codes in view.format.split(":")[::2]):  # every second part is a field's name
+                raise TypeError("aio_buf holds references to Python objects, which no file can supply")
     return value
 
 
 def _offset(value: int) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"aio_offset must be an int, not {type(value).__name__}")
+    value = _integer("aio_offset", value)
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"aio_offset {value} does not fit a 64-bit off_t")
     return value
@@ -156,16 +181,14 @@ def _offset(value: int) -> int:
 
 def _nbytes(value: int | None) -> int | None:
     if value is not None:
-        if not isinstance(value, int):
-            raise TypeError(f"aio_nbytes must be an int or None, not {type(value).__name__}")
+        value = _integer("aio_nbytes", value)
         if value < 0:
             raise ValueError(f"aio_nbytes {value} is negative")
     return value
 
 
 def _reqprio(value: int) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"aio_reqprio must be an int, not {type(value).__name__}")
+    value = _integer("aio_reqprio", value)
     if not 0 <= value <= AIO_PRIO_DELTA_MAX:
         raise ValueError(f"aio_reqprio {value} is not in 0..{AIO_PRIO_DELTA_MAX} (AIO_PRIO_DELTA_MAX)")
     return value
@@ -190,7 +213,8 @@ set_told = aiocb.__dict__["_told"].__set__
 
 
 def fileno(fildes: Any) -> int:
-    return int(_fildes(fildes if isinstance(fildes, int) else fildes.fileno()))
+    fildes = _fildes(fildes)
+    return fildes if isinstance(fildes, int) else int(_fildes(fildes.fileno()))
 
 
 def export(buf: Any, nbytes: int | None, op: int) -> tuple[Any, int]:

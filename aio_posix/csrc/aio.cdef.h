@@ -60,6 +60,7 @@ int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf
                    int reqprio, struct plan *plan, uint32_t notice);
 
 /* aio_error, aio_return */
+void request_fence(struct request *r);
 uint64_t request_poll(struct request *r);
 uint64_t request_return(struct request *r);   /* the word before: whose state was COMPLETE gets the result */
 void request_abandon(struct request *r);

@@ -109,7 +109,8 @@ struct notice *notice_claim(uintptr_t ticket)
 {
     struct notice *n = notice_at((uint32_t)ticket);
     pthread_mutex_lock(&life);
-    int mine = n->generation == ticket >> 32 && n->state == NOTICE_OWED && (n->parts == 0 || --n->parts == 0) && done(n);
+    int mine = n->generation == ticket >> 32 && n->state == NOTICE_OWED && (n->parts == 0 || --n->parts == 0)
+               && (n->is_list ? done(n) : request_told(n->request, n->serial));
     if (mine)
         close_notice(n, NOTICE_CLAIMED);
     pthread_mutex_unlock(&life);

@@ -91,14 +91,17 @@ extern int forked;                   /* set once, in a child that has only one t
 
 /* request.c; what Python calls is second */
 int request_settle(struct request *r, uint64_t serial);   /* under life: 1 once not in flight */
+int request_told(struct request *r, uint64_t serial);     /* the same, for its own notification thread */
 int request_start(struct request *r);
 struct request *request_next(const struct request *r, int fd);   /* in flight on fd, after r or the first */
+struct request *request_before(const struct request *r);
 int orphans_reap(uint64_t *serials, int room);
 
 int requests_start(void);
 int requests_used(void);
 int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf, size_t nbytes, off_t offset,
                    int reqprio, struct plan *plan, uint32_t notice);
+void request_fence(struct request *r);
 uint64_t request_poll(struct request *r);
 uint64_t request_return(struct request *r);
 void request_abandon(struct request *r);
