@@ -18,6 +18,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import sys
 import threading
 
@@ -27,6 +28,7 @@ BUFSIZ = 8192  # as in <stdio.h>
 STDIN_FILENO = 0
 MOST_THREADS = 30_000  # two mappings each, of the 65,530 that vm.max_map_count allows; below pid_max, 32,768
 
+PATIENCE = struct.pack("ll", 10, 0)  # struct timeval: a broadcast waits so long for one client
 clients: set[socket.socket] = set()
 changed = threading.Condition()  # guards clients
 done = threading.Event()
@@ -61,6 +63,8 @@ def handler(cb: aiocb) -> None:
         client = accept()
         if client is not None:
             say(b"\x1b[0;32m[*] accept%b\x1b[0m\n" % (b": new client" if broadcast else b""))
+            if broadcast:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, PATIENCE)
             with changed:
                 clients.add(client)
             aio_read(cb)
@@ -112,9 +116,11 @@ def echo(client: socket.socket, data: bytearray) -> bool:
 def tell_everybody(data: bytearray) -> None:
     with changed:
         for client in clients:
-            with contextlib.suppress(OSError):  # reset, or gone: its own handler will see
-                if client.send(data, socket.MSG_DONTWAIT) < len(data):
-                    client.shutdown(socket.SHUT_RDWR)  # it does not read: nobody waits for it
+            try:
+                client.sendall(data)
+            except OSError:  # reset, gone, or it does not read: then nobody waits for it again
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)  # its own handler closes it
 
 
 def main() -> int:
