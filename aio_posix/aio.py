@@ -15,7 +15,7 @@ from enum import IntEnum
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, submit
+from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, fileno, submit
 from aio_posix.flight import COMPLETE, IN_FLIGHT, STATE, look, usable
 from aio_posix.listio import SLICE, submit_list, wait_for_all
 from aio_posix.sigevent import sigevent
@@ -193,17 +193,16 @@ def aio_cancel(fd: Any, cb: aiocb | None = None) -> CancelResult:
     glibc strands the requests behind a cancelled head; here they go on. Source: glibc rt/aio_cancel.c.
     """
     usable()
-    number = fd if isinstance(fd, int) else fd.fileno()
+    number = fileno(fd)
     if cb is None:
         rc = lib.fildes_cancel(number)
     else:
-        word = look(_checked(cb)._request)
-        if word == 0:
+        if _checked(cb)._request.word == 0:
             raise OSError(errno.EINVAL, "the request was never submitted")
-        if word & STATE == IN_FLIGHT and cb._request.cb.aio_fildes != number:
-            raise OSError(errno.EINVAL, f"the request is not one of descriptor {number}")
         rc = lib.request_cancel(number, cb._request)
         look(cb._request)
+    if rc == -errno.EINVAL:
+        raise OSError(-rc, f"the request was not submitted for descriptor {number}")
     if rc < 0:
         raise OSError(-rc, os.strerror(-rc))
     return CancelResult(rc)

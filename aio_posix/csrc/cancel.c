@@ -10,12 +10,11 @@
 #include <errno.h>
 
 /* Still in progress although it came before r and is no less urgent: then r was not the head. */
-static int somebody_is_ahead(const struct request *r, int fd, uint64_t serial)
+static int somebody_is_ahead(const struct request *r)
 {
-    for (struct request *p = request_next(NULL, fd), *next; p != NULL; p = next) {
-        next = request_next(p, fd);
-        uint64_t its = atomic_load(&p->word) >> 2;
-        if (its < serial && p->cb.aio_reqprio <= r->cb.aio_reqprio && !request_settle(p, its))
+    for (struct request *p = request_before(r), *next; p != NULL; p = next) {
+        next = request_before(p);
+        if (p->cb.aio_reqprio <= r->cb.aio_reqprio && !request_settle(p, atomic_load(&p->word) >> 2))
             return 1;
     }
     return 0;
@@ -33,7 +32,10 @@ static void resubmit(struct request *r)
 static void revive(int fd)
 {
     struct request *first = NULL;
-    for (struct request *r = request_next(NULL, fd); r != NULL; r = request_next(r, fd)) {
+    for (struct request *r = request_next(NULL, fd), *next; r != NULL; r = next) {
+        next = request_next(r, fd);
+        if (request_settle(r, atomic_load(&r->word) >> 2))   /* cancelled before, perhaps: it stays so */
+            continue;
         r->notify = (unsigned char)r->cb.aio_sigevent.sigev_notify;
         r->cb.aio_sigevent.sigev_notify = SIGEV_NONE;
         if (first == NULL || r->cb.aio_reqprio < first->cb.aio_reqprio)
@@ -56,13 +58,13 @@ static void revive(int fd)
 int request_cancel(int fd, struct request *r)
 {
     pthread_mutex_lock(&life);
-    uint64_t serial = atomic_load(&r->word) >> 2;
-    int rc = request_settle(r, serial) ? AIO_ALLDONE : aio_cancel(fd, &r->cb);
+    int rc = aio_cancel(fd, &r->cb);
     if (rc == -1)
         rc = -errno;
     if (rc == AIO_CANCELED) {
-        request_settle(r, serial);
-        if (!somebody_is_ahead(r, fd, serial))
+        int head = !somebody_is_ahead(r);
+        request_settle(r, atomic_load(&r->word) >> 2);
+        if (head)
             revive(fd);
     }
     pthread_mutex_unlock(&life);
