@@ -251,7 +251,8 @@ def test_a_buffer_in_flight_cannot_be_resized_and_is_free_afterwards(pair: tuple
     with pytest.raises(BufferError):
         buffer.clear()
     pair[1].send(b"x")
-    assert aio.aio_suspend([cb], 10) and aio.aio_return(cb) == 1
+    assert aio.aio_suspend([cb], 10)
+    assert aio.aio_return(cb) == 1
     buffer.clear()
 
 
@@ -292,7 +293,8 @@ def test_a_running_request_cannot_be_cancelled_but_shutdown_ends_it(pair: tuple[
     assert not eventually(lambda: False, TAKEN)
     assert aio.aio_cancel(pair[0], cb) == aio.AIO_NOTCANCELED
     pair[0].shutdown(socket.SHUT_RD)
-    assert aio.aio_suspend([cb], 10) and aio.aio_return(cb) == 0
+    assert aio.aio_suspend([cb], 10)
+    assert aio.aio_return(cb) == 0
     assert aio.aio_cancel(pair[0], cb) == aio.AIO_ALLDONE
 
 
@@ -371,7 +373,8 @@ def test_a_request_in_flight_cannot_be_submitted_again_or_changed(pair: tuple[so
     with pytest.raises(ValueError, match="listed twice"):
         aio.lio_listio(aio.LIO_NOWAIT, [other, other])
     pair[1].send(b"x")
-    assert aio.aio_suspend([cb], 10) and aio.aio_return(cb) == 1
+    assert aio.aio_suspend([cb], 10)
+    assert aio.aio_return(cb) == 1
 
 
 def test_of_two_threads_that_submit_the_same_request_one_wins(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -395,7 +398,8 @@ def test_of_two_threads_that_submit_the_same_request_one_wins(pair: tuple[socket
             thread.join()
         assert sorted(outcomes) == [0, errno.EINPROGRESS]
         pair[1].send(b"x")
-        assert aio.aio_suspend([cb], 10) and aio.aio_return(cb) == 1
+        assert aio.aio_suspend([cb], 10)
+        assert aio.aio_return(cb) == 1
 
 
 def test_nothing_of_ours_dies_of_a_signal_blocked_for_sigwaitinfo() -> None:
