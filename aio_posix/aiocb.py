@@ -19,6 +19,7 @@ from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -73,6 +74,9 @@ class aiocb:
     aio_reqprio: int
     aio_sigevent: sigevent | None
     aio_lio_opcode: LioOpcode
+    _request: Any
+    _nbytes: int | None
+    _told: Any
 
     def __init__(
         self,
@@ -123,7 +127,7 @@ class aiocb:
     @property
     def in_progress(self) -> bool:
         """True from submission until glibc is done with the request."""
-        return look(self._request) & STATE == IN_FLIGHT
+        return bool(look(self._request) & STATE == IN_FLIGHT)
 
     def __repr__(self) -> str:
         state = ("never submitted", "in flight", "complete", "returned")[self._request.word & STATE]
@@ -200,7 +204,7 @@ def _sigevent(value: sigevent | None) -> sigevent | None:
     return value
 
 
-_FIELDS = {
+_FIELDS: dict[str, Callable[[Any], Any]] = {
     "aio_fildes": _fildes,
     "aio_buf": _buffer,
     "aio_offset": _offset,

@@ -10,8 +10,9 @@ import time
 from collections import namedtuple
 
 from aio_posix._ffi import ffi, lib
-from aio_posix.aio import SLICE, seconds
+from aio_posix.aio import seconds
 from aio_posix.flight import signalled, usable
+from aio_posix.listio import SLICE
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
