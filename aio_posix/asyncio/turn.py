@@ -3,13 +3,13 @@
 - A turn of the loop spends at most TURN on such reads. It is shared by the tasks that wanted more of it in the turn
   before, so that all get the same: each reads in slices, and rests (yields once) when its slice has run out.
 - A task that has rested gets a slice at once, good for one read at least: nobody starves however long the line is.
+  More slices than were expected in a turn are good for one read only.
 - Turns are noticed by a callback that is scheduled with the first slice of each; an idle loop stays idle.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 
 from aio_posix._ffi import lib
 
@@ -19,29 +19,31 @@ TURN = 4_000_000  # nanoseconds; the longest turn is to stay below 10 ms on a no
 class Turn:
     """One loop's turn."""
 
-    __slots__ = ("_ends", "_resting", "_rested")
+    __slots__ = ("_begun", "_opened", "_rested", "_resting")
 
     def __init__(self) -> None:
-        self._ends = 0
+        self._begun = False
+        self._opened = 0
         self._resting = 0
         self._rested = 1
 
-    def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = time.monotonic_ns()
-        if not self._ends:
-            self._ends = now + TURN
+    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._begun:
+            self._begun = True
             loop.call_soon(self._over)
-        lib.slice_open(max(0, min(TURN // self._rested, self._ends - now)))
+        self._opened += 1
+        lib.slice_open(TURN // self._rested if self._opened <= self._rested else 0)
 
     async def take(self, loop: asyncio.AbstractEventLoop) -> None:
         """Opens a slice; rests before, if one ran out."""
         if lib.slice_close():
             self._resting += 1
             await asyncio.sleep(0)
-        self.open(loop)
+        self._open(loop)
 
     def _over(self) -> None:
         lib.slice_close()
-        self._ends = 0
+        self._begun = False
+        self._opened = 0
         self._rested = max(1, self._resting)
         self._resting = 0
