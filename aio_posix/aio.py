@@ -15,7 +15,7 @@ from enum import IntEnum
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, fileno, submit
+from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, fileno, refused, submit
 from aio_posix.flight import COMPLETE, IN_FLIGHT, STATE, look, usable
 from aio_posix.listio import SLICE, submit_list, wait_for_all
 from aio_posix.sigevent import sigevent
@@ -162,21 +162,22 @@ def aio_suspend(cbs: Iterable[aiocb | None], timeout: float | None = None) -> bo
     listed = _listed(cbs)
     if not listed:
         raise ValueError("nothing to wait for: the list has no requests")
-    for cb in listed:
-        state = look(cb._request) & STATE
-        if state == COMPLETE:
-            return True
-        if state != IN_FLIGHT:
-            raise OSError(errno.EINVAL, NOT_DUE)
+    words = [look(cb._request) for cb in listed]
+    states = {word & STATE for word in words}
+    if not states <= {IN_FLIGHT, COMPLETE}:
+        raise OSError(errno.EINVAL, NOT_DUE)
+    if COMPLETE in states:
+        return True
     n = len(listed)
     array = ffi.new("struct request *[]", [cb._request for cb in listed])
+    serials = ffi.new("uint64_t[]", [word >> 2 for word in words])  # a callback may submit a request again
     deadline = None if limit is None else time.monotonic() + limit
     longest = SLICE if n <= lib.PIECE else LONG_SLICE
     while True:
         left = longest if deadline is None else min(longest, deadline - time.monotonic())
         if left > 0:
             lib.list_suspend(array, n, math.ceil(left * 1e9))
-        if lib.list_poll(array, n) < n:
+        if lib.list_any(array, serials, n):
             return True
         if deadline is not None and time.monotonic() >= deadline:
             return False
@@ -224,13 +225,15 @@ def lio_listio(mode: int, cbs: Sequence[aiocb | None], sig: sigevent | None = No
     if sig is not None and not isinstance(sig, sigevent):
         raise TypeError(f"sig must be a sigevent or None, not {type(sig).__name__}")
     listed = [cb for cb in _listed(cbs) if cb.aio_lio_opcode != LIO_NOP]
-    array, serials = submit_list(listed, cbs, sig if mode == LIO_NOWAIT else None)
+    array, serials, error = submit_list(listed, cbs, sig if mode == LIO_NOWAIT else None)
     if mode == LIO_WAIT:
-        wait_for_all(array, len(listed))
+        wait_for_all(array, serials, len(listed))
         for serial in serials:
             flight.in_flight.pop(serial, None)
         if any(cb._request.error for cb in listed):
             raise OSError(errno.EIO, "a request of the list failed: aio_error of each tells which")
+    elif error:
+        refused(error)
 
 
 def aio_init(*, aio_threads: int = 20, aio_num: int = 64, aio_idle_time: int = 1) -> None:

@@ -14,7 +14,7 @@ from operator import index
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE, Stop, look
+from aio_posix.flight import COMPLETE, IN_FLIGHT, NO_NOTICE, STATE, Stop, look
 from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
@@ -241,19 +241,22 @@ def export(buf: Any, nbytes: int | None, op: int) -> tuple[Any, int]:
     return pinned, nbytes
 
 
-def keep(cb: aiocb, op: int, pinned: Any, sig: sigevent | None) -> tuple[int, int]:
-    """Keeps alive what this submission needs; returns its serial and its notice."""
+def keep(cb: aiocb, op: int, pinned: Any, sig: sigevent | None, also: Any = None) -> tuple[int, int]:
+    """Keeps alive what this submission needs; returns its serial, and the number of its notice or of its signal."""
     serial = next(flight.serials)
     notice: int = NO_NOTICE
     alive: Any = sig
     if sig is not None:
-        if sig._thread:
-            notice = flight.promise(sig, cb, serial)
+        if sig._thread:  # C looks at the request until it has been told
+            notice = flight.promise(sig, cb, serial, None if sig.sigev_value is None else cb._request)
         elif sig.sigev_notify == SIGEV_SIGNAL:
-            alive, told = cb, flight.Told(cb if sig.sigev_value is None else sig.sigev_value)
-            set_told(cb, told)
-            flight.signalled[serial] = told
-    flight.in_flight[serial] = (cb._request, op, pinned, cb.aio_fildes, alive)
+            alive = cb
+            if not sig._raw:
+                own, of_list = getattr(cb, "_told", (None, None))
+                own = flight.tell(own, sig.sigev_value, cb if sig.sigev_value is None else None)
+                set_told(cb, (own, of_list))
+                notice = own.number
+    flight.in_flight[serial] = (cb._request, op, pinned, cb.aio_fildes, alive if also is None else (alive, also))
     return serial, notice
 
 
@@ -272,7 +275,7 @@ def submit(cb: aiocb, op: int) -> None:
     if type(fd) is not int:
         fd = fileno(fd)
     pinned, nbytes = export(cb.aio_buf, cb._nbytes, op) if op <= LIO_WRITE else (ffi.NULL, 0)
-    error = -1
+    error, old = -1, request.word
     serial, notice = keep(cb, op, pinned, sig)
     try:
         error = lib.request_submit(
@@ -280,10 +283,12 @@ def submit(cb: aiocb, op: int) -> None:
             ffi.NULL if sig is None else sig._plan, notice,
         )  # fmt: skip
     finally:
-        if error and request.word >> 2 != serial:  # refused, or a signal handler raised before the call
+        if error > 0 or (error and request.word >> 2 == old >> 2):  # refused, or a signal handler raised before
             forget(serial, notice)
     if error:
         refused(error)
+    if old & STATE in (IN_FLIGHT, COMPLETE):  # nobody had looked
+        flight.in_flight.pop(old >> 2, None)
 
 
 def refused(error: int) -> None:

@@ -18,7 +18,7 @@ import errno
 import signal
 import time
 import weakref
-from itertools import count
+from itertools import count, cycle
 
 from aio_posix._ffi import ffi, lib
 from aio_posix.sigevent import signals_used
@@ -37,12 +37,20 @@ GRACE = 1.0  # seconds without a write after which it waits for callbacks no lon
 
 
 class Told:
-    """What a signal stands for; lives as long as the aiocb it came with."""
+    """What signals with a certain number stand for; lives as long as the aiocb it came with, which it does not keep."""
 
-    __slots__ = ("__weakref__", "value")
+    __slots__ = ("__weakref__", "cb", "number", "value")
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, cb: Any) -> None:
         self.value = value
+        self.cb = None if cb is None else weakref.ref(cb)
+        self.number = next(told_numbers)
+        while self.number in signalled:
+            self.number = next(told_numbers)
+        signalled[self.number] = self
+
+    def get(self) -> Any:
+        return self.value if self.cb is None else self.cb()
 
 
 class Stop:
@@ -54,7 +62,8 @@ class Stop:
 in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffer, file, sigevent or aiocb)
 owed: dict[int, tuple[Any, ...]] = {}  # notice: (sigevent, value, serial or serials, what C needs)
 serials = count(1)
-signalled: weakref.WeakValueDictionary[int, Told] = weakref.WeakValueDictionary()  # serial: what the signal means
+signalled: weakref.WeakValueDictionary[int, Told] = weakref.WeakValueDictionary()  # by the number a signal carries
+told_numbers = cycle(range(1 << 31, NO_NOTICE))  # never the number of a notice
 free: list[int] = []  # notices nobody uses
 
 
@@ -105,6 +114,13 @@ def promise(sig: sigevent, default: Any, of: int | Iterable[int], kept: Any = No
     value = default if value is None else value
     owed[notice] = (sig, value, of) if kept is None else (sig, value, of, kept)
     return notice
+
+
+def tell(old: Told | None, value: Any, cb: Any = None) -> Told:
+    """The Told of this value, or of this aiocb: the old one, whose signals may be on their way, if it says the same."""
+    if old is not None and (old.cb is None and old.value is value if cb is None else old.cb is not None):
+        return old
+    return Told(value, cb)
 
 
 def break_promise(notice: int) -> None:

@@ -66,6 +66,7 @@ uint64_t request_return(struct request *r);   /* the word before: whose state wa
 void request_abandon(struct request *r);
 
 /* aio_suspend */
+int list_any(struct request **list, const uint64_t *serials, size_t n);
 int list_suspend(struct request **list, size_t n, int64_t nanoseconds);
 
 /* aio_cancel: a constant above, or minus an errno */
@@ -73,9 +74,10 @@ int request_cancel(int fd, struct request *r);
 int fildes_cancel(int fd);
 
 /* lio_listio */
-int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t serial, struct plan *plan,
+int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t number, struct plan *plan,
                 uint32_t notice);
 size_t list_poll(struct request **list, size_t n);
+size_t list_left(struct request **list, const uint64_t *serials, size_t n);
 
 /* aio_init: no error, ever */
 void pool_init(int threads, int num, int idle_time);

@@ -93,6 +93,7 @@ extern int forked;                   /* set once, in a child that has only one t
 int request_settle(struct request *r, uint64_t serial);   /* under life: 1 once not in flight */
 int request_told(struct request *r, uint64_t serial);     /* the same, for its own notification thread */
 int request_start(struct request *r);
+void request_fly(struct request *r, const struct wanted *w);
 struct request *request_next(const struct request *r, int fd);   /* in flight on fd, after r or the first */
 struct request *request_before(const struct request *r);
 int orphans_reap(uint64_t *serials, int room);
@@ -105,11 +106,15 @@ void request_fence(struct request *r);
 uint64_t request_poll(struct request *r);
 uint64_t request_return(struct request *r);
 void request_abandon(struct request *r);
-int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t serial, struct plan *plan,
+void pool_init(int threads, int num, int idle_time);
+
+/* list.c */
+int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t number, struct plan *plan,
                 uint32_t notice);
 size_t list_poll(struct request **list, size_t n);
+int list_any(struct request **list, const uint64_t *serials, size_t n);
+size_t list_left(struct request **list, const uint64_t *serials, size_t n);
 int list_suspend(struct request **list, size_t n, int64_t nanoseconds);
-void pool_init(int threads, int num, int idle_time);
 
 /* cancel.c */
 int request_cancel(int fd, struct request *r);

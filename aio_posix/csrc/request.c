@@ -1,4 +1,4 @@
-/* Requests: submitting, polling, waiting, cancelling.
+/* Requests: submitting and polling.
  *
  * State: `life`, one lock for all that this binding knows of requests and notices; `flying`, the
  * ring of requests in flight, oldest first; `orphans`, how many of them have lost their aiocb, and
@@ -149,35 +149,35 @@ struct request *request_before(const struct request *r)
     return before == &flying ? NULL : before;
 }
 
-static void describe(struct request *r, int fd, int op, void *buf, size_t nbytes, off_t offset, int reqprio)
-{
-    r->cb.aio_fildes = fd;
-    r->cb.aio_lio_opcode = r->op = op;
-    r->cb.aio_buf = buf;
-    r->cb.aio_nbytes = nbytes;
-    r->cb.aio_offset = offset;
-    r->cb.aio_reqprio = reqprio;
-}
-
-static void tell(struct request *r, uint64_t serial, struct plan *plan, uint32_t notice)
+/* Under life: r is what is wanted, and in flight as far as we are concerned. */
+void request_fly(struct request *r, const struct wanted *w)
 {
     struct sigevent *sigev = &r->cb.aio_sigevent;
-    if (plan == NULL) {
-        memset(sigev, 0, sizeof *sigev);   /* a zeroed one would mean signal number 0 */
-        sigev->sigev_notify = SIGEV_NONE;
-        return;
+    atomic_store(&used, true);
+    r->cb.aio_fildes = w->fd;
+    r->cb.aio_lio_opcode = r->op = w->op;
+    r->cb.aio_buf = w->buf;
+    r->cb.aio_nbytes = w->nbytes;
+    r->cb.aio_offset = w->offset;
+    r->cb.aio_reqprio = w->reqprio;
+    if (w->plan == NULL) {
+        memset(sigev, 0, sizeof *sigev);
+        sigev->sigev_notify = SIGEV_NONE;   /* zero would mean signal number 0 */
+    } else {
+        *sigev = w->plan->sigev;
+        if (w->plan->self)
+            sigev->sigev_value.sival_ptr = (void *)(uintptr_t)(TOKEN | w->notice);
+        if (sigev->sigev_notify == SIGEV_THREAD)
+            notice_owe(w->notice, r, w->serial, w->plan, sigev);
     }
-    *sigev = plan->sigev;
-    if (plan->self)
-        sigev->sigev_value.sival_ptr = (void *)(uintptr_t)(TOKEN | serial);
-    if (sigev->sigev_notify == SIGEV_THREAD)
-        notice_owe(notice, r, serial, plan, sigev);
+    fly(r, w->serial);
 }
 
 /* 0, or an errno: EINPROGRESS for a request that is in flight already; else what glibc said. */
 int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf, size_t nbytes, off_t offset,
                    int reqprio, struct plan *plan, uint32_t notice)
 {
+    const struct wanted w = { serial, buf, nbytes, offset, plan, notice, fd, op, reqprio };
     int error;
     if (forked)
         return ENOTSUP;
@@ -187,109 +187,16 @@ int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf
         error = EINPROGRESS;
     } else if ((error = sweeper_needed()) == 0) {
         was = atomic_load(&r->word);
-        atomic_store(&used, true);
-        describe(r, fd, op, buf, nbytes, offset, reqprio);
-        tell(r, serial, plan, notice);
-        fly(r, serial);
+        request_fly(r, &w);
         error = request_start(r);
         if (error) {
             land(r, was);
-            if (notice != NO_NOTICE)
+            if (r->cb.aio_sigevent.sigev_notify == SIGEV_THREAD)
                 notice_forgive(notice);
         }
     }
     pthread_mutex_unlock(&life);
     return error;
-}
-
-/* Between two pieces: every request walks the queue of its descriptor, so let helpers shorten it if they can
- * (100,000 reads of one file: 0.3 s instead of 4 to 58), but wait for none that blocks. */
-static void breathe(const struct request *last)
-{
-    const struct aiocb *cb = &last->cb;
-    const struct timespec pause = { 0, 5000000 };
-    aio_suspend(&cb, 1, &pause);
-}
-
-/* 0; minus an errno with nothing submitted (EINPROGRESS: an entry is in flight); or glibc's errno: then, as in C,
- * each entry tells its own fate, and one that was refused is complete with that error. */
-int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t serial, struct plan *plan,
-                uint32_t notice)
-{
-    int error = 0;
-    struct sigevent sigev, *sig = NULL;
-    struct notice *told = NULL;
-
-    if (forked)
-        return -ENOTSUP;
-    pthread_mutex_lock(&life);
-    for (size_t i = 0; i < n && error == 0; i++)
-        if (!request_settle(list[i], atomic_load(&list[i]->word) >> 2))
-            error = EINPROGRESS;
-    if (error == 0)
-        error = sweeper_needed();
-    if (error == 0 && plan != NULL && plan->sigev.sigev_notify != SIGEV_NONE) {
-        sigev = plan->sigev;
-        sig = &sigev;
-        if (plan->self)
-            sigev.sigev_value.sival_ptr = (void *)(uintptr_t)(TOKEN | serial);
-        if (sigev.sigev_notify == SIGEV_THREAD && (told = notice_owe_list(notice, list, n, plan, sig)) == NULL)
-            error = ENOMEM;
-    }
-    if (error) {
-        pthread_mutex_unlock(&life);
-        return -error;
-    }
-    atomic_store(&used, true);
-    for (size_t i = 0; i < n; i++) {
-        const struct wanted *w = &wanted[i];
-        describe(list[i], w->fd, w->op, w->buf, w->nbytes, w->offset, w->reqprio);
-        tell(list[i], w->serial, w->plan, w->notice);
-        list[i]->cb.__error_code = EINPROGRESS;   /* what glibc will say, for who looks before it knows */
-        fly(list[i], w->serial);
-        if (told)
-            told->serials[i] = w->serial;
-    }
-    size_t from = 0;
-    do {   /* at least once: an empty list still notifies, as in C */
-        size_t piece = n - from < PIECE ? n - from : PIECE;
-        /* A signal comes once, with the last piece; a notice counts its pieces. */
-        struct sigevent *s = told || from + piece == n ? sig : NULL;
-        if (lio_listio(LIO_NOWAIT, (struct aiocb **)(void *)(list + from), (int)piece, s) != 0 && error == 0)
-            error = errno;
-        from += piece;
-        if (from < n) {
-            pthread_mutex_unlock(&life);
-            breathe(list[from - 1]);
-            pthread_mutex_lock(&life);
-        }
-    } while (from < n);
-    pthread_mutex_unlock(&life);
-    return error;
-}
-
-/* How many of the list are still in flight. */
-size_t list_poll(struct request **list, size_t n)
-{
-    size_t left = 0;
-    if (forked)
-        return 0;
-    pthread_mutex_lock(&life);
-    for (size_t i = 0; i < n; i++)
-        left += !request_settle(list[i], atomic_load(&list[i]->word) >> 2);
-    pthread_mutex_unlock(&life);
-    return left;
-}
-
-/* One slice of waiting: 0, EAGAIN when it ended first, EINTR.  A longer list than PIECE is watched in pieces,
- * a different one each time: glibc copies the list to the stack and searches its queues for every entry. */
-int list_suspend(struct request **list, size_t n, int64_t nanoseconds)
-{
-    static atomic_size_t turn;
-    size_t from = n > PIECE ? atomic_fetch_add(&turn, PIECE) % (n - PIECE + 1) : 0;
-    struct timespec slice = { nanoseconds / 1000000000, nanoseconds % 1000000000 };
-    const struct aiocb *const *watched = (const struct aiocb *const *)(void *)(list + from);
-    return aio_suspend(watched, (int)(n > PIECE ? PIECE : n), &slice) == 0 ? 0 : errno;
 }
 
 /* The aiocb object is gone: when the request is done, the sweeper tells Python.  Without memory for that
