@@ -20,6 +20,7 @@ from aio_posix.asyncio.ring import READ, WRITE
 MOST = 0x7FFFF000  # bytes that Linux moves in one request
 AHEAD = 4 << 20  # bytes of one request of a large read whose pages are not there yet
 ALIGNMENT = 4096  # bytes; enough of offset, length and memory for O_DIRECT on any device that Linux has
+KEPT = 64 << 10  # bytes of aligned memory that are worth keeping for the next read of the same size
 
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
@@ -69,16 +70,30 @@ async def _fill(channel: Channel, data: bytes, at: int, nbytes: int, offset: int
 
 async def _pread_direct(channel: Channel, nbytes: int, offset: int) -> bytes:
     before = offset % ALIGNMENT
-    size = before + nbytes + -(before + nbytes) % ALIGNMENT
-    memory = _uncleared("char[]", size + ALIGNMENT)
-    address = int(ffi.cast("uintptr_t", memory))
-    pad, got = -address % ALIGNMENT, 0
+    size, got = before + nbytes + -(before + nbytes) % ALIGNMENT, 0
+    spare = channel.aligned.setdefault(size, []) if size <= KEPT else []
+    memory = spare.pop() if spare else _Aligned(size)
     while got < before + nbytes:
-        n = await request(channel, READ, address + pad + got, min(size - got, MOST), offset - before + got, True, memory)
+        at, most = memory.address + got, min(size - got, MOST)
+        n = await request(channel, READ, at, most, offset - before + got, True, memory)
         got += n
         if n % ALIGNMENT or n == 0:  # the end of the file
             break
-    return bytes(ffi.buffer(memory)[pad + before : pad + min(got, before + nbytes)])
+    data: bytes = memory.view[before : min(got, before + nbytes)]
+    spare.append(memory)  # not after a failure or a cancellation: a request may still be reading into it
+    return data
+
+
+class _Aligned:
+    """Memory for O_DIRECT."""
+
+    __slots__ = ("_memory", "address", "view")
+
+    def __init__(self, size: int) -> None:
+        self._memory = _uncleared("char[]", size + ALIGNMENT)
+        start = int(ffi.cast("uintptr_t", self._memory))
+        self.address = start + -start % ALIGNMENT
+        self.view = ffi.buffer(self._memory + -start % ALIGNMENT, size)
 
 
 async def preadinto(channel: Channel, buffer: Any, offset: int) -> int:

@@ -17,7 +17,7 @@ from collections import deque
 from typing import Any
 
 WINDOW = 64  # glibc walks the queue for each new request: 64 steps cost less than 0.2 us
-LANES = 16  # of glibc's 20 helper threads; the other 4 serve writes and other files
+LANES = 8  # helpers that take turns at one file: with more of glibc's 20, waking them costs more than it brings
 
 
 class Lane:
@@ -50,13 +50,14 @@ def _kind(fd: int) -> tuple[bool, bool]:
 class Channel:
     """The lanes of one file in one loop, and its line; `name` goes into its errors."""
 
-    __slots__ = ("direct", "in_flight", "lanes", "name", "stream", "waiting", "writers")
+    __slots__ = ("aligned", "direct", "in_flight", "lanes", "name", "stream", "waiting", "writers")
 
     def __init__(self, lane: Lane, name: Any = None) -> None:
         self.lanes = [lane]
         self.name = name
         self.stream, self.direct = _kind(lane.fd)
         self.writers: asyncio.Lock | None = None  # of a stream
+        self.aligned: dict[int, list[Any]] = {}  # memory for reads, by size; no more than reads at one time
         self.in_flight = 0
         self.waiting: deque[tuple[Any, ...]] = deque()
 

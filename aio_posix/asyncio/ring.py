@@ -31,7 +31,7 @@ from aio_posix.asyncio.turn import Turn
 from aio_posix.queue import CompletionQueue
 
 BATCH: int = lib.BATCH
-SPREAD = 4  # entries of a list that waits for a device: its first result should not wait for many others
+SPREAD = 16  # entries of a list that waits for a device: fewer cost more notifications, in more the first waits for all
 ROOM = 1024  # requests of a loop in glibc, whose cost for each grows with the number of busy descriptors
 SOONEST, LATEST = 0.001, 0.1  # seconds between two looks for lost notifications; the shorter after one was found
 STALLED = 1.0  # seconds without any progress until the loop takes over what glibc has not begun
