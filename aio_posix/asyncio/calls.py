@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from aio_posix._ffi import ffi
-from aio_posix.asyncio import stream
+from aio_posix.asyncio import pollable
 from aio_posix.asyncio.channel import Channel
 from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST, declined, fill_now, fresh, may_now, read_now
 from aio_posix.asyncio.request import request, rest
@@ -40,7 +40,7 @@ async def pread(channel: Channel, nbytes: int, offset: int, why: int) -> bytes:
     if nbytes < 0:
         raise ValueError(f"nbytes {nbytes} is negative")
     if channel.stream:
-        return await stream.read(channel, nbytes)
+        return await pollable.read(channel, nbytes)
     if channel.direct:
         return await _pread_direct(channel, nbytes, offset)
     data, got = fresh(nbytes), 0
@@ -115,7 +115,7 @@ async def preadinto(channel: Channel, buffer: Any, offset: int) -> int:
             except OSError:  # the request finds out why
                 pass
     elif channel.stream:
-        return await stream.readinto(channel, buffer)
+        return await pollable.readinto(channel, buffer)
     address = int(ffi.cast("uintptr_t", pinned)) + got
     spread = now or channel.direct
     return got + await request(channel, READ, address, min(nbytes - got, MOST), offset + got, spread, pinned)
@@ -124,7 +124,7 @@ async def preadinto(channel: Channel, buffer: Any, offset: int) -> int:
 async def pwrite(channel: Channel, data: Any, offset: int) -> int:
     """All of it; in the order of the calls."""
     if channel.stream:
-        return await stream.write(channel, data)
+        return await pollable.write(channel, data)
     put = 0
     if isinstance(data, bytes) and len(data) <= MOST:
         put = await request(channel, WRITE, data, len(data), offset)

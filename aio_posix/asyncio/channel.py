@@ -21,7 +21,7 @@ LANES = 8  # helpers that take turns at one file: with more of glibc's 20, wakin
 
 
 class Lane:
-    """A descriptor and how many requests of a channel are on it; closed with the last reference if it is a duplicate."""
+    """A descriptor and how many requests of a channel are on it; closed with its last reference if a duplicate."""
 
     __slots__ = ("_owned", "_whose", "busy", "fd")
 

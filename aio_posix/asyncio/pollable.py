@@ -73,8 +73,13 @@ async def _ready(fd: int, op: int) -> bool:
     loop = asyncio.get_running_loop()
     add, remove = (loop.add_reader, loop.remove_reader) if op == READ else (loop.add_writer, loop.remove_writer)
     future: asyncio.Future[None] = loop.create_future()
+
+    def ready() -> None:
+        if not future.done():
+            future.set_result(None)
+
     try:
-        add(fd, lambda: future.done() or future.set_result(None))
+        add(fd, ready)
     except OSError:
         return False
     try:
