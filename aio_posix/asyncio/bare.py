@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from aio_posix.asyncio import calls
 from aio_posix.asyncio.channel import Channel
+from aio_posix.asyncio.loops import current
 from aio_posix.asyncio.native import read_now
-from aio_posix.asyncio.ring import current
 
 T = TypeVar("T")
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from aio_posix.asyncio import calls
 from aio_posix.asyncio.channel import Channel, Lane
+from aio_posix.asyncio.loops import current
 from aio_posix.asyncio.native import read_now
-from aio_posix.asyncio.ring import Ring, current
+from aio_posix.asyncio.ring import Ring
 
 
 class Descriptor:

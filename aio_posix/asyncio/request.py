@@ -8,7 +8,8 @@ import os
 from typing import Any
 
 from aio_posix.asyncio.channel import Channel
-from aio_posix.asyncio.ring import READ, WRITE, current
+from aio_posix.asyncio.loops import current
+from aio_posix.asyncio.ring import READ, WRITE
 
 
 async def request(

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import threading
 import time
 import weakref
 from collections import deque
@@ -144,7 +143,7 @@ class Ring:
         batch = self._spare[room].pop() if self._spare[room] else Batch(room)
         batch.entries = entries
         batch.noticed = batch.refused = False
-        notice = flight.promise(self._sigevent, batch, batch.serials)
+        notice = flight.promise(self._sigevent, batch, batch.serials, self._sigevent)  # whose plan glibc reads from
         error = batch_submit(batch.address, entries, flight.serials, self._plan, notice)
         if error < 0:
             flight.break_promise(notice)
@@ -280,38 +279,3 @@ class Ring:
 
     def close(self) -> None:
         self._queue.close()
-
-
-# --- one for each loop
-
-_rings: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Ring] = weakref.WeakKeyDictionary()
-_making = threading.Lock()
-_here = threading.local()
-
-
-def current() -> Ring:
-    """The ring of the running loop."""
-    loop = asyncio.get_running_loop()
-    try:
-        ring: Ring = _here.ring
-        if ring.loop() is loop:
-            return ring
-    except AttributeError:
-        pass
-    with _making:
-        for other in [old for old in list(_rings) if old.is_closed()]:
-            _rings.pop(other).close()
-        found = _rings.get(loop)
-        if found is None:
-            found = _rings[loop] = Ring(loop)
-    _here.ring = found
-    return found
-
-
-def _in_child() -> None:
-    """A new ring will find out whether AIO still works here; nobody reads from the old ones."""
-    global _making, _here, _rings
-    _making, _here, _rings = threading.Lock(), threading.local(), weakref.WeakKeyDictionary()
-
-
-os.register_at_fork(after_in_child=_in_child)
