@@ -260,8 +260,16 @@ def test_aligned_memory_of_the_users_own_is_used_for_o_direct(direct: int) -> No
 
 
 def test_the_einval_of_an_unaligned_request_says_so(direct: int) -> None:
-    with mmap.mmap(-1, 4096) as memory, memoryview(memory) as view, pytest.raises(OSError, match="aligned"):
-        run(aio.readinto(direct, view[1:100], 0))
+    with pytest.raises(OSError, match="aligned"):
+        run(aio.readinto(direct, memoryview(mmap.mmap(-1, 4096))[1:100], 0))
+
+
+def test_a_failed_request_has_let_go_of_its_buffer(fd: int) -> None:
+    buffer = bytearray(10)
+    with pytest.raises(OSError, match="Invalid argument") as raised:
+        run(aio.readinto(fd, buffer, -1))
+    buffer.clear()  # BufferError while it is exported
+    assert raised.value.errno
 
 
 def test_reads_that_wait_for_a_device_use_several_descriptors_and_give_them_back(direct: int) -> None:

@@ -98,26 +98,30 @@ class _Aligned:
 
 async def preadinto(channel: Channel, buffer: Any, offset: int) -> int:
     """One request; short only at the end of a regular file, as far as Linux can move so much at once."""
-    fd, got = channel.lanes[0].fd, 0
-    pinned = ffi.from_buffer("char[]", buffer, True)
-    nbytes = len(pinned)
-    while not (now := nbytes <= NOW_MOST and may_now(fd, nbytes)) and nbytes <= NOW_MOST and declined() == REST:
-        await rest()
-    if now:
-        with memoryview(buffer) as whole, whole.cast("B") as view:
-            try:
-                while got < nbytes:
-                    n = os.preadv(fd, [view[got:]], offset + got, os.RWF_NOWAIT)
-                    if n == 0:
-                        return got
-                    got += n
-                return got
-            except OSError:  # the request finds out why
-                pass
-    elif channel.stream:
+    with memoryview(buffer) as view:
+        nbytes = view.nbytes
+        if view.readonly:
+            raise TypeError(f"cannot read into a read-only {type(buffer).__name__}")
+    if channel.stream:
         return await pollable.readinto(channel, buffer)
+    fd, got, absent = channel.lanes[0].fd, 0, False
+    if nbytes <= NOW_MOST and not channel.direct:
+        while not (absent := may_now(fd, nbytes)) and declined() == REST:
+            await rest()
+        if absent:  # perhaps not
+            with memoryview(buffer) as whole, whole.cast("B") as view:
+                try:
+                    while got < nbytes:
+                        n = os.preadv(fd, [view[got:]], offset + got, os.RWF_NOWAIT)
+                        if n == 0:
+                            return got
+                        got += n
+                    return got
+                except OSError:  # the request finds out why
+                    pass
+    pinned = ffi.from_buffer("char[]", buffer, True)
     address = int(ffi.cast("uintptr_t", pinned)) + got
-    spread = now or channel.direct
+    spread = absent or channel.direct
     return got + await request(channel, READ, address, min(nbytes - got, MOST), offset + got, spread, pinned)
 
 
@@ -125,15 +129,18 @@ async def pwrite(channel: Channel, data: Any, offset: int) -> int:
     """All of it; in the order of the calls."""
     if channel.stream:
         return await pollable.write(channel, data)
-    put = 0
     if isinstance(data, bytes) and len(data) <= MOST:
         put = await request(channel, WRITE, data, len(data), offset)
         if put == len(data):
             return put
-    pinned = ffi.from_buffer("char[]", data)
-    address, nbytes = int(ffi.cast("uintptr_t", pinned)), len(pinned)
+    else:
+        put = 0
+    with memoryview(data) as view:
+        nbytes = view.nbytes
     while put < nbytes:
-        put += await request(channel, WRITE, address + put, min(nbytes - put, MOST), offset + put, False, pinned)
+        pinned = ffi.from_buffer("char[]", data)
+        address = int(ffi.cast("uintptr_t", pinned)) + put
+        put += await request(channel, WRITE, address, min(nbytes - put, MOST), offset + put, False, pinned)
     return put
 
 

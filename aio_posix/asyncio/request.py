@@ -9,7 +9,7 @@ from typing import Any
 
 from aio_posix.asyncio.channel import Channel
 from aio_posix.asyncio.loops import current
-from aio_posix.asyncio.ring import READ, WRITE
+from aio_posix.asyncio.ring import READ, WRITE, let_go
 
 
 async def request(
@@ -21,7 +21,8 @@ async def request(
     try:
         n = await future
     except BaseException:
-        ring.detach(future)
+        if not ring.detach(future):
+            let_go(kept)
         raise
     if n < 0:
         raise failure(-n, channel, op)

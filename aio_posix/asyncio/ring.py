@@ -56,6 +56,12 @@ class Batch:
         self.serials: list[int] = []
 
 
+def let_go(kept: Any) -> None:
+    """Gives an exported buffer back at once: in a cycle of garbage, as tracebacks make them, it crashes Python 3.11."""
+    if isinstance(kept, ffi.CData):
+        ffi.release(kept)
+
+
 class Ring:
     """The requests of one loop."""
 
@@ -214,6 +220,7 @@ class Ring:
     def _leave(self, entry: Entry) -> None:
         """Frees the entry's place for the next one of its channel."""
         channel: Channel = entry[6]
+        let_go(entry[9])
         channel.in_flight -= 1
         entry[7].busy -= 1
         waiting = channel.waiting
@@ -222,14 +229,18 @@ class Ring:
             if not next_in_line[0].done():
                 self._enter(asyncio.get_running_loop(), channel, *next_in_line)
 
-    def detach(self, future: asyncio.Future[int]) -> None:
-        """The awaiting task is gone: cancels what has not begun. A future still in a line is passed over there."""
+    def detach(self, future: asyncio.Future[int]) -> bool:
+        """The awaiting task is gone: cancels what has not begun; whether glibc may still use the buffer.
+
+        A future that is still in a line will be passed over there.
+        """
         for batch in self._batches:
             for i, entry in enumerate(batch.entries):
                 if entry[0] is future:
                     lib.batch_cancel(batch.c, i)
                     self._look_again(SOONEST)
-                    return
+                    return batch.c.left > 0
+        return False
 
     # --- what can go wrong
 
