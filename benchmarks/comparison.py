@@ -107,8 +107,7 @@ def others(before: tuple[float, float, float], after: tuple[float, float, float]
 
 
 HEADINGS = (
-    f"{'row':<22} {'ours':>9} {'C':>9}  {'unit':<13} {'figure':>7}  {'of single pairs':<15} {'others':>6}"
-    f" {'goal':>7}"
+    f"{'row':<22} {'ours':>9} {'C':>9}  {'unit':<13} {'figure':>7}  {'of single pairs':<15} {'others':>6} {'goal':>7}"
 )
 
 

@@ -78,9 +78,7 @@ def server(side: Side, threads: int) -> Iterator[tuple[int, int]]:
     else:
         command = [str(compiled("readiness")), str(port), side]
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=ROOT
-        )
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=ROOT)
         assert process.stdin is not None
         try:
             wait_until_it_listens(process, port)
