@@ -105,7 +105,7 @@ async def preadinto(channel: Channel, buffer: Any, offset: int) -> int:
     if channel.stream:
         return await pollable.readinto(channel, buffer)
     fd, got, absent = channel.lanes[0].fd, 0, False
-    if nbytes <= NOW_MOST and not channel.direct:
+    if nbytes <= NOW_MOST and offset >= 0 and not channel.direct:
         while not (absent := may_now(fd, nbytes)) and declined() == REST:
             await rest()
         if absent:  # perhaps not

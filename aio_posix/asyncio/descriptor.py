@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import os
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from aio_posix.asyncio import calls
@@ -15,6 +17,10 @@ from aio_posix.asyncio.channel import Channel, Lane
 from aio_posix.asyncio.loops import current
 from aio_posix.asyncio.native import read_now
 from aio_posix.asyncio.ring import Ring
+
+
+def _no_ring() -> Ring | None:
+    return None
 
 
 class Descriptor:
@@ -25,7 +31,7 @@ class Descriptor:
     def __init__(self, fd: int, name: Any = None) -> None:
         self._lane: Lane | None = Lane(fd, duplicate=True)
         self._fd = self._lane.fd
-        self._ring: Ring | None = None
+        self._ring: Callable[[], Ring | None] = _no_ring
         self._channel: Channel | None = None
         self.name = name
 
@@ -44,8 +50,8 @@ class Descriptor:
 
     def _here(self) -> Channel:
         lane, ring = self._open(), current()
-        if self._channel is None or self._ring is not ring:
-            self._ring, self._channel = ring, Channel(Lane(lane.fd, whose=lane), self.name)
+        if self._channel is None or self._ring() is not ring:
+            self._ring, self._channel = weakref.ref(ring), Channel(Lane(lane.fd, whose=lane), self.name)
         return self._channel
 
     async def pread(self, nbytes: int, offset: int) -> bytes:
@@ -76,5 +82,5 @@ class Descriptor:
 
     def close(self) -> None:
         """Requests in flight go on; whatever is asked for later raises ValueError."""
-        self._lane = self._ring = self._channel = None
+        self._lane = self._channel = None
         self._fd = -1

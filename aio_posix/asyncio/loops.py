@@ -23,8 +23,8 @@ def current() -> Ring:
     """The ring of the running loop."""
     loop = asyncio.get_running_loop()
     try:
-        ring: Ring = _here.ring
-        if ring.loop() is loop:
+        ring: Ring | None = _here.ring()
+        if ring is not None and ring.loop() is loop:
             return ring
     except AttributeError:
         pass
@@ -34,7 +34,7 @@ def current() -> Ring:
         found = _rings.get(loop)
         if found is None:
             found = _rings[loop] = Ring(loop)
-    _here.ring = found
+    _here.ring = weakref.ref(found)
     return found
 
 
