@@ -12,10 +12,10 @@ from typing import Any
 
 from aio_posix._ffi import ffi
 from aio_posix.asyncio import pollable
+from aio_posix.asyncio.batch import READ, WRITE
 from aio_posix.asyncio.channel import Channel
 from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST, declined, fill_now, fresh, may_now, read_now
 from aio_posix.asyncio.request import request, rest
-from aio_posix.asyncio.ring import READ, WRITE
 
 MOST = 0x7FFFF000  # bytes that Linux moves in one request
 AHEAD = 4 << 20  # bytes of one request of a large read whose pages are not there yet

@@ -14,9 +14,9 @@ import os
 from typing import Any
 
 from aio_posix._ffi import ffi
+from aio_posix.asyncio.batch import READ, WRITE
 from aio_posix.asyncio.channel import Channel, Lane
 from aio_posix.asyncio.request import failure, request
-from aio_posix.asyncio.ring import READ, WRITE
 
 UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EINVAL)
 

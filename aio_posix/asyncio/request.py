@@ -7,9 +7,9 @@ import errno
 import os
 from typing import Any
 
+from aio_posix.asyncio.batch import READ, WRITE, let_go
 from aio_posix.asyncio.channel import Channel
 from aio_posix.asyncio.loops import current
-from aio_posix.asyncio.ring import READ, WRITE, let_go
 
 
 async def request(

@@ -1,8 +1,7 @@
 """One loop's requests: what a turn asked for goes to glibc in one lio_listio, one notification brings the loop back.
 
-- An entry is (future, op, fd, buffer, nbytes, offset, channel, lane, spread, kept): the first six are batch.c's. It
-  waits in its channel, then in `_line`, then flies in a batch. Its future gets a count or minus an errno, never an
-  exception: nobody complains about one that nobody awaits any more.
+- An entry waits in its channel, then in `_line`, then flies in a batch. Its future gets a count or minus an errno,
+  never an exception: nobody complains about one that nobody awaits any more.
 - A batch goes back to the pool when its notice has come and all its results are handed out; until the notice comes
   flight.owed keeps the entries, and so buffers and lanes. Writes and syncs are known to flight.in_flight as well,
   which drains them at exit.
@@ -15,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import time
 import weakref
 from collections import deque
@@ -23,43 +21,17 @@ from typing import Any
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import LIO_READ, LIO_WRITE
+from aio_posix.asyncio.batch import BATCH, DSYNC, NOBODY, READ, SYNC, WRITE, Batch, Entry, let_go
 from aio_posix.asyncio.channel import WINDOW, Channel, Lane
 from aio_posix.asyncio.native import batch_collect, batch_submit
 from aio_posix.asyncio.turn import Turn
 from aio_posix.queue import CompletionQueue
 
-BATCH: int = lib.BATCH
 SPREAD = 16  # entries of a list that waits for a device: fewer cost more notifications, in more the first waits for all
 ROOM = 1024  # requests of a loop in glibc, whose cost for each grows with the number of busy descriptors
 SOONEST, LATEST = 0.001, 0.1  # seconds between two looks for lost notifications; the shorter after one was found
 STALLED = 1.0  # seconds without any progress until the loop takes over what glibc has not begun
 OWN_TURN = 0.002  # seconds that the loop works for itself before it gives others a turn
-
-READ, WRITE, SYNC, DSYNC = int(LIO_READ), int(LIO_WRITE), os.O_SYNC, os.O_DSYNC
-Entry = tuple[Any, ...]
-
-
-class Batch:
-    """A C batch and the entries that fly in it."""
-
-    __slots__ = ("address", "c", "entries", "noticed", "refused", "room", "serials")
-
-    def __init__(self, room: int) -> None:
-        self.c = ffi.gc(lib.batch_new(room), lib.batch_free)
-        if not self.c:
-            raise MemoryError("no room for a batch of requests")
-        self.address = int(ffi.cast("uintptr_t", self.c))
-        self.room = room
-        self.entries: list[Entry] = []
-        self.noticed = self.refused = False
-        self.serials: list[int] = []
-
-
-def let_go(kept: Any) -> None:
-    """Gives an exported buffer back at once: in a cycle of garbage, as tracebacks make them, it crashes Python 3.11."""
-    if isinstance(kept, ffi.CData):
-        ffi.release(kept)
 
 
 class Ring:
@@ -77,7 +49,7 @@ class Ring:
         self._spare: dict[int, list[Batch]] = {SPREAD: [], BATCH: []}
         self._in_glibc = 0
         self._flushing = False
-        self._looking: asyncio.TimerHandle | None = None
+        self._due = 0.0  # of the next look; 0: none
         self._own: deque[Entry] = deque()
         self._pause = LATEST
         self._progress = time.monotonic()
@@ -165,7 +137,7 @@ class Ring:
                 batch.serials.append(key)
         self._batches.append(batch)
         self._in_glibc += len(entries)
-        if self._looking is None:
+        if not self._due:
             self._progress = time.monotonic()
             self._look_again(LATEST)
         if error:
@@ -237,22 +209,26 @@ class Ring:
         for batch in self._batches:
             for i, entry in enumerate(batch.entries):
                 if entry[0] is future:
+                    batch.entries[i] = (NOBODY, *entry[1:])  # a future would keep its loop, and so this ring
                     lib.batch_cancel(batch.c, i)
                     self._look_again(SOONEST)
-                    return batch.c.left > 0
+                    return bool(batch.c.left)
         return False
 
     # --- what can go wrong
 
     def _look_again(self, pause: float) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-        self._pause = pause
-        self._looking = asyncio.get_running_loop().call_later(pause, self._look)
+        due = time.monotonic() + pause
+        if not self._due or due < self._due:
+            self._due = due  # and no handle of the timer: it would keep its loop, and so this ring
+            self._pause = pause
+            asyncio.get_running_loop().call_later(pause, self._look, due)
 
-    def _look(self) -> None:
+    def _look(self, due: float) -> None:
         """For notifications that do not come, and for requests that glibc does not begin."""
-        self._looking = None
+        if due != self._due:
+            return
+        self._due = 0.0
         found = self._harvest()
         if not self._batches:
             return
@@ -289,4 +265,9 @@ class Ring:
             asyncio.get_running_loop().call_soon(self._work)
 
     def close(self) -> None:
+        """Whatever is in flight is let go of when glibc is done with it."""
         self._queue.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_queue"):
+            self.close()
