@@ -86,7 +86,7 @@ def test_a_cancelled_request_raises_ecanceled(pipe: Pipe) -> None:
     pipe.blocked()
     queued = pipe.blocked()
     aio.aio_cancel(pipe.read)
-    with pytest.raises(OSError, match="[Cc]ancel") as raised:
+    with pytest.raises(OSError, match=r"[Cc]ancel") as raised:
         aio.aio_return(queued)
     assert raised.value.errno == errno.ECANCELED
 

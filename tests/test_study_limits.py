@@ -70,9 +70,7 @@ def test_every_row_has_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) == len(limits.rows(FACTS))
 
 
-def test_json_tells_no_limit_from_unknown(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_json_tells_no_limit_from_unknown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "read", lambda: replace(FACTS, pids_max=None))
     assert limits.main(["--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -8,6 +8,8 @@
 #include "notify.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Still in progress although it came before r and is no less urgent: then r was not the head. */
 static int somebody_is_ahead(const struct request *r)
@@ -29,6 +31,19 @@ static void resubmit(struct request *r)
     }
 }
 
+/* What glibc would have done, had the request not been silent when it came to its end. */
+static void send_signal(const struct request *r)
+{
+    const struct sigevent *sigev = &r->cb.aio_sigevent;
+    siginfo_t info = { .si_signo = sigev->sigev_signo, .si_code = SI_ASYNCIO };
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value = sigev->sigev_value;
+    syscall(SYS_rt_sigqueueinfo, info.si_pid, info.si_signo, &info);
+}
+
+/* If it was no head that was cancelled, the head may be running and end while it is silent.  aio_error() before and
+ * after each change tells that but for some nanoseconds; the sweeper delivers a notice, and we send the signal. */
 static void revive(int fd)
 {
     struct request *first = NULL;
@@ -44,9 +59,13 @@ static void revive(int fd)
     if (first == NULL)
         return;
     aio_cancel(fd, NULL);
-    /* A queue's first request is its head whatever its priority; glibc sorts only what comes after. */
-    for (struct request *r = request_next(NULL, fd); r != NULL; r = request_next(r, fd))
+    for (struct request *r = request_next(NULL, fd); r != NULL; r = request_next(r, fd)) {
+        int error = aio_error(&r->cb);
         r->cb.aio_sigevent.sigev_notify = r->notify;
+        if (r->notify == SIGEV_SIGNAL && error != EINPROGRESS && error != ECANCELED)
+            send_signal(r);
+    }
+    /* A queue's first request is its head whatever its priority; glibc sorts only what comes after. */
     if (aio_error(&first->cb) == ECANCELED)
         resubmit(first);
     for (struct request *r = request_next(NULL, fd); r != NULL; r = request_next(r, fd))
