@@ -1,0 +1,204 @@
+"""demo_echo.py against real sockets, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from deadline import eventually
+
+DEMO = Path(__file__).parent.parent / "demo_echo.py"
+LIMIT = 30  # seconds for anything the server should do at once
+
+
+class Server:
+    """The demo with its standard input and what it has printed."""
+
+    def __init__(self, *options: str) -> None:
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-X", "faulthandler", str(DEMO), "0", "--host", "127.0.0.1", *options]
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        assert self.process.stdout is not None
+        self.printed = self.process.stdout.readline()
+        self.port = int(self.printed.split()[-1])
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self) -> None:
+        assert self.process.stdout is not None
+        while data := os.read(self.process.stdout.fileno(), 65536):
+            self.printed += data
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT)
+
+    def end(self, text: bytes = b"exit\n") -> tuple[int, bytes]:
+        """Status and standard error."""
+        assert self.process.stdin is not None
+        assert self.process.stderr is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(text)
+            self.process.stdin.close()
+        status = self.process.wait(LIMIT)
+        self.reader.join(LIMIT)
+        return status, self.process.stderr.read()
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    server = Server(*getattr(request, "param", ()))
+    yield server
+    if server.process.poll() is None:
+        assert server.end() == (0, b"")
+    for stream in (server.process.stdin, server.process.stdout, server.process.stderr):
+        assert stream is not None
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()
+
+
+def receive(client: socket.socket, n: int) -> bytes:
+    data = b""
+    while len(data) < n and (more := client.recv(n - len(data))):
+        data += more
+    return data
+
+
+def test_what_a_client_sends_comes_back_and_is_printed_at_once(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"hello\n")
+        assert receive(client, 6) == b"hello\n"
+        assert eventually(lambda: b"[*] accept" in server.printed and b"hello\n" in server.printed)
+    assert eventually(lambda: b"[*] close" in server.printed)
+
+
+def test_a_mebibyte_in_random_pieces_comes_back_identical(server: Server) -> None:
+    data = random.Random(5).randbytes(1 << 20)
+    with server.connect() as client:
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.append(receive(client, len(data))))
+        reader.start()
+        sent = 0
+        while sent < len(data):
+            piece = random.Random(sent).randrange(1, 30_000)
+            client.sendall(data[sent : sent + piece])
+            sent += piece
+        reader.join(LIMIT)
+        assert got == [data]
+
+
+def test_a_client_that_half_closes_gets_what_it_sent_and_then_the_end(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"last words")
+        client.shutdown(socket.SHUT_WR)
+        assert receive(client, 100) == b"last words"
+
+
+def test_a_client_that_resets_ends_itself_only(server: Server) -> None:
+    with server.connect() as other:
+        client = server.connect()
+        client.sendall(b"x")
+        receive(client, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()  # RST
+        assert eventually(lambda: b"[*] close" in server.printed)
+        other.sendall(b"still here")
+        assert receive(other, 10) == b"still here"
+
+
+@pytest.mark.parametrize(
+    "text", [b"exit\n", b"hello\nexit\n", b""], ids=["exit", "exit on a second line", "end of file"]
+)
+def test_standard_input_ends_the_server_with_status_0(server: Server, text: bytes) -> None:
+    with server.connect() as client:
+        client.sendall(b"x")
+        receive(client, 1)
+        assert server.end(text) == (0, b"")
+
+
+def test_ctrl_c_ends_the_server_with_status_0(server: Server) -> None:
+    with server.connect():
+        server.process.send_signal(signal.SIGINT)
+        assert server.end(b"") == (0, b"")
+
+
+def test_a_port_in_use_is_said_in_one_line(server: Server) -> None:
+    command = [sys.executable, str(DEMO), str(server.port), "--host", "127.0.0.1"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+    assert second.returncode == 1
+    assert re.fullmatch(r"demo_echo: .*Address already in use.*\n", second.stderr)
+
+
+@pytest.mark.parametrize("server", [("-eb",)], indirect=True)
+def test_eb_sends_what_one_client_says_to_all(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(4)]
+        assert eventually(lambda: server.printed.count(b"new client") == 4)
+        clients[2].sendall(b"to all")
+        assert [receive(client, 6) for client in clients] == [b"to all"] * 4
+    assert eventually(lambda: server.printed.count(b"delete client") == 4)
+
+
+@pytest.mark.parametrize("server", [("--threads", "20")], indirect=True)
+def test_of_20_silent_clients_20_threads_serve_19(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(20)]
+        assert eventually(lambda: server.printed.count(b"accept") == 19)
+        clients[19].sendall(b"x")
+        assert select.select([clients[19]], [], [], 0.5)[0] == []
+        clients[0].sendall(b"y")  # its thread is free for a moment: the listener's read gets it
+        assert receive(clients[19], 1) == b"x"
+
+
+def test_a_thousand_silent_clients_starve_nobody(server: Server) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    n = 1000 if limits[1] == resource.RLIM_INFINITY or limits[1] > 1200 else 200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], n + 200), limits[1]))
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(n)]
+        assert eventually(lambda: server.printed.count(b"accept") == n, LIMIT)
+        talker = stack.enter_context(server.connect())
+        talker.sendall(b"anybody?")
+        assert receive(talker, 8) == b"anybody?"
+        for i, client in enumerate(clients):  # and all at once, the burst that once got no answer for seconds
+            client.sendall(b"%04d" % i)
+        assert [receive(client, 4) for client in clients] == [b"%04d" % i for i in range(n)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_full_descriptor_table_is_said_and_ends_nothing() -> None:
+    limit = 40
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))"
+    code += "; import runpy, sys; sys.argv = ['demo_echo', '0', '--host', '127.0.0.1', '--threads', '100']"
+    code += f"; runpy.run_path({str(DEMO)!r}, run_name='__main__')"
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    port = int(process.stdout.readline().split()[-1])
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=LIMIT) for _ in range(limit)]
+    said = b""
+    while b"Too many open files" not in said:
+        said += os.read(process.stdout.fileno(), 65536)
+    clients[0].sendall(b"x")
+    assert receive(clients[0], 1) == b"x"
+    for client in clients[:10]:
+        client.close()
+    clients[-1].sendall(b"late")
+    assert receive(clients[-1], 4) == b"late"
+    for client in clients:
+        client.close()
+    assert process.communicate(b"exit\n", timeout=LIMIT)[1] == b""
+    assert process.returncode == 0
