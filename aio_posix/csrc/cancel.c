@@ -42,8 +42,9 @@ static void send_signal(const struct request *r)
     syscall(SYS_rt_sigqueueinfo, info.si_pid, info.si_signo, &info);
 }
 
-/* If it was no head that was cancelled, the head may be running and end while it is silent.  aio_error() before and
- * after each change tells that but for some nanoseconds; the sweeper delivers a notice, and we send the signal. */
+/* If it was no head that was cancelled, the head may be running and end while it is silent: then the sweeper delivers
+ * its notice, and we send its signal.  What remains is a moment around each change, in which a signal can be lost or
+ * come twice: in pools that did nothing but this, after 19 of 96,000 cancellations (2,000 without send_signal). */
 static void revive(int fd)
 {
     struct request *first = NULL;
