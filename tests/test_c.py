@@ -1,0 +1,75 @@
+"""The C that runs in glibc's threads, under every sanitizer: tests/c/stress.c with the real csrc, but without Python.
+
+ThreadSanitizer cannot follow the threads that the C library makes for itself, so it gets tests/c/model.c, an AIO of its
+own; AddressSanitizer and valgrind run on glibc's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CSRC = ROOT / "aio_posix" / "csrc"
+HERE = ROOT / "tests" / "c"
+FREE_OF_PYTHON = [CSRC / f"{name}.c" for name in ("request", "list", "cancel", "notice", "notify", "plan", "queue")]
+STRICT = [
+    "-std=c11",
+    "-D_GNU_SOURCE",
+    "-D_FILE_OFFSET_BITS=64",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Werror",
+    "-pthread",
+]
+PYTHON = ["-isystem", sysconfig.get_paths()["include"], "-isystem", sysconfig.get_paths()["platinclude"]]
+TIME_LIMIT = 120  # seconds; ThreadSanitizer needs about ten on one core
+
+pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="there is no gcc")
+
+
+def compile_stress(to: Path, *flags: str, more: tuple[Path, ...] = ()) -> Path:
+    sources = [*FREE_OF_PYTHON, HERE / "gate.c", HERE / "stress.c", *more]
+    program = to / "stress"
+    subprocess.run(["gcc", *STRICT, "-g", "-O1", *flags, f"-I{CSRC}", *sources, "-o", program], check=True)
+    return program
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
+
+
+@pytest.mark.parametrize("source", sorted(CSRC.glob("*.c")), ids=lambda path: path.name)
+def test_every_file_compiles_without_a_warning(source: Path, tmp_path: Path) -> None:
+    subprocess.run(["gcc", *STRICT, "-O2", *PYTHON, "-c", source, "-o", tmp_path / "object"], check=True)
+
+
+def test_many_threads_lose_nothing_and_get_everything_once(tmp_path: Path) -> None:
+    ended = run(compile_stress(tmp_path, "-O2"))
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_addresssanitizer_finds_nothing(tmp_path: Path) -> None:
+    ended = run(compile_stress(tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover"))
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_threadsanitizer_finds_nothing(tmp_path: Path) -> None:
+    program = compile_stress(tmp_path, "-fsanitize=thread", more=(HERE / "model.c",))
+    ended = run(program)
+    if "unexpected memory mapping" in ended.stderr:  # it expects less randomness than newer kernels have
+        ended = run("setarch", "-R", program)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="there is no valgrind")
+def test_valgrind_finds_nothing_but_the_leak_of_glibc_itself(tmp_path: Path) -> None:
+    leaks = ["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]
+    known = f"--suppressions={HERE / 'glibc.supp'}"
+    ended = run("valgrind", "-q", "--error-exitcode=9", *leaks, known, compile_stress(tmp_path))
+    assert (ended.returncode, ended.stderr) == (0, "")
