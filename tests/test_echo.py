@@ -155,7 +155,7 @@ def test_eb_sends_what_one_client_says_to_all(server: Server) -> None:
 def test_of_20_silent_clients_20_threads_serve_19(server: Server) -> None:
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(server.connect()) for _ in range(20)]
-        assert eventually(lambda: server.printed.count(b"accept") == 19)
+        assert eventually(lambda: server.printed.count(b"accept") >= 19)  # the 20th, if at all, without a read
         clients[19].sendall(b"x")
         assert select.select([clients[19]], [], [], 0.5)[0] == []
         clients[0].sendall(b"y")  # its thread is free for a moment: the listener's read gets it
