@@ -106,8 +106,8 @@ async def ours_aio(path: str, flags: int) -> Reader:
 
 
 PEERS: dict[str, Callable[[str, int], Awaitable[Reader]]] = {
-    "ours": ours, "ours-descriptor": ours_descriptor, "ours-aio": ours_aio, "turbofile": turbofile, "aiofiles": aiofiles,
-    "aiofile": aiofile, "caio-uring": caio("linux_uring"), "caio-linux": caio("linux_aio"),
+    "ours": ours, "ours-descriptor": ours_descriptor, "ours-aio": ours_aio,
+    "turbofile": turbofile, "aiofiles": aiofiles, "aiofile": aiofile, "caio-uring": caio("linux_uring"), "caio-linux": caio("linux_aio"),
     "caio-thread": caio("thread_aio"), "to_thread": to_thread, "sync": synchronous,
 }  # fmt: skip
 
