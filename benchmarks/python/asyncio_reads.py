@@ -1,4 +1,4 @@
-"""asyncio_reads.py PEER IN_FLIGHT SECONDS FILE [direct|cold|turns|outstanding]: 4 KiB random reads awaited; prints JSON.
+"""asyncio_reads.py PEER IN_FLIGHT SECONDS FILE [direct|cold|turns|outstanding]: random 4 KiB reads; prints JSON.
 
 Workers read one file in closed loops. rate: reads/s; share: the least served worker's part of the mean;
 turn: the longest turn of the loop in ms (with `turns`, where a callback watches every turn).
@@ -107,7 +107,8 @@ async def ours_aio(path: str, flags: int) -> Reader:
 
 PEERS: dict[str, Callable[[str, int], Awaitable[Reader]]] = {
     "ours": ours, "ours-descriptor": ours_descriptor, "ours-aio": ours_aio,
-    "turbofile": turbofile, "aiofiles": aiofiles, "aiofile": aiofile, "caio-uring": caio("linux_uring"), "caio-linux": caio("linux_aio"),
+    "turbofile": turbofile, "aiofiles": aiofiles, "aiofile": aiofile,
+    "caio-uring": caio("linux_uring"), "caio-linux": caio("linux_aio"),
     "caio-thread": caio("thread_aio"), "to_thread": to_thread, "sync": synchronous,
 }  # fmt: skip
 
