@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deadline import eventually
 
 import aio_posix.asyncio as aio
+from aio_posix import flight
 from aio_posix.asyncio.descriptor import Descriptor
 
 BLOCK = 4096
@@ -111,21 +113,16 @@ def test_a_loop_that_closes_with_requests_in_flight_leaks_nothing(tmp_path: Path
 
     for _ in range(3):
         once()
-    gc.collect()
-    before = settled()
+    assert eventually(lambda: not flight.in_flight and not flight.owed and open_descriptors(), 60)
+    before = open_descriptors()
     for _ in range(20):
         once()
-    assert settled(before) <= before + 1, "descriptors stay open"
+    assert eventually(lambda: open_descriptors() <= before, 60), (before, open_descriptors())
 
 
-def settled(goal: int = 0) -> int:
-    """How many descriptors are open once nothing changes any more."""
-    end = time.monotonic() + 5
-    count = -1
-    while time.monotonic() < end and count != (count := len(os.listdir("/proc/self/fd"))) and count > goal:
-        gc.collect()
-        time.sleep(0.3)
-    return count
+def open_descriptors() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.mark.usefixtures("no_fast_path")

@@ -26,7 +26,7 @@ _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 async def read_resident(fd: int, nbytes: int, offset: int) -> tuple[bytes | None, int]:
-    """As read_now, in slices; and why there is no result."""
+    """As read_now, in slices, after it declined; and why there is no result."""
     while (why := declined()) == REST:
         await rest()
         data = read_now(fd, nbytes, offset)

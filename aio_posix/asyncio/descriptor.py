@@ -15,7 +15,7 @@ from typing import Any
 from aio_posix.asyncio import calls
 from aio_posix.asyncio.channel import Channel, Lane
 from aio_posix.asyncio.loops import current
-from aio_posix.asyncio.native import read_now
+from aio_posix.asyncio.native import REST, declined, read_now
 from aio_posix.asyncio.ring import Ring
 
 
@@ -59,9 +59,10 @@ class Descriptor:
         data = read_now(self._fd, nbytes, offset)
         if data is not None:
             return data
-        data, why = await calls.read_resident(self._fd, nbytes, offset)
-        if data is not None:
-            return data
+        if (why := declined()) == REST:
+            data, why = await calls.read_resident(self._fd, nbytes, offset)
+            if data is not None:
+                return data
         return await calls.pread(self._here(), nbytes, offset, why)
 
     async def preadinto(self, buffer: Any, offset: int) -> int:

@@ -166,7 +166,9 @@ class Ring:
                     self._deliver(batch, i, n)
             if batch.c.left:
                 self._batches.append(batch)
-            elif batch.noticed:
+                continue
+            batch.entries = []  # their futures would keep the loop, and so this ring, until the notice comes
+            if batch.noticed:
                 self._recycle(batch)
         if found:
             self._progress = time.monotonic()
@@ -175,24 +177,25 @@ class Ring:
         return found
 
     def _recycle(self, batch: Batch) -> None:
-        batch.entries = []
         batch.serials = []
         self._spare[batch.room].append(batch)
 
     def _deliver(self, batch: Batch, i: int, n: int) -> None:
         entry = batch.entries[i]
         future = entry[0]
-        if n < 0 and not future.done() and (n == -errno.ECANCELED or (n == -errno.EAGAIN and batch.refused)):
+        if future.done():
+            self._leave(entry)
+        elif n < 0 and (n == -errno.ECANCELED or (n == -errno.EAGAIN and batch.refused)):
             self._do_it_here(entry)
-            return
-        self._leave(entry)
-        if not future.done():
+        else:
+            self._leave(entry)
             future.set_result(n)
 
     def _leave(self, entry: Entry) -> None:
         """Frees the entry's place for the next one of its channel."""
         channel: Channel = entry[6]
-        let_go(entry[9])
+        if entry[9] is not None:
+            let_go(entry[9])
         channel.in_flight -= 1
         entry[7].busy -= 1
         waiting = channel.waiting

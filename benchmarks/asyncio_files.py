@@ -1,0 +1,154 @@
+"""python benchmarks/asyncio_files.py [--svg FILE]: awaited 4 KiB reads beside those of the peers, in one run.
+
+Needs the package and its extra [bench]; fio for its rows; a peer that is not there costs its rows. All sides of a
+group alternate; a figure is the ratio of medians. turbofile needs Python 3.12 or newer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).resolve().parent
+FILE = HERE / "build" / "asyncio-pages"
+SIZE = 64 << 20  # bytes: larger than processor caches, small enough to stay in the page cache
+LIMIT = 120  # seconds for one program
+
+# group: how it is called, ours, requests in flight, what is special, and the peers with their goals
+GROUPS: list[tuple[str, str, int, str, dict[str, float | None]]] = [
+    ("hot, 1 in flight", "ours", 1, "",
+     {"turbofile": 1.5, "caio-uring": 2, "aiofiles": 30, "aiofile": None, "to_thread": None, "sync": None}),
+    ("hot, 32 in flight", "ours", 32, "",
+     {"turbofile": 1.5, "caio-uring": 2, "aiofiles": 30, "aiofile": None, "to_thread": None, "sync": None}),
+    ("fast path off, 32", "ours-aio", 32, "", {"caio-uring": 1, "caio-thread": 3, "caio-linux": None}),
+    ("O_DIRECT, 32", "ours-descriptor", 32, "direct",
+     {"fio-posixaio": 3, "fio-io_uring": 0.5, "caio-linux": None, "sync": None}),
+]  # fmt: skip
+
+
+def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, float] | None:
+    """What one program measured; None if it could not."""
+    if peer.startswith("fio-"):
+        return fio(peer[4:], in_flight, seconds)
+    script = HERE / "python" / "asyncio_reads.py"
+    command = [sys.executable, str(script), peer, str(in_flight), str(seconds), str(FILE), *filter(None, [how])]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+        result: dict[str, float] = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, json.JSONDecodeError):
+        return None
+    return result
+
+
+def fio(engine: str, in_flight: int, seconds: float) -> dict[str, float] | None:
+    if shutil.which("fio") is None:
+        return None
+    command = ["fio", "--name=x", f"--filename={FILE}", "--rw=randread", "--bs=4k", "--direct=1", "--readonly",
+               f"--ioengine={engine}", f"--iodepth={in_flight}", f"--runtime={max(1, round(seconds))}", "--time_based",
+               f"--size={SIZE}", "--output-format=json"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    try:
+        return {"rate": json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]["read"]["iops"]}
+    except (ValueError, KeyError):
+        return None
+
+
+def verdict(figure: float, goal: float | None, most: bool = False) -> str:
+    if goal is None:
+        return ""
+    met = figure <= goal if most else figure >= goal
+    return f"{'<=' if most else '>='} {goal:<5g} {'met' if met else 'MISSED'}"
+
+
+def group(name: str, ours: str, in_flight: int, how: str, peers: dict[str, float | None], seconds: float, pairs: int
+          ) -> list[tuple[str, float]]:  # fmt: skip
+    rates: dict[str, list[float]] = {peer: [] for peer in (ours, *peers)}
+    for _ in range(pairs):
+        for peer in rates:
+            measured = figures(peer, in_flight, seconds, how)
+            if measured is not None and measured["rate"]:
+                rates[peer].append(measured["rate"])
+    if not rates[ours]:
+        print(f"{name}: ours could not be measured")
+        return []
+    mine = median(rates[ours])
+    print(f"{name + ': ' + ours:<38} {mine:>10,.0f} reads/s")
+    for peer, goal in peers.items():
+        if not rates[peer]:
+            print(f"{'':<6}{peer:<32} {'not here':>10}")
+            continue
+        its = median(rates[peer])
+        print(f"{'':<6}{peer:<32} {its:>10,.0f}   {mine / its:>7.2f}  {verdict(mine / its, goal)}".rstrip(), flush=True)
+    return [(f"{name}: {peer}", median(found)) for peer, found in rates.items() if found]
+
+
+def courtesy(seconds: float, pairs: int) -> None:
+    """How long a turn of the loop is, and how evenly 32 workers are served."""
+    for peer, goal in (("ours", 10.0), ("ours-aio", 10.0), ("caio-uring", None), ("turbofile", None)):
+        found = [f for _ in range(pairs) if (f := figures(peer, 32, seconds, "turns")) is not None]
+        if found:
+            turn, share = median(f["turn"] for f in found), median(f["share"] for f in found)
+            print(f"longest turn, {peer:<24} {turn:>10.1f} ms          {verdict(turn, goal, most=True)}".rstrip())
+            goal_of_share = None if goal is None else 0.5
+            judged = verdict(share, goal_of_share)
+            print(f"least of 32 workers / mean, {peer:<10} {share:>10.2f}             {judged}".rstrip())
+
+
+def line_of(pairs: int) -> None:
+    """Whether a request costs more when 100,000 are outstanding."""
+    few: list[float] = []
+    many: list[float] = []
+    for _ in range(pairs):
+        for found, n in ((few, 100), (many, 100_000)):
+            measured = figures("ours-aio", n, 0, "outstanding")
+            if measured is not None:
+                found.append(measured["rate"])
+    if few and many:
+        ratio = median(few) / median(many)
+        print(f"cost with 100,000 outstanding / with 100 {ratio:>8.2f}             {verdict(ratio, 1.2, most=True)}")
+
+
+def svg(bars: list[tuple[str, float]]) -> str:
+    """Bars of reads/s; the longest is the fastest of its group."""
+    height, width, label = 22, 460, 260
+    rows = []
+    for i, (name, rate) in enumerate(bars):
+        most = max(r for n, r in bars if n.split(":")[0] == name.split(":")[0])
+        colour = "#2166ac" if ": ours" in name else "#bbbbbb"
+        y = i * height + 6
+        rows.append(f'<text x="{label - 6}" y="{y + 12}" text-anchor="end">{name}</text>')
+        rows.append(f'<rect x="{label}" y="{y}" width="{rate / most * width:.0f}" height="16" fill="{colour}"/>')
+        rows.append(f'<text x="{label + rate / most * width + 4:.0f}" y="{y + 12}">{rate:,.0f}/s</text>')
+    size = f'width="{label + width + 90}" height="{len(bars) * height + 10}"'
+    font = 'font-family="sans-serif" font-size="11"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>{"".join(rows)}</svg>\n'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks/asyncio_files.py", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=1.0, help="measured time of each run (default 1)")
+    parser.add_argument("--pairs", type=int, default=5, help="runs of each side (default 5)")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the rates")
+    options = parser.parse_args()
+    FILE.parent.mkdir(exist_ok=True)
+    if not FILE.exists() or FILE.stat().st_size != SIZE:
+        FILE.write_bytes(os.urandom(SIZE))
+    FILE.read_bytes()
+    print(f"python {sys.version.split()[0]}, kernel {os.uname().release}, {os.cpu_count()} cpus")
+    bars = []
+    for name, ours, in_flight, how, peers in GROUPS:
+        bars += group(name, ours, in_flight, how, peers, options.seconds, options.pairs)
+    courtesy(options.seconds, options.pairs)
+    line_of(min(3, options.pairs))
+    if options.svg:
+        options.svg.write_text(svg(bars))
+
+
+if __name__ == "__main__":
+    main()
