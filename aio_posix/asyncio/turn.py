@@ -13,7 +13,7 @@ import asyncio
 
 from aio_posix._ffi import lib
 
-TURN = 2_000_000  # nanoseconds; with what else there is the longest turn stays below 10 ms (DESIGN section 8)
+TURN = 3_000_000  # nanoseconds; with what else there is the longest turn stays below 10 ms (DESIGN section 8)
 
 
 class Turn:
