@@ -14,7 +14,7 @@ from operator import index
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.flight import COMPLETE, IN_FLIGHT, NO_NOTICE, STATE, Stop, look
+from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE, Stop, look
 from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
@@ -255,7 +255,7 @@ def keep(cb: aiocb, op: int, pinned: Any, sig: sigevent | None, also: Any = None
                 own, of_list = getattr(cb, "_told", (None, None))
                 own = flight.tell(own, sig.sigev_value, cb if sig.sigev_value is None else None)
                 set_told(cb, (own, of_list))
-                notice = own.number
+                notice, own.of = own.number, (serial,)
     flight.in_flight[serial] = (cb._request, op, pinned, cb.aio_fildes, alive if also is None else (alive, also))
     return serial, notice
 
@@ -287,8 +287,8 @@ def submit(cb: aiocb, op: int) -> None:
             forget(serial, notice)
     if error:
         refused(error)
-    if old & STATE in (IN_FLIGHT, COMPLETE):  # nobody had looked
-        flight.in_flight.pop(old >> 2, None)
+    if request.unseen:
+        flight.in_flight.pop(request.unseen, None)
 
 
 def refused(error: int) -> None:

@@ -39,18 +39,25 @@ GRACE = 1.0  # seconds without a write after which it waits for callbacks no lon
 class Told:
     """What signals with a certain number stand for; lives as long as the aiocb it came with, which it does not keep."""
 
-    __slots__ = ("__weakref__", "cb", "number", "value")
+    __slots__ = ("__weakref__", "cb", "number", "of", "value")
 
     def __init__(self, value: Any, cb: Any) -> None:
         self.value = value
         self.cb = None if cb is None else weakref.ref(cb)
+        self.of: Iterable[int] = ()
         self.number = next(told_numbers)
         while self.number in signalled:
             self.number = next(told_numbers)
         signalled[self.number] = self
 
-    def get(self) -> Any:
-        return self.value if self.cb is None else self.cb()
+    def take(self) -> Any:
+        """The value; lets go of requests that are complete, as they are when their signal comes."""
+        value = self.value if self.cb is None else self.cb()
+        for serial in self.of:
+            kept = in_flight.get(serial)
+            if kept is not None and look(kept[0]) != serial << 2 | IN_FLIGHT:
+                in_flight.pop(serial, None)
+        return value
 
 
 class Stop:

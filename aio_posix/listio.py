@@ -12,7 +12,7 @@ from collections import deque
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import aiocb, export, fileno, forget, keep, refused, set_told
-from aio_posix.flight import COMPLETE, IN_FLIGHT, NO_NOTICE, STATE
+from aio_posix.flight import NO_NOTICE
 from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
@@ -46,7 +46,7 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
     described = [(fileno(cb.aio_fildes), *export(cb.aio_buf, cb._nbytes, cb.aio_lio_opcode)) for cb in listed]
     requests = [cb._request for cb in listed]
     array = ffi.new("struct request *[]", requests)
-    before = [request.word for request in requests]
+    before = requests[0].word if requests else 0
     kept: list[tuple[int, int]] = []
     wanted = []
     told: flight.Told | None = None
@@ -68,15 +68,16 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
         error = lib.list_submit(array, c_wanted, len(listed), number, plan, notice)
     finally:
         # None: a signal handler raised, before C was called or after
-        if error < 0 if error is not None else not listed or requests[0].word >> 2 == before[0] >> 2:
+        if error < 0 if error is not None else not listed or requests[0].word >> 2 == before >> 2:
             flight.break_promise(notice)
             for serial, own_notice in kept:
                 forget(serial, own_notice)
         else:
-            for word in before:
-                if word & STATE in (IN_FLIGHT, COMPLETE):  # nobody had looked
-                    flight.in_flight.pop(word >> 2, None)
+            for request in requests:
+                if request.unseen:
+                    flight.in_flight.pop(request.unseen, None)
             if told is not None:
+                told.of = [serial for serial, _ in kept]
                 _remember(listed, told)
     if error < 0:
         refused(-error)

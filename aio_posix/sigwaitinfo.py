@@ -56,5 +56,5 @@ def _value(caught: Any) -> Any:
     raw = int(caught.value)
     if caught.code == lib.SI_ASYNCIO and raw >> 48 == lib.TOKEN >> 48:
         told = signalled.get(raw & 0xFFFF_FFFF_FFFF)
-        return None if told is None else told.get()
+        return None if told is None else told.take()
     return raw - 2**64 if raw >= 2**63 else raw

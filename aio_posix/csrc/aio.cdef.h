@@ -25,7 +25,7 @@
 struct aiocb { int aio_fildes; size_t aio_nbytes; int64_t aio_offset; ...; };
 struct request {
     struct aiocb cb;
-    uint64_t word;
+    uint64_t word, unseen;
     short error;
     ssize_t result;
     ...;

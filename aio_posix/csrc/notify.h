@@ -49,6 +49,7 @@ struct plan {
 struct request {
     struct aiocb cb;                   /* first: a struct request * is a struct aiocb * to glibc */
     _Atomic uint64_t word;             /* serial << 2 | state; Python reads it without the lock */
+    uint64_t unseen;                   /* serial of the submission before, if its result was not returned, or 0 */
     ssize_t result;                    /* this and error are valid once the state is COMPLETE */
     short error;
     unsigned char orphan;              /* the aiocb object is gone: the sweeper must reap */

@@ -153,7 +153,9 @@ struct request *request_before(const struct request *r)
 void request_fly(struct request *r, const struct wanted *w)
 {
     struct sigevent *sigev = &r->cb.aio_sigevent;
+    uint64_t was = atomic_load(&r->word);
     atomic_store(&used, true);
+    r->unseen = (was & STATE_MASK) == COMPLETE ? was >> 2 : 0;
     r->cb.aio_fildes = w->fd;
     r->cb.aio_lio_opcode = r->op = w->op;
     r->cb.aio_buf = w->buf;
