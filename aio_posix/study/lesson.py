@@ -1,0 +1,108 @@
+"""One lesson: found, read, run. `python -m aio_posix.study.lesson N` runs its experiment in this process.
+
+A lesson is imported only to be read; its experiment always has a fresh process with a time limit, so a lesson
+may fill the pool, fork or crash, and none can spoil the next.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Protocol
+
+from aio_posix.study import lessons
+
+LIMIT = 60  # seconds for one experiment; the slowest takes some 10
+MEASURED = "~"  # begins a line that differs from run to run
+
+
+class Show(Protocol):
+    def __call__(self, *what: object, measured: bool = False) -> None: ...
+
+
+class Failed(Exception):
+    """The experiment ended otherwise than its lesson says; the text is what it left on stderr."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    module: ModuleType
+    number: int
+    ask: str
+    guess: str
+    source: str
+    try_: str
+    c: str
+    missing: tuple[str, ...]  # what it needs and is not installed
+
+    @property
+    def stem(self) -> str:
+        """Of the file of its transcript: 01-aio-error."""
+        return self.module.__name__.rpartition(".")[2].removeprefix("l").replace("_", "-")
+
+    @property
+    def code(self) -> str:
+        """The functions of the module, as they stand in it."""
+        text = inspect.getsource(self.module)
+        lines = text.splitlines()
+        wanted = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        nodes = [node for node in ast.parse(text).body if isinstance(node, wanted)]
+        starts = [min([node.lineno, *(one.lineno for one in node.decorator_list)]) for node in nodes]
+        parts = zip(starts, nodes, strict=True)
+        return "\n\n\n".join("\n".join(lines[start - 1 : node.end_lineno]) for start, node in parts)
+
+    def see(self) -> Iterator[str]:
+        """Runs the experiment; its lines as they come. Raises Failed."""
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
+        command = [sys.executable, "-X", "faulthandler", "-m", "aio_posix.study.lesson", str(self.number)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
+        ) as child:
+            errors: list[str] = []
+            assert child.stdout is not None and child.stderr is not None  # noqa: PT018  both were asked for
+            stderr = child.stderr
+            drain = threading.Thread(target=lambda: errors.append(stderr.read()))
+            drain.start()
+            timer = threading.Timer(LIMIT, child.kill)
+            timer.start()
+            try:
+                for line in child.stdout:
+                    yield line.rstrip("\n")
+                status = child.wait()
+            finally:
+                timer.cancel()
+                child.kill()  # when nobody wants to see the rest
+                drain.join()
+        if status:
+            raise Failed(f"{''.join(errors)}lesson {self.number} ended with status {status}")
+
+
+def load() -> list[Lesson]:
+    return [_lesson(importlib.import_module(f"{lessons.__name__}.{name}")) for name in lessons.names()]
+
+
+def _lesson(module: ModuleType) -> Lesson:
+    missing = tuple(name for name in getattr(module, "NEEDS", ()) if importlib.util.find_spec(name) is None)
+    ask, guess, source, try_, c = (
+        inspect.cleandoc(getattr(module, name, "")) for name in ("ASK", "GUESS", "SOURCE", "TRY", "C")
+    )
+    return Lesson(module, module.NUMBER, ask, guess, source, try_, c, missing)
+
+
+def show(*what: object, measured: bool = False) -> None:
+    for line in " ".join(map(str, what)).split("\n"):
+        print(f"{MEASURED} {line}" if measured else line, flush=True)
+
+
+if __name__ == "__main__":
+    {lesson.number: lesson for lesson in load()}[int(sys.argv[1])].module.run(show)

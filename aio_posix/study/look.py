@@ -1,0 +1,44 @@
+"""What a lesson looks at in its own process: glibc's helper threads, and the moment when something has happened."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from aio_posix.study import proc, ps
+
+LIMIT = 20  # seconds until what should happen will not
+
+
+def threads() -> list[ps.Row]:
+    """The threads that glibc's AIO has started here: helper or notification, and what each is doing."""
+    return list(ps.report(proc.read(os.getpid())).rows)
+
+
+def helpers() -> list[ps.Row]:
+    return [row for row in threads() if row.kind == "helper"]
+
+
+def blocked(fd: int | None = None) -> list[ps.Row]:
+    """The helpers that are inside a system call of a descriptor, or of this one."""
+    return [row for row in helpers() if row.fd is not None and fd in (None, row.fd)]
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Waits until it is so. Raises TimeoutError."""
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("what the lesson waits for did not happen")
+        time.sleep(0.005)
+
+
+def stays(condition: Callable[[], object], seconds: float = 0.3) -> bool:
+    """Whether it is so now and at every look for a while: the best that one can do about `never`."""
+    deadline = time.monotonic() + seconds
+    while condition():
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.005)
+    return False
