@@ -77,7 +77,8 @@ static void *sweep(void *unused)
                 pthread_cond_wait(&wanted, &life);
         pthread_mutex_unlock(&life);
         gate_reap(serials, reaped);
-        nanosleep(&pause, NULL);
+        if (reaped < ORPHANS_AT_ONCE)
+            nanosleep(&pause, NULL);
         pthread_mutex_lock(&life);
     }
     return NULL;
