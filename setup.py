@@ -4,7 +4,7 @@ import sysconfig
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError
+from setuptools.errors import BaseError, CCompilerError
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
@@ -13,7 +13,7 @@ class BuildExt(build_ext):
     def build_extension(self, ext):
         try:
             super().build_extension(ext)
-        except BaseError as error:
+        except (BaseError, CCompilerError) as error:
             raise SystemExit(
                 f"{error}\n\naio_posix could not be compiled. It needs a C compiler, the C library's headers and "
                 "Python's headers:\n    Debian, Ubuntu:  apt-get install gcc libc6-dev python3-dev\n"

@@ -1,0 +1,116 @@
+"""What is built: a source archive with all that a build needs, a wheel for every Python from 3.10 on; and a build that
+cannot succeed says what to install.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import fresh
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LEFT = shutil.ignore_patterns(
+    ".git", ".venv*", ".*_cache", ".hypothesis", "build", "dist", "*.so", "*.egg-info", "__pycache__", "_ffi.c"
+)
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def build(hook: str, where: Path, to: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Calls a hook of PEP 517, as pip does."""
+    code = f"from setuptools import build_meta; build_meta.{hook}({str(to)!r})"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    return subprocess.run(command, cwd=where, env=os.environ | environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked source archive."""
+    tree, out = tmp_path_factory.mktemp("tree") / "aio_posix", tmp_path_factory.mktemp("sdist")
+    shutil.copytree(ROOT, tree, ignore=LEFT)
+    built = build("build_sdist", tree, out)
+    assert built.returncode == 0, built.stderr
+    (archive,) = out.iterdir()
+    assert archive.name == "aio_posix-0.1.0.tar.gz"
+    with tarfile.open(archive) as tar:
+        tar.extractall(out, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(out)
+    return out / "aio_posix-0.1.0"
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    built = build("build_wheel", source, out)
+    assert built.returncode == 0, built.stderr
+    assert "Warning" not in built.stderr
+    (path,) = out.iterdir()
+    return path
+
+
+NEEDED = """
+    build_ffi.py setup.py pyproject.toml README.md LICENSE CHANGELOG.md demo_echo.py .ci/setup aio_posix/csrc/aio.cdef.h
+    tests/test_build.py tests/fresh.py tests/c/stress.c docs/design.md examples/callback.py benchmarks/run.py
+    """
+
+
+@pytest.mark.parametrize("path", NEEDED.split())
+def test_the_source_archive_contains(source: Path, path: str) -> None:
+    assert (source / path).is_file()
+
+
+def test_the_source_archive_contains_all_of_the_c(source: Path) -> None:
+    ours = {path.name for path in (ROOT / "aio_posix" / "csrc").iterdir()}
+    assert {path.name for path in (source / "aio_posix" / "csrc").iterdir()} == ours
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="a free-threaded build has its own tag")
+def test_one_wheel_serves_every_python_from_3_10_on(wheel: Path) -> None:
+    assert wheel.name.startswith("aio_posix-0.1.0-cp310-abi3-linux_")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert [name for name in names if name.endswith(".so")] == ["aio_posix/_ffi.abi3.so"]
+
+
+def test_the_wheel_contains_the_whole_package_and_nothing_of_the_build(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    package = ROOT / "aio_posix"
+    modules = {str(path.relative_to(ROOT)) for path in package.rglob("*.py*") if path.suffix in (".py", ".pyi")}
+    assert modules | {"aio_posix/py.typed"} <= names
+    assert not [name for name in names if name.endswith((".c", ".h")) or not name.startswith("aio_posix")]
+
+
+def test_the_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    printed = fresh.output(
+        """
+        import os, aio_posix
+        cb = aio_posix.aiocb(os.memfd_create("m"), b"12345")
+        aio_posix.aio_write(cb)
+        aio_posix.aio_suspend([cb])
+        print(aio_posix.aio_return(cb), aio_posix.__file__)
+        """,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert printed == f"5 {tmp_path}/aio_posix/__init__.py\n"
+
+
+@pytest.mark.parametrize("missing", ["compiler", "every header", "Python.h", "aio.h"])
+def test_a_build_that_lacks_something_says_what_to_install(source: Path, tmp_path: Path, missing: str) -> None:
+    if missing.endswith(".h"):
+        (tmp_path / missing).write_text(f"#error {missing}: No such file or directory\n")
+        environment = {"CFLAGS": f"-I{tmp_path}"}
+    else:
+        environment = {"CC": "/nonexistent/cc"} if missing == "compiler" else {"CFLAGS": "-nostdinc"}
+    shutil.copytree(source, tmp_path / "tree", ignore=LEFT)
+    built = build("build_wheel", tmp_path / "tree", tmp_path, **environment)
+    assert built.returncode == 1
+    assert "aio_posix could not be compiled. It needs a C compiler" in built.stderr
+    assert "apt-get install gcc libc6-dev python3-dev" in built.stderr
+    assert "Traceback" not in built.stderr
