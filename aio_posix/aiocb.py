@@ -249,13 +249,14 @@ def keep(cb: aiocb, op: int, pinned: Any, sig: sigevent | None, also: Any = None
     if sig is not None:
         if sig._thread:  # C looks at the request until it has been told
             notice = flight.promise(sig, cb, serial, None if sig.sigev_value is None else cb._request)
-        elif sig.sigev_notify == SIGEV_SIGNAL:
-            alive = cb
-            if not sig._raw:
-                own, of_list = getattr(cb, "_told", (None, None))
-                own = flight.tell(own, sig.sigev_value, cb if sig.sigev_value is None else None)
-                set_told(cb, (own, of_list))
-                notice, own.of = own.number, (serial,)
+        elif sig.sigev_notify == SIGEV_SIGNAL and not sig._raw:
+            own, of_list = getattr(cb, "_told", (None, None))
+            own = flight.tell(own, sig.sigev_value, cb if sig.sigev_value is None else None)
+            set_told(cb, (own, of_list))
+            notice, own.of, alive = own.number, (serial,), own
+            if sig.sigev_value is None:
+                alive = cb
+                flight.await_signal(serial)
     flight.in_flight[serial] = (cb._request, op, pinned, cb.aio_fildes, alive if also is None else (alive, also))
     return serial, notice
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 STATE, IN_FLIGHT, COMPLETE, RETURNED, NO_NOTICE = 3, lib.IN_FLIGHT, lib.COMPLETE, lib.RETURNED, lib.NO_NOTICE
 
 DRAIN = 10.0  # seconds an exit waits for accepted writes and syncs
+PATIENCE = 1024  # requests that nobody holds are kept for their signals, at least so long
 GRACE = 1.0  # seconds without a write after which it waits for callbacks no longer: one may be blocked for ever
 
 
@@ -40,6 +41,7 @@ class Told:
     """What signals with a certain number stand for; lives as long as the aiocb it came with, which it does not keep."""
 
     __slots__ = ("__weakref__", "cb", "number", "of", "value")
+    patience = PATIENCE
 
     def __init__(self, value: Any, cb: Any) -> None:
         self.value = value
@@ -70,6 +72,7 @@ in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffe
 owed: dict[int, tuple[Any, ...]] = {}  # notice: (sigevent, value, serial or serials, what C needs)
 serials = count(1)
 signalled: weakref.WeakValueDictionary[int, Told] = weakref.WeakValueDictionary()  # by the number a signal carries
+unheard: dict[int, None] = {}  # serials of requests that wait for sigwaitinfo
 told_numbers = cycle(range(1 << 31, NO_NOTICE))  # never the number of a notice
 free: list[int] = []  # notices nobody uses
 
@@ -128,6 +131,18 @@ def tell(old: Told | None, value: Any, cb: Any = None) -> Told:
     if old is not None and (old.cb is None and old.value is value if cb is None else old.cb is not None):
         return old
     return Told(value, cb)
+
+
+def await_signal(serial: int) -> None:
+    """Nobody but in_flight may hold this request, for sigwaitinfo; but its signal may never be taken that way."""
+    unheard[serial] = None
+    if len(unheard) > Told.patience:
+        for old in list(unheard):
+            kept = in_flight.get(old)
+            if kept is None or look(kept[0]) != old << 2 | IN_FLIGHT:
+                in_flight.pop(old, None)
+                unheard.pop(old, None)
+        Told.patience = max(PATIENCE, 2 * len(unheard))
 
 
 def break_promise(notice: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,11 @@ from deadline import TAKEN, eventually
 
 import aio_posix as aio
 from aio_posix import flight
+
+# For sigwaitinfo: blocked before there is any thread, for a thread that starts with it unblocked (pytest's watchdog is
+# one for a moment) would take it, and its default action ends the process (G19).
+SIGNO = signal.SIGRTMIN + 3
+signal.pthread_sigmask(signal.SIG_BLOCK, [SIGNO])
 
 FULL_POOL = f"""
 import errno, os, signal, socket, sys, tempfile, threading, time
@@ -113,6 +119,14 @@ def file() -> Iterator[int]:
     os.write(fd, b"0123456789")
     yield fd
     os.close(fd)
+
+
+@pytest.fixture
+def signo() -> Iterator[int]:
+    """A real-time signal that is blocked; what is pending of it in the end is taken away."""
+    yield SIGNO
+    while signal.sigtimedwait([SIGNO], 0) is not None:
+        pass
 
 
 def done(*cbs: aio.aiocb) -> Any:

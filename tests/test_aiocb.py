@@ -236,7 +236,7 @@ def test_a_buffer_of_references_to_objects_is_refused() -> None:
 
 def test_a_structure_with_a_field_called_o_is_no_reference() -> None:
     class Record(ctypes.Structure):
-        _fields_ = [("O", ctypes.c_int), ("Other", ctypes.c_char * 4)]  # noqa: RUF012
+        _fields_ = [("O", ctypes.c_int), ("Other", ctypes.c_char * 4)]
 
     assert aio.aiocb(3, Record()).aio_nbytes == 8
 

@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import fresh
@@ -22,17 +21,6 @@ from aio_posix import flight
 
 def reads(fd: int, n: int, nbytes: int = 1, **fields: Any) -> list[aio.aiocb]:
     return [aio.aiocb(fd, bytearray(nbytes), i, aio_lio_opcode=aio.LIO_READ, **fields) for i in range(n)]
-
-
-@pytest.fixture
-def signo() -> Iterator[int]:
-    """A real-time signal, blocked; what is pending of it in the end is taken away."""
-    number = signal.SIGRTMIN + 3
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
-    yield number
-    while signal.sigtimedwait([number], 0) is not None:
-        pass
-    signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def test_lio_wait_returns_when_all_are_complete(file: int) -> None:
