@@ -22,6 +22,7 @@ from typing import Protocol
 from aio_posix.study import lessons
 
 LIMIT = 60  # seconds for one experiment; the slowest takes some 10
+COMMAND = [sys.executable, "-X", "faulthandler", "-m", "aio_posix.study.lesson"]
 MEASURED = "~"  # begins a line that differs from run to run
 
 
@@ -63,10 +64,9 @@ class Lesson:
     def see(self) -> Iterator[str]:
         """Runs the experiment; its lines as they come. Raises Failed."""
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
-        command = [sys.executable, "-X", "faulthandler", "-m", "aio_posix.study.lesson", str(self.number)]
         pipe = subprocess.PIPE
         with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
+            [*COMMAND, str(self.number)], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
         ) as child:
             errors: list[str] = []
             assert child.stdout is not None and child.stderr is not None  # noqa: PT018  both were asked for

@@ -54,8 +54,11 @@ def _library() -> ctypes.CDLL:
     return program if hasattr(program, "aio_read") else ctypes.CDLL("librt.so.1", use_errno=True)  # before 2.34
 
 
+LIBRARY = _library()
+
+
 def _call(name: str, result: Any, *arguments: Any) -> Any:
-    function = getattr(_library(), name)
+    function = getattr(LIBRARY, name)
     function.restype, function.argtypes = result, arguments
     return function
 
@@ -67,3 +70,24 @@ aio_return = _call("aio_return", c_long, POINTER(aiocb))
 aio_cancel = _call("aio_cancel", c_int, c_int, POINTER(aiocb))
 malloc = _call("malloc", c_void_p, c_size_t)
 free = _call("free", None, c_void_p)
+pthread_attr_init = _call("pthread_attr_init", c_int, c_void_p)
+pthread_attr_setstacksize = _call("pthread_attr_setstacksize", c_int, c_void_p, c_size_t)
+pthread_attr_getstacksize = _call("pthread_attr_getstacksize", c_int, c_void_p, POINTER(c_size_t))
+pthread_getattr_np = _call("pthread_getattr_np", c_int, c_size_t, c_void_p)
+
+
+def attributes(stack: int) -> Any:
+    """A pthread_attr_t that asks for a stack of so many bytes."""
+    attr = create_string_buffer(64)  # sizeof(pthread_attr_t): 56 on x86-64, 64 on aarch64
+    pthread_attr_init(attr)
+    if pthread_attr_setstacksize(attr, stack):
+        raise ValueError(f"a stack cannot have {stack} bytes")
+    return attr
+
+
+def stack_size(thread: int) -> int:
+    """How many bytes of stack a living thread has; its name as threading.get_ident() gives it."""
+    attr, size = create_string_buffer(64), c_size_t()
+    pthread_getattr_np(thread, attr)
+    pthread_attr_getstacksize(attr, size)
+    return size.value

@@ -28,7 +28,7 @@ struct client { struct aiocb cb; char buf[BUFSIZ]; };      /* the other way: nev
 char *kept(struct client *client) { return client->buf; }  /* keep the buffer beside the request */
 """
 SOURCE = """
-io/aio.h, struct aiocb: volatile warns that another thread writes there; it orders nothing. What makes the bytes
+<aio.h>, struct aiocb: volatile warns that another thread writes there; it orders nothing. What makes the bytes
 visible is the mutex that aio_error takes (rt/aio_error.c). rt/aio_misc.c: handle_fildes_io passes aio_buf to pread
 or read as it found it in the aiocb, however long ago that was; nobody there owns or checks it.
 """

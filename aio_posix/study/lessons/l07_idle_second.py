@@ -44,7 +44,7 @@ def run(show: Show) -> None:
         show(f"{count} blocked in read:             ", doing())
     first = {row.tid for row in helpers()}
 
-    for ours, peer in pairs[:3]:
+    for _, peer in pairs[:3]:
         peer.send(b"!")
     eventually(lambda: doing() == "3 helpers, 3 idle")
     show("All three have their byte:     ", doing())
@@ -68,8 +68,8 @@ def run(show: Show) -> None:
     eventually(lambda: doing() == "1 helpers, 1 idle")
 
     show("One is idle, and a list of four reads comes. The model, step by step:")
-    now = Glibc().with_idle(1).submit(*(Request(f"read{n}", n) for n in range(4)))
-    for now in (now, *now.steps()):
+    start = Glibc().with_idle(1).submit(*(Request(f"read{n}", n) for n in range(4)))
+    for now in (start, *start.steps()):
         runlist = " ".join(one.name for one in now.runlist) or "empty"
         show("  ", now.event.split(" read ")[0].ljust(20), f"helpers: {len(now.helpers)}  runlist: {runlist}")
     lio_listio(LIO_NOWAIT, reads)

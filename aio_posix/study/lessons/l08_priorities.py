@@ -9,6 +9,7 @@ import tempfile
 
 from aio_posix import SIGEV_SIGNAL, aio_fsync, aio_init, aio_read, aio_write, aiocb, sigevent, sigwaitinfo
 from aio_posix.study.lesson import Show
+from aio_posix.study.look import blocked, eventually
 from aio_posix.study.model import Glibc
 from aio_posix.study.picture import picture
 from aio_posix.study.request import Op, Request
@@ -26,6 +27,7 @@ Give all writes of the last script the same aio_reqprio, 0: the fsync is an exac
 write to one descriptor and sync its dup(): a barrier for nothing, as each has its own queue.
 """
 
+
 def write(name: str, fd: int) -> Request:
     return Request(name, fd, Op.WRITE, aio_reqprio=int(name[1:]))
 
@@ -41,7 +43,8 @@ def play(show: Show, *script: Request) -> str:
     predicted = now.feed(gate.fd).settle().order.removeprefix("gate ")
 
     ours, peer = socket.socketpair()
-    aio_read(aiocb(ours, bytearray(1)))  # the one helper is blocked from here
+    aio_read(aiocb(ours, bytearray(1)))
+    eventually(lambda: blocked(ours.fileno()))
     with tempfile.TemporaryFile() as file:
         number = {fd: os.dup(file.fileno()) for fd in fds}
         signo, asked = signal.SIGRTMIN, []  # a real-time signal: the helper itself queues it, in order
@@ -54,7 +57,8 @@ def play(show: Show, *script: Request) -> str:
             else:
                 aio_write(cb)
         peer.send(b"!")
-        measured = " ".join(str(sigwaitinfo([signo], timeout=20).si_value) for _ in script)
+        infos = [sigwaitinfo([signo], timeout=20) for _ in script]
+        measured = " ".join(str(info.si_value) for info in infos if info)
     show("  submitted  ", *(request.name for request in script))
     show("  predicted  ", predicted)
     show("  happened   ", measured)
