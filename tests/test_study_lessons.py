@@ -11,6 +11,8 @@ import pytest
 
 from aio_posix.study import course
 from aio_posix.study.lesson import Failed, Lesson, _lesson, load
+from aio_posix.study.model import Glibc
+from aio_posix.study.request import Op, Request
 from aio_posix.study.transcripts import drift, named, table, transcript, with_table
 
 LESSONS = load()
@@ -117,3 +119,17 @@ def test_a_lesson_that_needs_what_is_not_installed_says_so() -> None:
     lesson = _lesson(module)
     assert lesson.missing == ("no_such_module",)
     assert course.run_all([lesson]) == 0
+
+
+def test_the_lists_are_drawn_as_the_model_has_them() -> None:
+    asked = "5A 5B 5C 6D 8E 8F 9G 9H".split()  # fd and name, in the order of submission
+    moment = Glibc(aio_threads=2, files=frozenset({8, 9}))
+    for fd, name in asked:
+        op = Op.WRITE if name in "CG" else Op.READ
+        moment = moment.submit(Request(name, int(fd), op, aio_reqprio=5 if name == "G" else 0))
+    taken = {f"helper {helper.number}: in read({helper.request.fd})" for helper in moment.helpers if helper.request}
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", (DOCS / "lists.svg").read_text())
+    assert taken == {word for word in words if word.startswith("helper ")}
+    assert [request.name for request in moment.runlist] == [word for word in words if word in ("E", "G")]
+    drawn = [word.split()[1] for word in words if re.match(r"(read|write) [A-H]", word)]
+    assert drawn == [request.name for queue in moment.requests for request in queue]
