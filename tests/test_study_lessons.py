@@ -122,11 +122,11 @@ def test_a_lesson_that_needs_what_is_not_installed_says_so() -> None:
 
 
 def test_the_lists_are_drawn_as_the_model_has_them() -> None:
-    asked = "5A 5B 5C 6D 8E 8F 9G 9H".split()  # fd and name, in the order of submission
+    asked = {"A": 5, "B": 5, "C": 5, "D": 6, "E": 8, "F": 8, "G": 9, "H": 9}
     moment = Glibc(aio_threads=2, files=frozenset({8, 9}))
-    for fd, name in asked:
+    for name, fd in asked.items():
         op = Op.WRITE if name in "CG" else Op.READ
-        moment = moment.submit(Request(name, int(fd), op, aio_reqprio=5 if name == "G" else 0))
+        moment = moment.submit(Request(name, fd, op, aio_reqprio=5 if name == "G" else 0))
     taken = {f"helper {helper.number}: in read({helper.request.fd})" for helper in moment.helpers if helper.request}
     words = re.findall(r"<text[^>]*>([^<]*)</text>", (DOCS / "lists.svg").read_text())
     assert taken == {word for word in words if word.startswith("helper ")}
