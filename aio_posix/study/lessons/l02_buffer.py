@@ -33,8 +33,8 @@ visible is the mutex that aio_error takes (rt/aio_error.c). rt/aio_misc.c: handl
 or read as it found it in the aiocb, however long ago that was; nobody there owns or checks it.
 """
 TRY = """
-In the C program's part, let the size be 4 MiB. malloc then takes memory straight from mmap, free gives it back to
-the kernel, and the second malloc is likely to get the same place from it: again the bytes are in the other's memory.
+Let the size be 4 << 20. malloc takes that much straight from the kernel and free gives it back, so the read fails
+with EFAULT: the lucky case. Had anything else been mapped there by then, the bytes would be in it.
 """
 
 

@@ -32,8 +32,9 @@ function in it. The test of pthread_create there is `< 0`, and pthread_create re
 the notification is lost, and aio_error tells nothing about it.
 """
 TRY = """
-Let the barrier wait for six. There are but five completions, so all five callbacks wait until it breaks, and nothing
-else of the program does: whoever blocks in a callback (the echo server does, in accept) blocks nobody.
+Let the barrier wait for six. There are but five completions, so all five callbacks wait there until it breaks after
+20 seconds; nothing else does, and the helper is idle meanwhile. Who blocks in a callback (the echo server does, in
+accept) blocks nobody.
 """
 
 

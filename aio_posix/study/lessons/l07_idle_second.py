@@ -17,12 +17,13 @@ ASK = "When does glibc start a helper thread, and when does a helper end?"
 GUESS = "A pool of 20 starts with the first request and stays for the life of the process."
 SOURCE = """
 rt/aio_misc.c: __aio_enqueue_request starts a helper only if none is idle (the caller of aio_read pays for the clone).
-handle_fildes_io, when the runlist is empty, waits aio_idle_time (1 second; here 2) in pthread_cond_timedwait and
-leaves. With idle_thread_count > 0 it starts no one; a helper that finds more work than it can do does.
+rt/aio_misc.c: handle_fildes_io, when the runlist is empty, waits aio_idle_time (1 second; here 2) and leaves. If it
+takes one head and others are left, it wakes or starts the next helper.
 """
 TRY = """
-aio_idle_time=-1: no helper ever idles, and each lonely request pays for a new thread. Leave aio_init out: it is the
-one second of the title, and a program that reads every two seconds clones a thread each time.
+aio_idle_time=-1: no helper is ever idle, each lonely request pays for a new thread, and the lesson stops where it
+waits for three idle ones. Leave aio_init out: it is the one second of the title, so a program that reads every two
+seconds makes a thread each time.
 """
 
 
