@@ -51,6 +51,7 @@ int gate_inside(void);
 void gate_close(void);
 
 /* sigevent */
+extern size_t callback_stack;
 struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack);
 void plan_free(struct plan *p);
 uint32_t notices_grow(void);

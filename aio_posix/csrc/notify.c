@@ -99,7 +99,7 @@ int sweeper_needed(void)
     }
     pthread_attr_init(&callback_attr);
     pthread_attr_setdetachstate(&callback_attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&callback_attr, CALLBACK_STACK);
+    pthread_attr_setstacksize(&callback_attr, callback_stack);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);   /* no signal of the program may land in it */
     error = pthread_create(&thread, &callback_attr, sweep, NULL);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+size_t callback_stack = CALLBACK_STACK;
+
 /* A sigevent; stack 0 means ours.  NULL with errno EINVAL for a stack that pthread_attr_setstacksize refuses. */
 struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack)
 {
@@ -17,7 +19,7 @@ struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct q
     p->queue = queue;
     pthread_attr_init(&p->attr);
     pthread_attr_setdetachstate(&p->attr, PTHREAD_CREATE_DETACHED);   /* a joinable one would leak its stack */
-    int error = pthread_attr_setstacksize(&p->attr, stack ? stack : queue ? QUEUE_STACK : CALLBACK_STACK);
+    int error = pthread_attr_setstacksize(&p->attr, stack ? stack : queue ? QUEUE_STACK : callback_stack);
     if (error) {
         free(p);
         errno = error;
