@@ -9,7 +9,7 @@ import resource
 import signal
 import threading
 
-from aio_posix import SIGEV_THREAD, aio_error, aio_read, aiocb, sigevent
+from aio_posix import SIGEV_THREAD, aio_error, aio_init, aio_read, aiocb, sigevent
 from aio_posix.study import raw
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import eventually, helpers, stays, threads
@@ -39,16 +39,21 @@ accept) blocks nobody.
 
 
 def run(show: Show) -> None:
+    aio_init(aio_idle_time=20)  # seconds; so that the helper is still there when we look
     file = os.open(__file__, os.O_RDONLY)
     barrier = threading.Barrier(5)
     seen: list[tuple[int, set[int], int]] = []
     kinds: list[str] = []
     returned: list[aiocb] = []
 
+    def five_are_seen() -> bool:
+        kinds[:] = [row.kind for row in threads()]
+        return kinds.count("notification") == 5
+
     def callback(cb: aiocb) -> None:
         seen.append((threading.get_native_id(), signal.pthread_sigmask(signal.SIG_BLOCK, []), aio_error(cb)))
         if barrier.wait(timeout=20) == 0:  # passes when five are here at the same time
-            kinds.extend(row.kind for row in threads())
+            eventually(five_are_seen)
         barrier.wait(timeout=20)
         returned.append(cb)
 
