@@ -58,22 +58,32 @@ def test_every_link_of_the_way_in_leads_somewhere() -> None:
     assert [link for link in links if not (DOCS / link).exists()] == []
 
 
-def test_a_false_lesson_fails_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    false = tmp_path / "l99_false.py"
-    false.write_text(
-        'NUMBER = 99\nASK = GUESS = SOURCE = TRY = "?"\n'
-        'def run(show):\n    show("seen")\n    assert 1 == 2, "arithmetic"\n'
-    )
+def taught(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lesson:
+    """A lesson whose run() prints "seen" and goes on with this line."""
+    text = f'NUMBER = 99\nASK = GUESS = SOURCE = TRY = "?"\ndef run(show):\n    show("seen")\n    {code}\n'
+    (tmp_path / "l99_taught.py").write_text(text)
     monkeypatch.setattr("aio_posix.study.lessons.__path__", [str(tmp_path)])
     there = f"import aio_posix.study.lessons as all; all.__path__[:] = [{str(tmp_path)!r}]"
     run = "import runpy; runpy.run_module('aio_posix.study.lesson', run_name='__main__')"
     monkeypatch.setattr("aio_posix.study.lesson.COMMAND", [sys.executable, "-c", f"{there}; {run}"])
+    monkeypatch.delitem(sys.modules, "aio_posix.study.lessons.l99_taught", raising=False)
     (lesson,) = load()
+    return lesson
+
+
+def test_a_false_lesson_fails_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson = taught("assert 1 == 2, 'arithmetic'", tmp_path, monkeypatch)
     seen = lesson.see()
     assert next(seen) == "seen"
     with pytest.raises(Failed, match="AssertionError: arithmetic"):
         next(seen)
     assert course.run_all([lesson]) == 1
+
+
+def test_a_lesson_that_hangs_is_ended_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aio_posix.study.lesson.LIMIT", 0.5)
+    with pytest.raises(Failed, match=r"did not end in 0\.5 s"):
+        list(taught("import signal; signal.pause()", tmp_path, monkeypatch).see())
 
 
 def test_optimised_python_still_checks_the_asserts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -52,9 +53,9 @@ class Lesson:
 
     @property
     def code(self) -> str:
-        """The functions of the module, as they stand in it."""
+        """The functions of the module as they stand in it, without the marks that are for linters."""
         text = inspect.getsource(self.module)
-        lines = text.splitlines()
+        lines = [re.sub(r"  # (noqa|fmt|type|mypy):.*", "", line) for line in text.splitlines()]
         wanted = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         nodes = [node for node in ast.parse(text).body if isinstance(node, wanted)]
         starts = [min([node.lineno, *(one.lineno for one in node.decorator_list)]) for node in nodes]
@@ -69,11 +70,17 @@ class Lesson:
             [*COMMAND, str(self.number)], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
         ) as child:
             errors: list[str] = []
+            late = threading.Event()
             assert child.stdout is not None and child.stderr is not None  # noqa: PT018  both were asked for
             stderr = child.stderr
             drain = threading.Thread(target=lambda: errors.append(stderr.read()))
             drain.start()
-            timer = threading.Timer(LIMIT, child.kill)
+
+            def end() -> None:
+                late.set()
+                child.kill()
+
+            timer = threading.Timer(LIMIT, end)
             timer.start()
             try:
                 for line in child.stdout:
@@ -84,7 +91,8 @@ class Lesson:
                 child.kill()  # when nobody wants to see the rest
                 drain.join()
         if status:
-            raise Failed(f"{''.join(errors)}lesson {self.number} ended with status {status}")
+            ended = f"did not end in {LIMIT} s" if late.is_set() else f"ended with status {status}"
+            raise Failed(f"{''.join(errors)}lesson {self.number} {ended}")
 
 
 def load() -> list[Lesson]:
