@@ -80,10 +80,12 @@ def test_a_false_lesson_fails_with_its_traceback(tmp_path: Path, monkeypatch: py
     assert course.run_all([lesson]) == 1
 
 
-def test_a_lesson_that_hangs_is_ended_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lesson_that_hangs_is_ended_with_its_children_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("aio_posix.study.lesson.LIMIT", 0.5)
     with pytest.raises(Failed, match=r"did not end in 0\.5 s"):
-        list(taught("import signal; signal.pause()", tmp_path, monkeypatch).see())
+        list(taught("import os, signal; os.fork(); signal.pause()", tmp_path, monkeypatch).see())
 
 
 def test_optimised_python_still_checks_the_asserts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,12 @@ import importlib.util
 import inspect
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
@@ -67,7 +69,13 @@ class Lesson:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
         pipe = subprocess.PIPE
         with subprocess.Popen(
-            [*COMMAND, str(self.number)], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
+            [*COMMAND, str(self.number)],
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            env=environment,
+            start_new_session=True,  # a lesson may fork: all of it can be ended
         ) as child:
             errors: list[str] = []
             late = threading.Event()
@@ -77,10 +85,14 @@ class Lesson:
             drain.start()
 
             def end() -> None:
-                late.set()
-                child.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
 
-            timer = threading.Timer(LIMIT, end)
+            def end_late() -> None:
+                late.set()
+                end()
+
+            timer = threading.Timer(LIMIT, end_late)
             timer.start()
             try:
                 for line in child.stdout:
@@ -88,7 +100,7 @@ class Lesson:
                 status = child.wait()
             finally:
                 timer.cancel()
-                child.kill()  # when nobody wants to see the rest
+                end()  # when nobody wants to see the rest
                 drain.join()
         if status:
             ended = f"did not end in {LIMIT} s" if late.is_set() else f"ended with status {status}"
