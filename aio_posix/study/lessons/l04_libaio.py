@@ -1,0 +1,109 @@
+"""Lesson 4: Linux's own AIO (libaio) and io_uring, beside POSIX AIO."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import socket
+import threading
+from typing import Any
+
+from aio_posix.study import native, proc, raw
+from aio_posix.study.lesson import Show
+from aio_posix.study.look import blocked, eventually
+from aio_posix.study.uring import Ring
+
+NUMBER = 4
+ASK = "libaio instead of POSIX AIO: the kernel does it, so does nothing block any more? And does it serve sockets?"
+GUESS = "Linux AIO is the real thing: io_submit always returns at once. glibc's threads are a stand-in for it."
+C = """
+io_submit(ctx, 1, &cb);                       /* reads here and now, unless the file is open with O_DIRECT */
+io_prep_poll(cb, socket_fd, POLLIN);          /* IOCB_CMD_POLL, Linux 4.18: says when to recv, once */
+io_submit(ctx, 1, &cb);
+io_getevents(ctx, 1, 1, &event, NULL);
+"""
+SOURCE = """
+fs/aio.c of Linux, io_submit_one: it calls the file's own read and is asynchronous only if that says EIOCBQUEUED;
+O_DIRECT files do, sockets and the page cache do not. rt/aio_misc.c: handle_fildes_io blocks too, but in a helper.
+"""
+TRY = """
+python -m aio_posix.study.echoes: the echo server on libaio's poll mode, four system calls a message, beside seven others.
+"""
+
+
+def calls() -> set[int]:
+    return {task.syscall[0] for task in proc.read(os.getpid()).threads if task.syscall}
+
+
+def tasks() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def completed(context: Any) -> int:
+    return len(context.getEvents(0, timeout=0))
+
+
+def run(show: Show) -> None:
+    libaio = native.library()  # its names on bare system calls, where the package is missing
+    show("the package libaio is here:", int(libaio is not native), measured=True)
+    ours, peer = socket.socketpair()
+    with libaio.AIOContext(8) as context:
+        read = libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, ours, [bytearray(5)])
+        (submitter := threading.Thread(target=context.submit, args=[[read]], daemon=True)).start()
+        eventually(lambda: native.number("io_submit") in calls())
+        show("A read of a silent socket. libaio: its caller is blocked in io_submit, completed:", completed(context))
+        peer.send(b"hello")
+        submitter.join()
+        show("  the peer speaks:      io_submit returns, completed:", completed(context))
+        assert bytes(read.buffer_list[0]) == b"hello"
+        cb = raw.aiocb(ours.fileno(), 5)
+        raw.aio_read(cb)
+        eventually(lambda: blocked(ours.fileno()))
+        show("  POSIX AIO: aio_read has returned;", len(blocked(ours.fileno())), "helper is blocked instead")
+        peer.send(b"again")
+        eventually(lambda: raw.aio_error(cb) == 0)
+
+        context.submit([libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, open(__file__, "rb"), [bytearray(16)])])  # noqa: SIM115
+        assert completed(context) == 1
+        show("A read of a file: completed when io_submit returns, which so was no faster than read()")
+        show("With O_DIRECT:", direct(libaio, context), "(0 of 0: no O_DIRECT on this file system)", measured=True)
+
+        show("Poll mode, on the same socket:")
+        eventually(lambda: tasks() == 1)  # the helper's idle second is over
+        for message in (b"one", b"two", b"three"):
+            context.submit([libaio.AIOBlock(libaio.AIOBLOCK_MODE_POLL, ours, event_mask=select.POLLIN)])
+            before = completed(context)
+            peer.send(message)
+            ((block, events, _),) = context.getEvents(1)
+            block.target_file.sendall(block.target_file.recv(64))
+            show(
+                "  completed before the peer speaks:", before, "- after: 1 - echo", peer.recv(64), "- threads", tasks()
+            )
+            assert (before, events & select.POLLIN, tasks()) == (0, select.POLLIN, 1)
+    show("io_uring, a silent socket:", uring(ours, peer), "(1, 38: forbidden)", measured=True)
+
+
+def direct(libaio: Any, context: Any) -> str:
+    try:
+        fd = os.open(__file__, os.O_RDONLY | os.O_DIRECT)
+    except OSError:
+        return "0 of 0"
+    page = mmap.mmap(-1, mmap.PAGESIZE)  # aligned
+    context.submit([libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, os.fdopen(fd, "rb", buffering=0), [page])])
+    at_once = completed(context)
+    context.getEvents(1 - at_once)
+    return f"{at_once} of 1"
+
+
+def uring(ours: socket.socket, peer: socket.socket) -> str:
+    try:
+        ring = Ring(4)
+    except OSError as error:  # EPERM, ENOSYS
+        return f"errno {error.errno}; reads started at once 0, bytes 0"
+    ring.read(ours.fileno(), bytearray(5))
+    assert ring.enter(submit=1) == {}
+    peer.send(b"hello")
+    nbytes = ring.enter(submit=0, wait_for=1)[ours.fileno()]
+    ring.close()
+    return f"errno 0; reads started at once 1, bytes {nbytes}"
