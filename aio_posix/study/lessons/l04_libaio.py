@@ -28,7 +28,7 @@ fs/aio.c of Linux, io_submit_one: it calls the file's own read and is asynchrono
 O_DIRECT files do, sockets and the page cache do not. rt/aio_misc.c: handle_fildes_io blocks too, but in a helper.
 """
 TRY = """
-python -m aio_posix.study.echoes: the echo server on libaio's poll mode, four system calls a message, beside seven others.
+python -m aio_posix.study.echoes: the echo server on libaio's poll mode, four system calls a message, and on seven more.
 """
 
 
@@ -64,7 +64,7 @@ def run(show: Show) -> None:
         peer.send(b"again")
         eventually(lambda: raw.aio_error(cb) == 0)
 
-        context.submit([libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, open(__file__, "rb"), [bytearray(16)])])  # noqa: SIM115
+        context.submit([libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, open(__file__, "rb"), [bytearray(9)])])  # noqa: SIM115
         assert completed(context) == 1
         show("A read of a file: completed when io_submit returns, which so was no faster than read()")
         show("With O_DIRECT:", direct(libaio, context), "(0 of 0: no O_DIRECT on this file system)", measured=True)
