@@ -1,8 +1,9 @@
 """Interpreter exits with completions arriving: python tests/exits.py 1000 [jobs] prints how many went wrong.
 
 Each exit is a process of its own that keeps reads, writes and lists in flight, told by callbacks, queues and
-signals at once, and ends after a few milliseconds in one of several ways.  Which mixture is a matter of its
-number, so that a crash can be looked for again: python tests/exits.py --one NUMBER
+signals at once, and ends after a few milliseconds in one of several ways.  Another process goes on completing its
+reads until it is gone.  Which mixture is a matter of the exit's number, so that a crash can be looked for again:
+python tests/exits.py --one NUMBER
 """
 
 from __future__ import annotations
@@ -23,18 +24,21 @@ from typing import NoReturn
 
 SHOWN = 5
 TIME_LIMIT = 60  # seconds for one exit; none needs more than two
+DRIPS = 1000  # reads that another process completes, one after the other, for longer than an exit takes
 ENDS = ("return", "sys.exit", "exception", "gc", "os._exit")
 
 
 def one(number: int) -> None:
     """Runs in the process that is to exit."""
+    tap = dripping()
+    atexit.register(turn_on, tap)  # registered first, so called last: when the gate is closed already
     import aio_posix as aio
 
     chance = random.Random(number)
     signal.signal(signal.SIGRTMIN, lambda *_: None)
     aio.aio_init(aio_threads=8 + number % 8)
     there, here = pair = socket.socketpair()
-    globals()["kept_open"] = pair
+    globals()["kept_open"] = pair, tap
     file = os.memfd_create("exits")
     os.pwrite(file, bytes(1 << 16), 0)
     queue = aio.CompletionQueue()
@@ -43,6 +47,8 @@ def one(number: int) -> None:
         try:
             aio.aio_return(cb)
         except OSError:
+            return
+        if cb.aio_fildes is tap:
             return
         if number % 3 == 0:
             logging.debug("completed")
@@ -63,8 +69,8 @@ def one(number: int) -> None:
     def write_back() -> None:
         for _ in range(100):
             for cb in queue.get():
-                if isinstance(cb, aio.aiocb) and cb.aio_fildes != here.fileno() and not cb.in_progress:
-                    try:  # not to the socket, where a write waits behind the blocked reads
+                if isinstance(cb, aio.aiocb) and cb.aio_fildes == file and not cb.in_progress:
+                    try:  # not to a socket, where a write waits behind the blocked reads
                         aio.aio_write(cb)
                     except OSError:
                         return
@@ -84,6 +90,11 @@ def one(number: int) -> None:
     if number % 5 == 0:
         atexit.register(send, there, 20)
 
+    drips = [aio.aiocb(tap, bytearray(1), aio_sigevent=chance.choice(told)) for _ in range(DRIPS)]
+    for cb in drips:
+        aio.aio_read(cb)
+    if number % 2:
+        turn_on(tap)
     time.sleep(chance.random() * 0.02)
     end = ENDS[number % len(ENDS)]
     if end == "sys.exit":
@@ -92,10 +103,31 @@ def one(number: int) -> None:
         sys.excepthook = lambda *_: None
         raise RuntimeError
     if end == "gc":
-        del kept
+        del kept, drips
         globals()["survivors"] = queue
     if end == "os._exit":
         os._exit(0)
+
+
+def dripping() -> socket.socket:
+    """A socket that is sent a byte at a time from the first one that it sends."""
+    here, there = socket.socketpair()
+    if os.fork():
+        there.close()
+        return here
+    here.close()
+    os.closerange(0, 3)
+    there.recv(1)
+    with contextlib.suppress(OSError):  # the reader is gone
+        for _ in range(DRIPS):
+            there.send(b"x")
+            time.sleep(20e-6)
+    os._exit(0)
+
+
+def turn_on(tap: socket.socket) -> None:
+    with contextlib.suppress(BrokenPipeError):  # it is on already, and has run dry
+        tap.send(b"!")
 
 
 def send(there: socket.socket, times: int) -> None:

@@ -300,7 +300,7 @@ def test_what_completes_after_the_interpreter_ended_finds_its_memory(call: str, 
         event = {notify}
         cb = aio.aiocb({here}, bytearray(100), aio_sigevent=event, aio_lio_opcode=aio.LIO_READ)
         {call}
-        del cb
+        del cb, event
         linger()
         """,
         "-W",
