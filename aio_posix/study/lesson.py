@@ -125,4 +125,5 @@ def show(*what: object, measured: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    {lesson.number: lesson for lesson in load()}[int(sys.argv[1])].module.run(show)
+    (wanted,) = (name for name in lessons.names() if name.startswith(f"l{int(sys.argv[1]):02}_"))
+    importlib.import_module(f"{lessons.__name__}.{wanted}").run(show)
