@@ -31,9 +31,9 @@ woken for it. rt/aio_notify.c: __aio_notify_only starts a thread to say that it 
 needs no thread to be told: a futex wakes it.
 """
 TRY = """
-python -m aio_posix.study.echoes prints the table with messages per second and the names of all calls.
-docs/study/echoes.md is one such table. With 16 clients select, poll and epoll find many messages at each call and come down
-towards two; asyncio has three more for each message, since it allocates and returns 256 KiB for every recv.
+python -m aio_posix.study.echoes prints the table with messages per second and the names of all calls; one such table
+is in docs/study. With 16 clients select, poll and epoll find many messages at each call and come down towards two;
+asyncio has three more for each message, since it allocates and returns 256 KiB for every recv.
 """
 MESSAGES = 50
 CLONES = ("clone", "clone3")

@@ -70,7 +70,7 @@ def run(show: Show) -> None:
     first, second = pending(file), pending(file)
     raw.aio_cancel(file, first)
     them.send(b"!")
-    eventually(lambda: raw.aio_error(holding) == 0 and [row.doing for row in helpers()] == ["idle"])
+    eventually(lambda: raw.aio_error(holding) == 0 and all(row.doing == "idle" for row in helpers()))
     assert stays(lambda: raw.aio_error(second) == errno.EINPROGRESS)
     show("  glibc: the helper is idle, and the one behind:", name(raw.aio_error(second)))
     assert raw.aio_cancel(file, None) == 0  # this at least ends it
