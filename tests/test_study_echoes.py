@@ -12,8 +12,9 @@ import pytest
 
 from aio_posix.study import native
 from aio_posix.study.echoes import clients, counting
-from aio_posix.study.echoes.__main__ import Row, machine, markdown, text
+from aio_posix.study.echoes.__main__ import Row, markdown, text
 from aio_posix.study.echoes.servers import SERVERS, by_libaio
+from aio_posix.study.machine import machine
 
 SUMMARY = """\
 % time     seconds  usecs/call     calls    errors syscall

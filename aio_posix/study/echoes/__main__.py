@@ -6,9 +6,6 @@ Messages/s: the servers take turns, the median of several. System calls: one cli
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import re
 import statistics
 import sys
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ from aio_posix.study import native
 from aio_posix.study.echoes.clients import MESSAGE, talk
 from aio_posix.study.echoes.counting import calls, per_message
 from aio_posix.study.echoes.servers import SERVERS
+from aio_posix.study.machine import machine
 
 MANY = 16  # clients; below glibc's 20 threads, so that every design would work without aio_init too
 MESSAGES = 3200  # of one run
@@ -80,6 +78,7 @@ def text(rows: list[Row]) -> str:
 def markdown(rows: list[Row], repeat: int) -> str:
     lines = table(rows)
     lines.insert(1, ["---"] + ["---:"] * min(4, len(lines[0]) - 1) + ["---"] * (len(lines[0]) > 5))
+    package = "the package libaio" if native.library() is not native else "bare system calls"
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"""# The same echo, eight times
 
@@ -93,20 +92,8 @@ finds up to {MANY} messages at once. Rates: {MESSAGES} messages to a fresh serve
 {COUNTED} messages; under strace everything is slower, so the batches are other than at full speed. What is rarer than
 one in 20 messages is not listed.
 
-{machine()}
+{machine()}; libaio through {package}.
 """
-
-
-def machine() -> str:
-    info = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"^model name\s*: (.+)", info, re.MULTILINE)
-    processor = f"{os.cpu_count()} cores of {'a virtual ' if 'hypervisor' in info else ''}"
-    processor += model[1] if model else platform.machine()
-    package = "the package libaio" if native.library() is not native else "bare system calls"
-    return (
-        f"Measured on {processor}, Linux {platform.release().split('-')[0]}, {' '.join(platform.libc_ver())}, "
-        f"Python {platform.python_version()}; libaio through {package}."
-    )
 
 
 def main() -> int:
