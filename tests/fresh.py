@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,7 +16,7 @@ def start(program: str, *flags: str, **options: Any) -> subprocess.Popen[str]:
     """Starts a program, its standard streams being pipes."""
     command = [sys.executable, "-X", "faulthandler", *flags, "-c", textwrap.dedent(program)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options)
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **options)
 
 
 def end(process: subprocess.Popen[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -22,7 +24,7 @@ def end(process: subprocess.Popen[str], text: str | None = None) -> subprocess.C
     try:
         out, err = process.communicate(text, timeout=LIMIT)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # its children hold the pipes, too
         raise AssertionError(f"hung: {process.communicate()}") from None
     assert process.returncode >= 0, f"killed by signal {-process.returncode}: {err}"
     assert "Fatal Python error" not in err, err

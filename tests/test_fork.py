@@ -91,7 +91,7 @@ def test_a_request_in_flight_is_the_parents_alone() -> None:
 
 def test_no_child_hangs_that_was_forked_while_another_thread_held_every_lock() -> None:
     text = program("""
-        done, forks = False, 60
+        done, forks = False, 120
         def hammer(event):
             cbs = [aio.aiocb(os.memfd_create("m"), bytes(64), aio_sigevent=event) for _ in range(8)]
             while not done:
@@ -99,6 +99,7 @@ def test_no_child_hangs_that_was_forked_while_another_thread_held_every_lock() -
                     aio.aio_write(cb)
                 for cb in cbs:
                     aio.aio_suspend([cb])
+                queue.get(0)
         queue = aio.CompletionQueue()
         threads = [threading.Thread(target=hammer, args=(event,)) for event in (None, queue.sigevent(), told(id))]
         for thread in threads:

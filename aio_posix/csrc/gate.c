@@ -1,6 +1,7 @@
 /* The way from a thread that Python did not start into Python, and its closing at exit.
  *
- * State: the gate (`turn`, `closed`, `inside`); the baton (`door`, `passed`, `holder`); the tables of flight.py.
+ * State: the gate (`turn`, `closed`, `inside`); the baton (`door`, `passed`, `holder`); `birth` and `interpreter`, for
+ * new thread states; the tables of flight.py.
  *
  * - No Python object is touched before the GIL is held.  `turn` is held while a thread waits for the GIL: threads
  *   that wait for it wake each other every 5 ms, so only one waits at a time.  Closing the gate under `turn` therefore
@@ -8,6 +9,8 @@
  * - The baton: one callback runs at a time, or each call that gives up the GIL for a moment would have to fight the
  *   next callback for it.  But a callback may block (the echo server's does, in accept): after PATIENCE_MS the next
  *   takes the baton over.
+ * - Making a thread state takes a lock of the interpreter without the GIL, and Python (3.11 does) waits for that lock in
+ *   the child of a fork, where its holder is not: so nobody makes one during a fork (`birth`).
  * - The tables are held by C for ever: what is in flight when the interpreter ends is never freed.
  * - Whatever asks for threading.current_thread() in a callback (logging does) enters a dummy for this thread in
  *   threading._active, up to Python 3.12 for ever: we take it out again.
@@ -21,6 +24,8 @@
 enum { PATIENCE_MS = 5 };   /* the interpreter's own switch interval */
 
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER, door = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t birth = PTHREAD_MUTEX_INITIALIZER;
+static PyInterpreterState *interpreter;
 static pthread_cond_t passed;
 static uint64_t holder;
 static atomic_bool closed;
@@ -104,6 +109,28 @@ static void pass_baton(uint64_t mine)
     pthread_mutex_unlock(&door);
 }
 
+static void fork_begins(void)
+{
+    pthread_mutex_lock(&birth);
+}
+
+static void fork_ended(void)
+{
+    pthread_mutex_unlock(&birth);
+}
+
+/* PyGILState_Ensure of a thread that Python has not seen: a state that PyGILState_Release deletes. */
+static PyGILState_STATE be_born(void)
+{
+    pthread_mutex_lock(&birth);
+    PyThreadState *state = PyThreadState_New(interpreter);
+    pthread_mutex_unlock(&birth);
+    if (state == NULL)
+        Py_FatalError("aio_posix: no memory for the thread state of a callback");
+    PyEval_RestoreThread(state);
+    return PyGILState_UNLOCKED;
+}
+
 static int enter(struct pass *pass)
 {
     pthread_mutex_lock(&turn);
@@ -112,7 +139,7 @@ static int enter(struct pass *pass)
         atomic_fetch_add(&inside, 1);
         pass->baton = take_baton();
         pass->foreign = PyGILState_GetThisThreadState() == NULL;
-        pass->gil = PyGILState_Ensure();
+        pass->gil = pass->foreign ? be_born() : PyGILState_Ensure();
     }
     pthread_mutex_unlock(&turn);
     return open;
@@ -198,6 +225,8 @@ int gate_start(const char *module_name)
         pthread_condattr_init(&monotonic);
         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
         pthread_cond_init(&passed, &monotonic);
+        interpreter = PyInterpreterState_Get();
+        pthread_atfork(fork_begins, fork_ended, fork_ended);
         rc = in_flight && owed_by && free_notices ? 0 : -1;
     }
     PyGILState_Release(gil);
