@@ -19,7 +19,7 @@ ASK = "What does an asynchronous read cost, when the data is in the page cache: 
 GUESS = "Less: there is nothing to wait for. And a thousand requests cost a thousand times what one costs."
 C = """
 aio_read(cb);              /* lock; walk the descriptors; walk this one's queue to its end; unlock; wake a helper */
-                           /* a helper: pread; lock; pthread_create; unlock. A new thread: your function         */
+                           /* a helper: pread; lock; pthread_create; unlock. A new thread: your function */
 pread(fd, buf, n, 0);      /* the same bytes */
 """
 SOURCE = """
