@@ -30,8 +30,13 @@ struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct q
     return p;
 }
 
+/* A helper may still be in pthread_create, reading the attributes, though the thread that it made has come and gone.
+ * It holds glibc's mutex meanwhile, and aio_error() takes that. */
 void plan_free(struct plan *p)
 {
+    static struct aiocb nobody;
+    if (!forked)
+        aio_error(&nobody);
     pthread_attr_destroy(&p->attr);
     free(p);
 }
