@@ -6,7 +6,7 @@ from cffi import FFI
 
 CSRC = Path("aio_posix") / "csrc"  # relative to setup.py, where setuptools runs
 SOURCES = [
-    "request.c", "list.c", "cancel.c", "notice.c", "notify.c", "plan.c", "gate.c", "datastack.c", "queue.c",
+    "request.c", "list.c", "cancel.c", "notice.c", "notify.c", "plan.c", "baton.c", "gate.c", "datastack.c", "queue.c",
     "sigwaitinfo.c", "batch.c", "now.c",
 ]  # fmt: skip
 HEADERS = ["notify.h", "python.h", "sigwaitinfo.h", "batch.h", "now.h", "aio.cdef.h"]

@@ -3,7 +3,8 @@
  * glibc keeps one queue for each descriptor, and a run list with the head of each.  Cancelling a head that no
  * helper has taken yet removes it from both but puts no new head on the run list: all that follows would never
  * run (facts 10.7).  Only emptying such a queue revives it.  So we take the followers out as well, without a
- * notification, and submit them again in their old order.  `life` is held: nothing of ours comes in between.
+ * notification, and submit them again in their old order.  `submitting` and `life` are held: nothing of ours comes
+ * in between.
  */
 #include "notify.h"
 
@@ -77,10 +78,13 @@ static void revive(int fd)
 /* AIO_CANCELED, AIO_NOTCANCELED, AIO_ALLDONE, or minus an errno. */
 int request_cancel(int fd, struct request *r)
 {
+    pthread_mutex_lock(&submitting);
     pthread_mutex_lock(&life);
     int rc = aio_cancel(fd, &r->cb);
     if (rc == -1)
         rc = -errno;
+    if (rc == -EINVAL && r->cb.aio_fildes == fd && !request_settle(r, atomic_load(&r->word) >> 2))
+        rc = AIO_NOTCANCELED;   /* of a list, and its piece has not gone to glibc yet */
     if (rc == AIO_CANCELED) {
         int head = !somebody_is_ahead(r);
         request_settle(r, atomic_load(&r->word) >> 2);
@@ -88,16 +92,19 @@ int request_cancel(int fd, struct request *r)
             revive(fd);
     }
     pthread_mutex_unlock(&life);
+    pthread_mutex_unlock(&submitting);
     return rc;
 }
 
 /* The whole queue of a descriptor: what glibc does right by itself. */
 int fildes_cancel(int fd)
 {
+    pthread_mutex_lock(&submitting);
     pthread_mutex_lock(&life);
     int rc = aio_cancel(fd, NULL);
     if (rc == -1)
         rc = -errno;
     pthread_mutex_unlock(&life);
+    pthread_mutex_unlock(&submitting);
     return rc;
 }

@@ -1,14 +1,10 @@
 /* The way from a thread that Python did not start into Python, and its closing at exit.
  *
- * State: the gate (`turn`, `closed`, `inside`); the baton (`door`, `passed`, `holder`); `birth` and `interpreter`, for
- * new thread states; the tables of flight.py.
+ * State: the gate (`closed`, `entering`, `inside`); `birth` and `interpreter`, for new thread states; the tables of
+ * flight.py.
  *
- * - No Python object is touched before the GIL is held.  `turn` is held while a thread waits for the GIL: threads
- *   that wait for it wake each other every 5 ms, so only one waits at a time.  Closing the gate under `turn` therefore
- *   leaves nobody on the way in.
- * - The baton: one callback runs at a time, or each call that gives up the GIL for a moment would have to fight the
- *   next callback for it.  But a callback may block (the echo server's does, in accept): after PATIENCE_MS the next
- *   takes the baton over.
+ * - No Python object is touched before the GIL is held.  A thread goes in with the baton, so few of them wait for the GIL
+ *   at a time.  Closing the gate waits for those that are on the way in.
  * - Making a thread state takes a lock of the interpreter without the GIL, and Python (3.11 does) waits for that lock in
  *   the child of a fork, where its holder is not: so nobody makes one during a fork (`birth`).
  * - The tables are held by C for ever: what is in flight when the interpreter ends is never freed.
@@ -18,18 +14,12 @@
 #include "python.h"
 #include "notify.h"
 
-#include <errno.h>
 #include <time.h>
 
-enum { PATIENCE_MS = 5 };   /* the interpreter's own switch interval */
-
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER, door = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t birth = PTHREAD_MUTEX_INITIALIZER;
 static PyInterpreterState *interpreter;
-static pthread_cond_t passed;
-static uint64_t holder;
 static atomic_bool closed;
-static atomic_int inside;
+static atomic_int entering, inside;
 static PyObject *in_flight, *owed_by, *free_notices, *threads;
 
 struct pass {
@@ -79,36 +69,6 @@ static void call(uint32_t index, int foreign)
     }
 }
 
-/* Waits until the callback before is through, or has had its time: it may block for ever. */
-static uint64_t take_baton(void)
-{
-    static uint64_t last;
-    pthread_mutex_lock(&door);
-    while (holder != 0) {
-        uint64_t before = holder;
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += PATIENCE_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        if (pthread_cond_timedwait(&passed, &door, &until) == ETIMEDOUT && holder == before)
-            break;
-    }
-    uint64_t mine = holder = ++last;
-    pthread_mutex_unlock(&door);
-    return mine;
-}
-
-static void pass_baton(uint64_t mine)
-{
-    pthread_mutex_lock(&door);
-    if (holder == mine) {
-        holder = 0;
-        pthread_cond_signal(&passed);
-    }
-    pthread_mutex_unlock(&door);
-}
-
 static void fork_begins(void)
 {
     pthread_mutex_lock(&birth);
@@ -131,24 +91,29 @@ static PyGILState_STATE be_born(void)
     return PyGILState_UNLOCKED;
 }
 
-static int enter(struct pass *pass)
+static int enter(struct pass *pass, int with_baton)
 {
-    pthread_mutex_lock(&turn);
+    if (with_baton)
+        baton_take();
+    atomic_fetch_add(&entering, 1);
     int open = !atomic_load(&closed);
     if (open) {
         atomic_fetch_add(&inside, 1);
-        pass->baton = take_baton();
         pass->foreign = PyGILState_GetThisThreadState() == NULL;
         pass->gil = pass->foreign ? be_born() : PyGILState_Ensure();
+        pass->baton = with_baton ? baton_carry() : 0;
+    } else if (with_baton) {
+        baton_drop();
     }
-    pthread_mutex_unlock(&turn);
+    atomic_fetch_sub(&entering, 1);
     return open;
 }
 
 static void leave_python(struct pass *pass)
 {
     PyGILState_Release(pass->gil);
-    pass_baton(pass->baton);
+    if (pass->baton)
+        baton_pass(pass->baton);
     atomic_fetch_sub(&inside, 1);
 }
 
@@ -156,17 +121,17 @@ static void leave_python(struct pass *pass)
 void gate_call(struct notice *n)
 {
     struct pass pass;
-    if (enter(&pass)) {
+    if (enter(&pass, 1)) {
         call(n->index, pass.foreign);
         leave_python(&pass);
     }
 }
 
-/* Orphans that are done: flight.py lets go of them. */
+/* Orphans that are done: flight.py lets go of them.  By the sweeper, which must never wait for the baton. */
 void gate_reap(const uint64_t *serials, int n)
 {
     struct pass pass;
-    if (n <= 0 || !enter(&pass))
+    if (n <= 0 || !enter(&pass, 0))
         return;
     for (int i = 0; i < n; i++) {
         PyObject *serial = PyLong_FromUnsignedLongLong(serials[i]);
@@ -185,9 +150,10 @@ int gate_inside(void)
 /* Nobody goes in from now on; those inside go on. */
 void gate_close(void)
 {
+    const struct timespec moment = { 0, 100000 };
     atomic_store(&closed, true);
-    pthread_mutex_lock(&turn);
-    pthread_mutex_unlock(&turn);
+    while (atomic_load(&entering) > 0)
+        nanosleep(&moment, NULL);
 }
 
 static PyObject *named(PyObject *module, const char *name)
@@ -221,10 +187,7 @@ int gate_start(const char *module_name)
         free_notices = named(module, "free");
         Py_XDECREF(module);
         PyErr_Clear();
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        pthread_cond_init(&passed, &monotonic);
+        baton_make();
         interpreter = PyInterpreterState_Get();
         pthread_atfork(fork_begins, fork_ended, fork_ended);
         rc = in_flight && owed_by && free_notices ? 0 : -1;

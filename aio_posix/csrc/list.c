@@ -21,6 +21,12 @@ static void breathe(const struct request *last)
     aio_suspend(&cb, 1, &pause);
 }
 
+static void fail(struct request *r, int error)
+{
+    r->cb.__return_value = -1;
+    r->cb.__error_code = error;
+}
+
 /* 0 or an errno.  An entry that glibc has no memory for stays untouched: no cancelling can find it. */
 static int start(struct request **list, size_t n, struct sigevent *sig)
 {
@@ -28,13 +34,13 @@ static int start(struct request **list, size_t n, struct sigevent *sig)
     if (lio_listio(LIO_NOWAIT, (struct aiocb **)(void *)list, (int)n, sig) == 0)
         return 0;
     int error = errno;
+    pthread_mutex_lock(&life);
     for (size_t i = 0; i < n; i++) {
         const struct aiocb *cb = &list[i]->cb;
-        if (aio_error(cb) == EINPROGRESS && aio_suspend(&cb, 1, &now) == 0 && aio_error(cb) == EINPROGRESS) {
-            list[i]->cb.__error_code = error;
-            list[i]->cb.__return_value = -1;
-        }
+        if (aio_error(cb) == EINPROGRESS && aio_suspend(&cb, 1, &now) == 0 && aio_error(cb) == EINPROGRESS)
+            fail(list[i], error);
     }
+    pthread_mutex_unlock(&life);
     return error;
 }
 
@@ -68,9 +74,12 @@ static int start_whole(struct request **list, size_t n, struct sigevent *sig)
     pthread_attr_destroy(&attr);
     if (error == 0)
         pthread_join(thread, NULL);
-    else
+    else {
+        pthread_mutex_lock(&life);
         for (size_t i = 0; i < n; i++)
-            list[i]->cb.__error_code = error, list[i]->cb.__return_value = -1;
+            fail(list[i], error);
+        pthread_mutex_unlock(&life);
+    }
     return error ? error : e.error;
 }
 
@@ -86,6 +95,7 @@ int list_submit(struct request **list, const struct wanted *wanted, size_t n, ui
 
     if (forked)
         return -ENOTSUP;
+    pthread_mutex_lock(&submitting);
     pthread_mutex_lock(&life);
     for (size_t i = 0; i < n && error == 0; i++)
         if (!request_settle(list[i], atomic_load(&list[i]->word) >> 2))
@@ -102,14 +112,15 @@ int list_submit(struct request **list, const struct wanted *wanted, size_t n, ui
     }
     if (error) {
         pthread_mutex_unlock(&life);
+        pthread_mutex_unlock(&submitting);
         return -error;
     }
     for (size_t i = 0; i < n; i++) {
         request_fly(list[i], &wanted[i]);
-        list[i]->cb.__error_code = EINPROGRESS;   /* what glibc will say, for who looks before it knows */
         if (told)
             told->serials[i] = wanted[i].serial;
     }
+    pthread_mutex_unlock(&life);
     size_t from = 0;
     if (sig != NULL && told == NULL && n > PIECE) {
         error = start_whole(list, n, sig);
@@ -122,11 +133,11 @@ int list_submit(struct request **list, const struct wanted *wanted, size_t n, ui
         from += piece;
         if (from >= n)
             break;
-        pthread_mutex_unlock(&life);
+        pthread_mutex_unlock(&submitting);
         breathe(list[from - 1]);
-        pthread_mutex_lock(&life);
+        pthread_mutex_lock(&submitting);
     }
-    pthread_mutex_unlock(&life);
+    pthread_mutex_unlock(&submitting);
     return error;
 }
 

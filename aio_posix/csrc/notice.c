@@ -89,6 +89,8 @@ static void close_notice(struct notice *n, unsigned char state)
 void notice_forgive(uint32_t index)
 {
     struct notice *n = notice_at(index);
+    if (n->state != NOTICE_OWED)
+        return;
     close_notice(n, NOTICE_FREE);
     if (n->queue)
         queue_drop(n->queue);

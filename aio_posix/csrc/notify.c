@@ -1,6 +1,6 @@
 /* All that runs in threads which Python did not start: glibc's notification threads and our sweeper.
  *
- * State: the sweeper (`sweeping`, `dozing`); the attributes of the threads that it makes.
+ * State: the sweeper (`sweeping`, `dozing`, `wanted`); the attributes of the threads that it makes.
  *
  * - Every SIGEV_THREAD notification enters by notified(), claims its notice and delivers it: to a queue, or through
  *   the gate to a Python callable.  Nothing else is waited for but `life` and the gate.
@@ -20,7 +20,7 @@ enum {
 };
 
 static int sweeping, dozing;
-static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t wanted;
 static pthread_attr_t callback_attr;
 
 static void deliver(struct notice *n)
@@ -51,14 +51,45 @@ static void *courier(void *notice)
 static void deliver_lost(struct notice *n)
 {
     pthread_t thread;
-    if (n->queue || pthread_create(&thread, &callback_attr, courier, n) != 0)
-        deliver(n);
+    if (n->queue == NULL && pthread_create(&thread, &callback_attr, courier, n) == 0)
+        return;
+    if (n->queue == NULL)
+        baton_abolish();
+    deliver(n);
+}
+
+static struct timespec in_ms(long ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += ms * 1000000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
+/* Under life: until the next sweep; for as long as it likes when nothing is owed. */
+static void rest(void)
+{
+    const struct timespec next = in_ms(SWEEP_MS);
+    int timed_out = 0;
+    while (dozing || !timed_out) {
+        int looking = baton_look();
+        struct timespec look = in_ms(PATIENCE_MS);
+        if (looking) {
+            pthread_cond_timedwait(&wanted, &life, &look);
+            timed_out = look.tv_sec > next.tv_sec || (look.tv_sec == next.tv_sec && look.tv_nsec >= next.tv_nsec);
+        } else if (dozing) {
+            pthread_cond_wait(&wanted, &life);
+        } else {
+            timed_out = pthread_cond_timedwait(&wanted, &life, &next) == ETIMEDOUT;
+        }
+    }
 }
 
 static void *sweep(void *unused)
 {
     uint64_t serials[ORPHANS_AT_ONCE];
-    struct timespec pause = { 0, SWEEP_MS * 1000000L };
     (void)unused;
     pthread_mutex_lock(&life);
     for (int idle = 0;;) {
@@ -72,16 +103,21 @@ static void *sweep(void *unused)
         int reaped = orphans_reap(serials, ORPHANS_AT_ONCE);
         idle = notices_owed() || reaped >= 0 ? 0 : idle + 1;
         dozing = idle >= IDLE_SWEEPS;
-        if (dozing)
-            while (dozing)
-                pthread_cond_wait(&wanted, &life);
         pthread_mutex_unlock(&life);
         gate_reap(serials, reaped);
-        if (reaped < ORPHANS_AT_ONCE)
-            nanosleep(&pause, NULL);
         pthread_mutex_lock(&life);
+        if (reaped < ORPHANS_AT_ONCE)
+            rest();
     }
     return NULL;
+}
+
+/* A thread waits for the baton. */
+void sweeper_look(void)
+{
+    pthread_mutex_lock(&life);
+    pthread_cond_signal(&wanted);
+    pthread_mutex_unlock(&life);
 }
 
 /* Under life, before something may come to be owed.  0, or the errno of pthread_create. */
@@ -97,6 +133,10 @@ int sweeper_needed(void)
         }
         return 0;
     }
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&wanted, &monotonic);
     pthread_attr_init(&callback_attr);
     pthread_attr_setdetachstate(&callback_attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&callback_attr, callback_stack);

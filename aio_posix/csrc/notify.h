@@ -5,7 +5,8 @@
  * may be complete, returned and submitted again before glibc has told us of its first completion.
  * A *plan* is a sigevent as the user wrote it.  A *queue* collects notices for CompletionQueue.
  *
- * Everything below that is not marked otherwise is read and written under `life`.
+ * Everything below that is not marked otherwise is read and written under `life`, which is never held for long.
+ * `submitting` is held over every call that changes glibc's queues.  Lock order: submitting, life, glibc's own mutex.
  */
 #ifndef AIO_POSIX_NOTIFY_H
 #define AIO_POSIX_NOTIFY_H
@@ -27,6 +28,7 @@ enum { NOTICE_FREE, NOTICE_OWED, NOTICE_CLAIMED };
 #define CHUNK 1024                 /* notices are allocated so many at a time */
 #define PIECE 1024                 /* entries of one lio_listio or aio_suspend: 8 or 40 KiB of stack */
 #define CALLBACK_STACK (4 << 20)   /* for Python: 1,000 frames that go through C take 3 MiB (a sort in its own key) */
+#define PATIENCE_MS 5              /* the interpreter's own switch interval */
 #define QUEUE_STACK (64 << 10)     /* for queue_push, which needs less than 1 KiB */
 
 struct queue {
@@ -87,7 +89,7 @@ struct notice {
     struct notice *next;               /* in a queue */
 };
 
-extern pthread_mutex_t life;
+extern pthread_mutex_t submitting, life;
 extern int forked;                   /* set once, in a child that has only one thread */
 extern size_t callback_stack;        /* CALLBACK_STACK, or what this Python needs */
 
@@ -136,6 +138,16 @@ uint32_t notices_grow(void);
 /* notify.c */
 void notified(union sigval ticket);
 int sweeper_needed(void);
+void sweeper_look(void);
+
+/* baton.c */
+void baton_make(void);
+void baton_take(void);
+uint64_t baton_carry(void);
+void baton_pass(uint64_t mine);
+void baton_drop(void);
+int baton_look(void);
+void baton_abolish(void);
 
 /* gate.c */
 void gate_call(struct notice *n);

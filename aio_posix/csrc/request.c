@@ -1,12 +1,12 @@
 /* Requests: submitting and polling.
  *
- * State: `life`, one lock for all that this binding knows of requests and notices; `flying`, the
- * ring of requests in flight, oldest first; `orphans`, how many of them have lost their aiocb, and
- * `dead`, the serials of those that are done since (room for all is made when one is abandoned).
+ * State: `submitting` and `life`, the locks (notify.h); `flying`, the ring of requests in flight, oldest first;
+ * `orphans`, how many of them have lost their aiocb, and `dead`, the serials of those that are done since (room for all
+ * is made when one is abandoned).
  *
- * - `life` is held over every submission: nobody can see a request half submitted, and a repair of
- *   a descriptor's queue (see request_cancel) cannot interleave with one.
- * - Lock order is life, then glibc's own mutex; glibc never calls us while it holds that.
+ * - `submitting` is held over every submission, so that a repair of a descriptor's queue (see request_cancel) cannot
+ *   interleave with one.  `life` is not: glibc may make a thread meanwhile, for 20 us, and every notification thread needs
+ *   `life` first.  So a request in flight may be one that glibc does not know yet; it says EINPROGRESS all the same.
  * - aio_error() takes glibc's mutex, so once it says a request is done no helper touches the aiocb
  *   any more.  Only then is a request settled, and only settled memory is given back.
  * - A forked child has neither the threads nor a sane mutex: it is turned away before any lock.
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-pthread_mutex_t life = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t submitting = PTHREAD_MUTEX_INITIALIZER, life = PTHREAD_MUTEX_INITIALIZER;
 int forked;
 static atomic_bool used;
 static struct request flying = { .before = &flying, .after = &flying };
@@ -47,6 +47,7 @@ static void fly(struct request *r, uint64_t serial)
     r->after = &flying;
     r->before->after = r->after->before = r;
     r->orphan = 0;
+    r->cb.__error_code = EINPROGRESS;   /* what glibc will say, for who looks before it knows */
     atomic_store(&r->word, serial << 2 | IN_FLIGHT);
 }
 
@@ -183,21 +184,29 @@ int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf
     int error;
     if (forked)
         return ENOTSUP;
+    pthread_mutex_lock(&submitting);
     pthread_mutex_lock(&life);
     uint64_t was = atomic_load(&r->word);
-    if ((was & STATE_MASK) == IN_FLIGHT && !request_settle(r, was >> 2)) {
+    if ((was & STATE_MASK) == IN_FLIGHT && !request_settle(r, was >> 2))
         error = EINPROGRESS;
-    } else if ((error = sweeper_needed()) == 0) {
+    else
+        error = sweeper_needed();
+    if (error == 0) {
         was = atomic_load(&r->word);
         request_fly(r, &w);
+        pthread_mutex_unlock(&life);
         error = request_start(r);
+        pthread_mutex_lock(&life);
         if (error) {
-            land(r, was);
+            if (atomic_load(&r->word) == (serial << 2 | IN_FLIGHT))
+                land(r, was);
+            atomic_store(&r->word, was);   /* though somebody may have seen it complete, with this error */
             if (r->cb.aio_sigevent.sigev_notify == SIGEV_THREAD)
                 notice_forgive(notice);
         }
     }
     pthread_mutex_unlock(&life);
+    pthread_mutex_unlock(&submitting);
     return error;
 }
 
