@@ -6,10 +6,10 @@ from cffi import FFI
 
 CSRC = Path("aio_posix") / "csrc"  # relative to setup.py, where setuptools runs
 SOURCES = [
-    "request.c", "list.c", "cancel.c", "notice.c", "notify.c", "plan.c", "baton.c", "gate.c", "datastack.c", "queue.c",
-    "sigwaitinfo.c", "batch.c", "now.c",
+    "flight.c", "aiocb.c", "request.c", "list.c", "cancel.c", "notice.c", "notify.c", "plan.c", "baton.c", "gate.c",
+    "datastack.c", "queue.c", "sigwaitinfo.c", "batch.c", "now.c",
 ]  # fmt: skip
-HEADERS = ["notify.h", "python.h", "sigwaitinfo.h", "batch.h", "now.h", "aio.cdef.h"]
+HEADERS = ["notify.h", "flight.h", "aiocb.h", "python.h", "sigwaitinfo.h", "batch.h", "now.h", "aio.cdef.h"]
 
 ffibuilder = FFI()
 ffibuilder.cdef((Path(__file__).parent / CSRC / "aio.cdef.h").read_text())
@@ -18,6 +18,7 @@ ffibuilder.set_source(
     """
     #include "notify.h"
     #include "sigwaitinfo.h"
+    #include "aiocb.h"
     #include "batch.h"
     #include "now.h"
     """,

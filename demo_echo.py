@@ -143,9 +143,9 @@ def main() -> int:
     except (OSError, OverflowError, ValueError) as error:
         print(f"demo_echo: port {args.port} of {args.host}: {error}", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGINT, lambda *_: done.set())
     say(b"[*] listening on %s port %d\n" % (args.host.encode(), listener.getsockname()[1]))
 
-    signal.signal(signal.SIGINT, lambda *_: done.set())
     lio_listio(LIO_NOWAIT, [set_aiocb(STDIN_FILENO), set_aiocb(listener)])
     done.wait()
     listener.shutdown(socket.SHUT_RDWR)  # lets go of the handler that is blocked in accept

@@ -15,9 +15,9 @@ from enum import IntEnum
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, fileno, refused, submit
+from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, collect, fileno, land_list, refused, submit
 from aio_posix.flight import COMPLETE, IN_FLIGHT, STATE, look, usable
-from aio_posix.listio import SLICE, submit_list, wait_for_all
+from aio_posix.listio import SLICE, address, submit_list, wait_for_all
 from aio_posix.sigevent import sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
@@ -121,14 +121,17 @@ def aio_return(cb: aiocb) -> int:
     OSError (EINVAL) the second time or before submission, where glibc gives a number all the same.
     Source: glibc rt/aio_return.c.
     """
+    count = collect(cb)
+    if count is not None:
+        return count
     usable()
-    request = _checked(cb)._request
+    request = cb._request
     word = lib.request_return(request)
     if word & STATE == COMPLETE:
         flight.in_flight.pop(word >> 2, None)
         if request.error:
             raise OSError(request.error, os.strerror(request.error))
-        return int(request.result)
+        return int(lib.request_result(request))
     if word & STATE == IN_FLIGHT:
         raise BlockingIOError(errno.EINPROGRESS, "the request is in flight")
     raise OSError(errno.EINVAL, NOT_DUE)
@@ -225,12 +228,10 @@ def lio_listio(mode: int, cbs: Sequence[aiocb | None], sig: sigevent | None = No
     if sig is not None and not isinstance(sig, sigevent):
         raise TypeError(f"sig must be a sigevent or None, not {type(sig).__name__}")
     listed = [cb for cb in _listed(cbs) if cb.aio_lio_opcode != LIO_NOP]
-    array, serials, error = submit_list(listed, cbs, sig if mode == LIO_NOWAIT else None)
+    listing, error = submit_list(listed, cbs, sig if mode == LIO_NOWAIT else None)
     if mode == LIO_WAIT:
-        wait_for_all(array, serials, len(listed))
-        for serial in serials:
-            flight.in_flight.pop(serial, None)
-        if any(cb._request.error for cb in listed):
+        wait_for_all(listing, len(listed))
+        if land_list(address(listing)):
             raise OSError(errno.EIO, "a request of the list failed: aio_error of each tells which")
     elif error:
         refused(error)

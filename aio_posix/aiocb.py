@@ -14,8 +14,8 @@ from operator import index
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.flight import IN_FLIGHT, NO_NOTICE, STATE, Stop, look
-from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
+from aio_posix.flight import IN_FLIGHT, STATE, Stop, look
+from aio_posix.sigevent import sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class aiocb:
 
     __slots__ = (
         "__weakref__",
+        "_address",
         "_nbytes",
         "_request",
         "_told",
@@ -75,6 +76,7 @@ class aiocb:
     aio_sigevent: sigevent | None
     aio_lio_opcode: LioOpcode
     _request: Any
+    _address: int
     _nbytes: int | None
     _told: Any
 
@@ -91,6 +93,7 @@ class aiocb:
     ) -> None:
         put = super().__setattr__
         put("_request", ffi.new("struct request *"))
+        put("_address", int(ffi.cast("uintptr_t", self._request)))  # as csrc/aiocb.c wants it
         put("aio_fildes", _fildes(aio_fildes))
         put("aio_buf", _buffer(aio_buf))
         put("aio_offset", _offset(aio_offset))
@@ -215,81 +218,52 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 set_told = aiocb.__dict__["_told"].__set__
 
+# csrc/aiocb.c puts its functions in here: each submission and each result is one call.
+start: Callable[[aiocb, int], int]  # 0, or the errno of a refusal: then nothing is kept
+collect: Callable[[aiocb], int | None]  # the count, which is returned by this; None if there is none to return
+keep_list: Callable[[int, list[aiocb], Any], tuple[list[int], list[Any]]]  # listing, aiocbs, what else to keep
+unkeep_list: Callable[[int], None]
+start_list: Callable[[int, int, int, int], int]  # listing, number, plan, notice -> 0, an errno, or minus an errno
+land_list: Callable[[int], bool]  # whether a request of a list, which is complete, failed
+
 
 def fileno(fildes: Any) -> int:
     fildes = _fildes(fildes)
     return fildes if isinstance(fildes, int) else int(_fildes(fildes.fileno()))
 
 
-def export(buf: Any, nbytes: int | None, op: int) -> tuple[Any, int]:
-    """The buffer, pinned, and aio_nbytes; refuses what glibc would turn into EFAULT or into somebody else's memory."""
+def unusable(buf: Any, nbytes: int | None, op: int) -> None:
+    """Raises what is wrong with a buffer that csrc/aiocb.c could not use."""
     if buf is None:
-        if nbytes:
-            raise ValueError(f"aio_nbytes is {nbytes} but there is no aio_buf")
-        return ffi.NULL, 0
+        raise ValueError(f"aio_nbytes is {nbytes} but there is no aio_buf")
     try:
-        pinned = ffi.from_buffer(CHARS, buf, op == LIO_READ)
+        size = len(ffi.from_buffer(CHARS, buf, op == LIO_READ))
     except (TypeError, ValueError, BufferError) as error:
         with memoryview(buf) as view:
             if op == LIO_READ and view.readonly:
                 raise TypeError(f"cannot read into a read-only {type(buf).__name__}") from None
         raise ValueError(f"aio_buf: {error}") from None
-    if nbytes is None:
-        return pinned, len(pinned)
-    if nbytes > len(pinned):
-        raise ValueError(f"aio_nbytes is {nbytes} but aio_buf has {len(pinned)} bytes")
-    return pinned, nbytes
+    raise ValueError(f"aio_nbytes is {nbytes} but aio_buf has {size} bytes")
 
 
-def keep(cb: aiocb, op: int, pinned: Any, sig: sigevent | None, also: Any = None) -> tuple[int, int]:
-    """Keeps alive what this submission needs; returns its serial, and the number of its notice or of its signal."""
-    serial = next(flight.serials)
-    notice: int = NO_NOTICE
-    alive: Any = sig
-    if sig is not None:
-        if sig._thread:  # C looks at the request until it has been told
-            notice = flight.promise(sig, cb, serial, None if sig.sigev_value is None else cb._request)
-        elif sig.sigev_notify == SIGEV_SIGNAL and not sig._raw:
-            own, of_list = getattr(cb, "_told", (None, None))
-            own = flight.tell(own, sig.sigev_value, cb if sig.sigev_value is None else None)
-            set_told(cb, (own, of_list))
-            notice, own.of, alive = own.number, (serial,), own
-            if sig.sigev_value is None:
-                alive = cb
-                flight.await_signal(serial)
-    flight.in_flight[serial] = (cb._request, op, pinned, cb.aio_fildes, alive if also is None else (alive, also))
-    return serial, notice
-
-
-def forget(serial: int, notice: int) -> None:
-    """Undoes keep() for a submission that did not happen."""
-    flight.break_promise(notice)
-    flight.in_flight.pop(serial, None)
+def signalled_by(cb: aiocb, sig: sigevent, serial: int) -> tuple[int, Any]:
+    """What the signal of this submission will carry, and what is kept for it."""
+    own, of_list = getattr(cb, "_told", (None, None))
+    own = flight.tell(own, sig.sigev_value, cb if sig.sigev_value is None else None)
+    set_told(cb, (own, of_list))
+    own.of = (serial,)
+    if sig.sigev_value is not None:
+        return own.number, own
+    flight.await_signal(serial)
+    return own.number, cb
 
 
 def submit(cb: aiocb, op: int) -> None:
     if Stop.now:
         flight.submittable()
-    if not isinstance(cb, aiocb):
-        raise TypeError(f"expected an aiocb, not {type(cb).__name__}")
-    request, sig, fd = cb._request, cb.aio_sigevent, cb.aio_fildes
-    if type(fd) is not int:
-        fd = fileno(fd)
-    pinned, nbytes = export(cb.aio_buf, cb._nbytes, op) if op <= LIO_WRITE else (ffi.NULL, 0)
-    error, old = -1, request.word
-    serial, notice = keep(cb, op, pinned, sig)
-    try:
-        error = lib.request_submit(
-            request, serial, op, fd, pinned, nbytes, cb.aio_offset, cb.aio_reqprio,
-            ffi.NULL if sig is None else sig._plan, notice,
-        )  # fmt: skip
-    finally:
-        if error > 0 or (error and request.word >> 2 == old >> 2):  # refused, or a signal handler raised before
-            forget(serial, notice)
+    error = start(cb, op)  # noqa: F821 - C binds it
     if error:
         refused(error)
-    if request.unseen:
-        flight.in_flight.pop(request.unseen, None)
 
 
 def refused(error: int) -> None:
@@ -298,3 +272,7 @@ def refused(error: int) -> None:
     if error == errno.EINPROGRESS:
         raise BlockingIOError(error, "the request is in flight already")
     raise OSError(error, f"{os.strerror(error)}: glibc did not accept the request")
+
+
+if lib.aiocb_start(__name__.encode()) != 0:
+    raise ImportError("aio_posix could not be set up")

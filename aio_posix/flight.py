@@ -6,8 +6,8 @@
   aio_fildes, the sigevent.  It is emptied by whoever notices the completion; popping a serial twice does no harm.
 - ``owed`` keeps, by notice, what a notification will hand out.  Whoever delivers removes from it, once.
 - An aiocb that is dropped in flight leaves these behind; the sweeper reaps them when glibc is done.
-- C holds both tables for ever: what is in flight when the interpreter ends is
-  never freed.
+- C (csrc/flight.c) does this for each submission and completion, and holds the tables for ever: what is in flight
+  when the interpreter ends is never freed.
 - In a forked child nothing of this works or is touched.  At exit writes are drained before the gate is closed.
 """
 
@@ -25,7 +25,7 @@ from aio_posix.sigevent import signals_used
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from aio_posix.sigevent import sigevent
@@ -69,12 +69,17 @@ class Stop:
 
 
 in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffer, file, sigevent or aiocb)
-owed: dict[int, tuple[Any, ...]] = {}  # notice: (sigevent, value, serial or serials, what C needs)
+owed: dict[int, tuple[Any, ...]] = {}  # notice: (sigevent, value, serial or serials, what C needs until then)
 serials = count(1)
 signalled: weakref.WeakValueDictionary[int, Told] = weakref.WeakValueDictionary()  # by the number a signal carries
 unheard: dict[int, None] = {}  # serials of requests that wait for sigwaitinfo
 told_numbers = cycle(range(1 << 31, NO_NOTICE))  # never the number of a notice
 free: list[int] = []  # notices nobody uses
+
+# csrc/flight.c, which keeps these tables, puts its functions in here.
+promise: Callable[[sigevent, Any, int | Iterable[int], Any], int]  # sigevent, default value, serial(s), kept -> notice
+break_promise: Callable[[int], None]
+take: Callable[[int], list[Any] | None]  # address of a queue -> values of what completed, or None: it is closed
 
 
 def usable() -> None:
@@ -104,28 +109,6 @@ def look(request: Any) -> int:
     return word
 
 
-def _more_notices() -> int:
-    first: int = lib.notices_grow()
-    if first == NO_NOTICE:
-        raise MemoryError("no room for another notification")
-    free.extend(range(first + 1, first + lib.CHUNK))
-    return first
-
-
-def promise(sig: sigevent, default: Any, of: int | Iterable[int], kept: Any = None) -> int:
-    """Registers what a SIGEV_THREAD notification will hand out; returns its notice."""
-    if sig._queue is not None and sig._queue.closed:
-        raise ValueError("the CompletionQueue of this request is closed")
-    try:
-        notice = free.pop()
-    except IndexError:
-        notice = _more_notices()
-    value = sig.sigev_value
-    value = default if value is None else value
-    owed[notice] = (sig, value, of) if kept is None else (sig, value, of, kept)
-    return notice
-
-
 def tell(old: Told | None, value: Any, cb: Any = None) -> Told:
     """The Told of this value, or of this aiocb: the old one, whose signals may be on their way, if it says the same."""
     if old is not None and (old.cb is None and old.value is value if cb is None else old.cb is not None):
@@ -143,20 +126,6 @@ def await_signal(serial: int) -> None:
                 in_flight.pop(old, None)
                 unheard.pop(old, None)
         Told.patience = max(PATIENCE, 2 * len(unheard))
-
-
-def break_promise(notice: int) -> None:
-    if notice != NO_NOTICE and owed.pop(notice, None):
-        free.append(notice)
-
-
-def take(notice: int) -> Any:
-    """The value of a notice that came through a queue; lets go of the rest.  call() in gate.c is its twin."""
-    _, value, done, *_ = owed.pop(notice)
-    free.append(notice)
-    for serial in (done,) if isinstance(done, int) else done:
-        in_flight.pop(serial, None)
-    return value
 
 
 def _writes() -> list[tuple[Any, ...]]:
@@ -220,7 +189,8 @@ def _finish() -> None:
                 signal.signal(signo, signal.SIG_IGN)
 
 
-lib.requests_start()
-if lib.gate_start(__name__.encode()) != 0:
+if lib.flight_start(__name__.encode()) != 0:
     raise ImportError("aio_posix is loaded in this process already: it cannot be loaded a second time")
+lib.requests_start()
+lib.gate_start()
 atexit.register(_finish)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-BATCH = 1024  # completions that one get() returns at most: 4 KiB of indices
-
 
 class CompletionQueue:
     """Collects completions in their order; readable (fileno()) while there are any.
@@ -37,6 +35,7 @@ class CompletionQueue:
         if not struct:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._struct = ffi.gc(struct, lib.queue_free)
+        self._address = int(ffi.cast("uintptr_t", struct))  # as csrc/flight.c wants it
         self.closed = False
 
     def fileno(self) -> int:
@@ -58,13 +57,11 @@ class CompletionQueue:
         usable()
         limit = seconds(timeout)
         deadline = None if limit is None else time.monotonic() + limit
-        out = ffi.new("uint32_t[]", BATCH)
         while True:
-            n = lib.queue_take(self._struct, out, BATCH)
-            if n > 0:
-                return [take(notice) for notice in ffi.unpack(out, n)]
-            if n < 0:
-                self._check()
+            values = take(self._address)
+            if values:
+                return values
+            self._check()
             left = FOREVER if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return []

@@ -60,6 +60,7 @@ class sigevent:
 
     __slots__ = (
         "__weakref__",
+        "_address",
         "_call",
         "_plan",
         "_queue",
@@ -78,6 +79,7 @@ class sigevent:
     sigev_notify_function: Callable[[Any], object] | CompletionQueue | None
     sigev_notify_attributes: int | None
     _plan: Any
+    _address: int
     _raw: bool
     _queue: Any
     _thread: bool
@@ -106,6 +108,7 @@ class sigevent:
         put("_thread", self.sigev_notify is SIGEV_THREAD)
         put("_call", sigev_notify_function if queue is None else _let_go)
         put("_plan", self._make_plan())
+        put("_address", int(ffi.cast("uintptr_t", self._plan)))  # as csrc/aiocb.c wants it
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a sigevent does not change: make a new one with another {name}")

@@ -25,28 +25,21 @@
 struct aiocb { int aio_fildes; size_t aio_nbytes; int64_t aio_offset; ...; };
 struct request {
     struct aiocb cb;
-    uint64_t word, unseen;
+    uint64_t word;
     short error;
-    ssize_t result;
     ...;
 };
 struct queue { int fd; ...; };
 struct plan { ...; };
-struct wanted {
-    uint64_t serial;
-    void *buf;
-    size_t nbytes;
-    int64_t offset;
-    struct plan *plan;
-    uint32_t notice;
-    int fd, op, reqprio;
-};
+struct listing { struct request **requests; uint64_t *serials; ...; };
 
 /* the process */
 extern int forked;
 int requests_start(void);
 int requests_used(void);
-int gate_start(const char *module_name);
+void gate_start(void);
+int flight_start(const char *module_name);
+int aiocb_start(const char *module_name);
 int gate_inside(void);
 void gate_close(void);
 
@@ -54,16 +47,12 @@ void gate_close(void);
 extern size_t callback_stack;
 struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack);
 void plan_free(struct plan *p);
-uint32_t notices_grow(void);
-
-/* aio_read, aio_write, aio_fsync */
-int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf, size_t nbytes, int64_t offset,
-                   int reqprio, struct plan *plan, uint32_t notice);
 
 /* aio_error, aio_return */
 void request_fence(struct request *r);
 uint64_t request_poll(struct request *r);
 uint64_t request_return(struct request *r);   /* the word before: whose state was COMPLETE gets the result */
+ssize_t request_result(struct request *r);
 void request_abandon(struct request *r);
 
 /* aio_suspend */
@@ -75,8 +64,8 @@ int request_cancel(int fd, struct request *r);
 int fildes_cancel(int fd);
 
 /* lio_listio */
-int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t number, struct plan *plan,
-                uint32_t notice);
+struct listing *listing_new(size_t n);
+void listing_free(struct listing *l);
 size_t list_poll(struct request **list, size_t n);
 size_t list_left(struct request **list, const uint64_t *serials, size_t n);
 
@@ -87,7 +76,6 @@ void pool_init(int threads, int num, int idle_time);
 struct queue *queue_new(void);
 void queue_free(struct queue *q);
 void queue_close(struct queue *q);
-int queue_take(struct queue *q, uint32_t *out, int room);
 void queue_wait(struct queue *q, int milliseconds);
 
 /* sigwaitinfo: 0, or an errno */

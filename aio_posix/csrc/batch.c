@@ -106,11 +106,13 @@ static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t 
             return NULL;
     int error;
     Py_BEGIN_ALLOW_THREADS
-    const struct wanted *w = &wanted[0];
-    if (w->op == O_SYNC || w->op == O_DSYNC)
-        error = -request_submit(b->members[0], w->serial, w->op, w->fd, NULL, 0, 0, 0, plan, notice);
-    else
-        error = list_submit(b->members, wanted, (size_t)n, w->serial, plan, notice);
+    if (wanted[0].op == O_SYNC || wanted[0].op == O_DSYNC) {
+        wanted[0].plan = plan;
+        wanted[0].notice = notice;
+        error = -request_submit(b->members[0], &wanted[0]);
+    } else {
+        error = list_submit(b->members, wanted, (size_t)n, wanted[0].serial, plan, notice);
+    }
     Py_END_ALLOW_THREADS
     if (error >= 0) {
         b->n = b->left = (unsigned)n;
@@ -137,8 +139,8 @@ static PyObject *batch_collect(PyObject *self, PyObject *address)
     for (unsigned i = 0; i < b->n; i++) {
         if (!done[i])
             continue;
-        const struct request *r = b->members[i];
-        PyObject *pair = Py_BuildValue("In", i, (Py_ssize_t)(r->error ? -r->error : r->result));
+        struct request *r = b->members[i];
+        PyObject *pair = Py_BuildValue("In", i, (Py_ssize_t)(r->error ? -r->error : request_result(r)));
         if (pair == NULL || PyList_Append(out, pair) != 0) {
             Py_XDECREF(pair);
             Py_DECREF(out);

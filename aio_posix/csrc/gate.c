@@ -1,18 +1,15 @@
 /* The way from a thread that Python did not start into Python, and its closing at exit.
  *
- * State: the gate (`closed`, `entering`, `inside`); `birth` and `interpreter`, for new thread states; the tables of
- * flight.py.
+ * State: the gate (`closed`, `entering`, `inside`); `birth` and `interpreter`, for new thread states.
  *
  * - No Python object is touched before the GIL is held.  A thread goes in with the baton, so few of them wait for the GIL
  *   at a time.  Closing the gate waits for those that are on the way in.
  * - Making a thread state takes a lock of the interpreter without the GIL, and Python (3.11 does) waits for that lock in
  *   the child of a fork, where its holder is not: so nobody makes one during a fork (`birth`).
- * - The tables are held by C for ever: what is in flight when the interpreter ends is never freed.
  * - Whatever asks for threading.current_thread() in a callback (logging does) enters a dummy for this thread in
  *   threading._active, up to Python 3.12 for ever: we take it out again.
  */
-#include "python.h"
-#include "notify.h"
+#include "flight.h"
 
 #include <time.h>
 
@@ -20,7 +17,7 @@ static pthread_mutex_t birth = PTHREAD_MUTEX_INITIALIZER;
 static PyInterpreterState *interpreter;
 static atomic_bool closed;
 static atomic_int entering, inside;
-static PyObject *in_flight, *owed_by, *free_notices, *threads;
+static PyObject *name_call, *threads;
 
 struct pass {
     uint64_t baton;
@@ -28,36 +25,14 @@ struct pass {
     PyGILState_STATE gil;
 };
 
-static void forget(PyObject *table, PyObject *key)
+/* The callback, whose notice came; or, for a queue that nobody will read again, only what take() would let go of. */
+static void call(uint32_t notice, int foreign)
 {
-    if (PyDict_GetItem(table, key) != NULL && PyDict_DelItem(table, key) != 0)
-        PyErr_Clear();
-}
-
-/* What take() in flight.py does for a queue, and then the callback. */
-static void call(uint32_t index, int foreign)
-{
-    PyObject *key = PyLong_FromUnsignedLong(index), *told = key ? PyDict_GetItem(owed_by, key) : NULL;
-    if (told == NULL) {
-        Py_XDECREF(key);
+    PyObject *told = flight_take(notice), *function, *result, *key;
+    if (told == NULL)
         return;
-    }
-    Py_INCREF(told);
-    forget(owed_by, key);
-    PyList_Append(free_notices, key);
-    Py_DECREF(key);
-    PyObject *function = PyObject_GetAttrString(PyTuple_GetItem(told, 0), "_call"), *value = PyTuple_GetItem(told, 1);
-    PyObject *of = PyTuple_GetItem(told, 2), *serial;
-    PyObject *serials = PyLong_Check(of) ? NULL : PyObject_GetIter(of);
-    if (PyLong_Check(of))
-        forget(in_flight, of);
-    while (serials != NULL && (serial = PyIter_Next(serials)) != NULL) {
-        forget(in_flight, serial);
-        Py_DECREF(serial);
-    }
-    Py_XDECREF(serials);
-
-    PyObject *result = PyObject_CallFunctionObjArgs(function, value, NULL);
+    function = PyObject_GetAttr(PyTuple_GetItem(told, 0), name_call);
+    result = PyObject_CallFunctionObjArgs(function, PyTuple_GetItem(told, 1), NULL);
     if (result == NULL)
         PyErr_WriteUnraisable(function);
     Py_XDECREF(result);
@@ -133,12 +108,8 @@ void gate_reap(const uint64_t *serials, int n)
     struct pass pass;
     if (n <= 0 || !enter(&pass, 0))
         return;
-    for (int i = 0; i < n; i++) {
-        PyObject *serial = PyLong_FromUnsignedLongLong(serials[i]);
-        if (serial != NULL)
-            forget(in_flight, serial);
-        Py_XDECREF(serial);
-    }
+    for (int i = 0; i < n; i++)
+        flight_done(serials[i]);
     leave_python(&pass);
 }
 
@@ -156,42 +127,24 @@ void gate_close(void)
         nanosleep(&moment, NULL);
 }
 
-static PyObject *named(PyObject *module, const char *name)
-{
-    return module ? PyObject_GetAttrString(module, name) : NULL;
-}
-
 /* Before the first request with a Python callable; a later call does nothing. */
 void gate_expect_callbacks(void)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     if (threads == NULL) {
-        PyObject *module = PyImport_ImportModule("threading");
-        threads = named(module, "_active");
-        Py_XDECREF(module);
-        PyErr_Clear();
+        threads = named("threading", "_active");
         datastack_keep();
     }
     PyGILState_Release(gil);
 }
 
-/* Once, from flight.py: 0, or -1 when this process has loaded the package before. */
-int gate_start(const char *module_name)
+/* Once, before there are requests. */
+void gate_start(void)
 {
-    int rc = -1;
     PyGILState_STATE gil = PyGILState_Ensure();
-    if (in_flight == NULL) {
-        PyObject *module = PyImport_ImportModule(module_name);
-        in_flight = named(module, "in_flight");
-        owed_by = named(module, "owed");
-        free_notices = named(module, "free");
-        Py_XDECREF(module);
-        PyErr_Clear();
-        baton_make();
-        interpreter = PyInterpreterState_Get();
-        pthread_atfork(fork_begins, fork_ended, fork_ended);
-        rc = in_flight && owed_by && free_notices ? 0 : -1;
-    }
+    name_call = PyUnicode_InternFromString("_call");
+    interpreter = PyInterpreterState_Get();
+    baton_make();
+    pthread_atfork(fork_begins, fork_ended, fork_ended);
     PyGILState_Release(gil);
-    return rc;
 }

@@ -86,7 +86,7 @@ static int start_whole(struct request **list, size_t n, struct sigevent *sig)
 /* 0; minus an errno with nothing submitted (EINPROGRESS: an entry is in flight); or glibc's errno: then, as in C,
  * each entry tells its own fate, and one that was refused is complete with that error.
  * number: what a signal for the list carries. */
-int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t number, struct plan *plan,
+int list_submit(struct request **list, struct wanted *wanted, size_t n, uint64_t number, struct plan *plan,
                 uint32_t notice)
 {
     int error = 0;

@@ -51,17 +51,16 @@ struct plan {
 struct request {
     struct aiocb cb;                   /* first: a struct request * is a struct aiocb * to glibc */
     _Atomic uint64_t word;             /* serial << 2 | state; Python reads it without the lock */
-    uint64_t unseen;                   /* serial of the submission before, if its result was not returned, or 0 */
-    ssize_t result;                    /* this and error are valid once the state is COMPLETE */
-    short error;
+    short error;                       /* valid once the state is COMPLETE */
     unsigned char orphan;              /* the aiocb object is gone: the sweeper must reap */
     unsigned char notify;              /* kept while cancel.c silences the request */
     int op;                            /* LIO_READ, LIO_WRITE, O_SYNC or O_DSYNC: to submit it again */
     struct request *before, *after;    /* the requests in flight, in order of submission */
 };
 
-struct wanted {                        /* one entry of a list, as Python wants it */
+struct wanted {                        /* a submission as Python wants it */
     uint64_t serial;
+    uint64_t unseen;                   /* out: the submission before, if its result was not returned, or 0 */
     void *buf;
     size_t nbytes;
     off_t offset;
@@ -97,15 +96,15 @@ extern size_t callback_stack;        /* CALLBACK_STACK, or what this Python need
 int request_settle(struct request *r, uint64_t serial);   /* under life: 1 once not in flight */
 int request_told(struct request *r, uint64_t serial);     /* the same, for its own notification thread */
 int request_start(struct request *r);
-void request_fly(struct request *r, const struct wanted *w);
+void request_fly(struct request *r, struct wanted *w);
 struct request *request_next(const struct request *r, int fd);   /* in flight on fd, after r or the first */
 struct request *request_before(const struct request *r);
 int orphans_reap(uint64_t *serials, int room);
 
 int requests_start(void);
 int requests_used(void);
-int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf, size_t nbytes, off_t offset,
-                   int reqprio, struct plan *plan, uint32_t notice);
+int request_submit(struct request *r, struct wanted *w);
+ssize_t request_result(struct request *r);
 void request_fence(struct request *r);
 uint64_t request_poll(struct request *r);
 uint64_t request_return(struct request *r);
@@ -113,7 +112,7 @@ void request_abandon(struct request *r);
 void pool_init(int threads, int num, int idle_time);
 
 /* list.c */
-int list_submit(struct request **list, const struct wanted *wanted, size_t n, uint64_t number, struct plan *plan,
+int list_submit(struct request **list, struct wanted *wanted, size_t n, uint64_t number, struct plan *plan,
                 uint32_t notice);
 size_t list_poll(struct request **list, size_t n);
 int list_any(struct request **list, const uint64_t *serials, size_t n);
@@ -154,7 +153,7 @@ void gate_call(struct notice *n);
 void gate_reap(const uint64_t *serials, int n);
 
 void gate_expect_callbacks(void);
-int gate_start(const char *module_name);
+void gate_start(void);
 int gate_inside(void);
 void gate_close(void);
 

@@ -95,13 +95,6 @@ static ssize_t resident(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
     return -1;
 }
 
-/* Not Py_RETURN_NONE: with the headers of 3.12 and 3.13 that takes None for immortal, which it is not before 3.12. */
-static PyObject *none(void)
-{
-    Py_INCREF(Py_None);
-    return Py_None;
-}
-
 /* read_now(fd, nbytes, offset) -> bytes | None: all of it, or what is left before the end of the file */
 static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {

@@ -70,7 +70,6 @@ int request_settle(struct request *r, uint64_t serial)
     if (error == EINPROGRESS)
         return 0;
     r->error = (short)error;
-    r->result = aio_return(&r->cb);
     land(r, serial << 2 | COMPLETE);
     return 1;
 }
@@ -85,7 +84,6 @@ int request_told(struct request *r, uint64_t serial)
     if (r->cb.__error_code == EINPROGRESS)   /* cancel.c has submitted it again */
         return 0;
     r->error = (short)r->cb.__error_code;
-    r->result = r->cb.__return_value;
     land(r, serial << 2 | COMPLETE);
     return 1;
 }
@@ -115,6 +113,12 @@ uint64_t request_return(struct request *r)
     if ((word & STATE_MASK) == COMPLETE)
         atomic_compare_exchange_strong(&r->word, &word, word | RETURNED);   /* on failure word is the new one */
     return word;
+}
+
+/* Of one that is complete. */
+ssize_t request_result(struct request *r)
+{
+    return aio_return(&r->cb);   /* no more than a look */
 }
 
 int request_start(struct request *r)
@@ -151,12 +155,12 @@ struct request *request_before(const struct request *r)
 }
 
 /* Under life: r is what is wanted, and in flight as far as we are concerned. */
-void request_fly(struct request *r, const struct wanted *w)
+void request_fly(struct request *r, struct wanted *w)
 {
     struct sigevent *sigev = &r->cb.aio_sigevent;
     uint64_t was = atomic_load(&r->word);
     atomic_store(&used, true);
-    r->unseen = (was & STATE_MASK) == COMPLETE ? was >> 2 : 0;
+    w->unseen = (was & STATE_MASK) == COMPLETE ? was >> 2 : 0;
     r->cb.aio_fildes = w->fd;
     r->cb.aio_lio_opcode = r->op = w->op;
     r->cb.aio_buf = w->buf;
@@ -177,10 +181,8 @@ void request_fly(struct request *r, const struct wanted *w)
 }
 
 /* 0, or an errno: EINPROGRESS for a request that is in flight already; else what glibc said. */
-int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf, size_t nbytes, off_t offset,
-                   int reqprio, struct plan *plan, uint32_t notice)
+int request_submit(struct request *r, struct wanted *w)
 {
-    const struct wanted w = { serial, buf, nbytes, offset, plan, notice, fd, op, reqprio };
     int error;
     if (forked)
         return ENOTSUP;
@@ -193,16 +195,20 @@ int request_submit(struct request *r, uint64_t serial, int op, int fd, void *buf
         error = sweeper_needed();
     if (error == 0) {
         was = atomic_load(&r->word);
-        request_fly(r, &w);
+        int old_error = r->cb.__error_code;
+        ssize_t old_result = r->cb.__return_value;
+        request_fly(r, w);
         pthread_mutex_unlock(&life);
         error = request_start(r);
         pthread_mutex_lock(&life);
         if (error) {
-            if (atomic_load(&r->word) == (serial << 2 | IN_FLIGHT))
+            if (atomic_load(&r->word) == (w->serial << 2 | IN_FLIGHT))
                 land(r, was);
+            r->cb.__error_code = old_error;
+            r->cb.__return_value = old_result;
             atomic_store(&r->word, was);   /* though somebody may have seen it complete, with this error */
             if (r->cb.aio_sigevent.sigev_notify == SIGEV_THREAD)
-                notice_forgive(notice);
+                notice_forgive(w->notice);
         }
     }
     pthread_mutex_unlock(&life);

@@ -93,7 +93,8 @@ static void submit(struct job *j, int op, int fd, off_t offset)
 {
     uint32_t notice = promise(j);
     uint64_t serial = j->serial;
-    assert(request_submit(&j->request, serial, op, fd, j->buf, NBYTES, offset, 0, j->plan, notice) == 0);
+    struct wanted w = { serial, 0, j->buf, NBYTES, offset, j->plan, notice, fd, op, 0 };
+    assert(request_submit(&j->request, &w) == 0);
 }
 
 static int error_of(struct job *j)
@@ -103,7 +104,7 @@ static int error_of(struct job *j)
         list_suspend(list, 1, 100000000);
     assert((request_return(&j->request) & STATE_MASK) == COMPLETE);
     assert((request_return(&j->request) & STATE_MASK) == (COMPLETE | RETURNED));
-    assert(j->request.error != 0 || j->request.result == NBYTES);
+    assert(j->request.error != 0 || request_result(&j->request) == NBYTES);
     return j->request.error;
 }
 
@@ -155,7 +156,7 @@ static void *lists(void *unused)
     for (int round = 0; round < LISTS; round++) {
         for (int i = 0; i < LONG; i++) {
             uint32_t notice = promise(&jobs[i]);
-            wanted[i] = (struct wanted){ jobs[i].serial, jobs[i].buf, NBYTES, i * NBYTES, jobs[i].plan, notice,
+            wanted[i] = (struct wanted){ jobs[i].serial, 0, jobs[i].buf, NBYTES, i * NBYTES, jobs[i].plan, notice,
                                          fds[i % 8], LIO_WRITE, 0 };
         }
         uint32_t notice = promise(&whole);
@@ -217,7 +218,8 @@ static void cancel_under_a_full_pool(void)
         submit(&blockers[i], LIO_READ, pipes[i][0], 0);
     }
     usleep(50000);
-    assert(request_submit(&blockers[0].request, 0, LIO_READ, 0, NULL, 0, 0, 0, none, NO_NOTICE) == EINPROGRESS);
+    struct wanted again = { .op = LIO_READ, .plan = none, .notice = NO_NOTICE };
+    assert(request_submit(&blockers[0].request, &again) == EINPROGRESS);
     for (int i = 0; i < JOBS; i++) {
         prepare(&v->jobs[i], i % 2 ? calling : queueing);
         submit(&v->jobs[i], LIO_WRITE, v->fd, i * NBYTES);
