@@ -13,7 +13,7 @@ from aio_posix.study import course
 from aio_posix.study.lesson import Failed, Lesson, _lesson, load
 from aio_posix.study.model import Glibc
 from aio_posix.study.request import Op, Request
-from aio_posix.study.transcripts import drift, named, table, transcript, with_table
+from aio_posix.study.transcripts import drift, named, see, seen_in, table, transcript, with_table
 
 LESSONS = load()
 DOCS = Path(__file__).parent.parent / "docs" / "study"
@@ -24,11 +24,22 @@ def by_name(lesson: Lesson) -> str:
     return lesson.stem
 
 
+def written(lesson: Lesson) -> str:
+    return (DOCS / f"{lesson.stem}.md").read_text()
+
+
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
-def test_a_lesson_holds_and_its_transcript_is_what_it_prints(lesson: Lesson) -> None:
+def test_a_lesson_holds_and_prints_what_its_transcript_says(lesson: Lesson) -> None:
     if lesson.missing:
         pytest.skip(course.needs(lesson))
-    assert drift(transcript(lesson)) == drift((DOCS / f"{lesson.stem}.md").read_text())
+    assert drift(see(lesson)) == drift(seen_in(written(lesson))), "python -m aio_posix.study.transcripts writes it anew"
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
+def test_the_words_and_the_code_of_a_transcript_are_those_of_its_lesson(lesson: Lesson) -> None:
+    text = written(lesson)
+    anew = transcript(lesson, seen_in(text))
+    assert text == anew, "python -m aio_posix.study.transcripts --words writes them anew, and runs nothing"
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)

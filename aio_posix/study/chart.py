@@ -8,7 +8,7 @@ from math import log2
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT, GAP = 470, 300, 16  # of a panel, and between panels
-LEFT, TOP, RIGHT, BOTTOM = 62, 66, 24, 34  # inside a panel, around what is drawn
+LEFT, TOP, RIGHT, BOTTOM = 76, 66, 24, 34  # inside a panel, around what is drawn
 COLOURS = ("#0f8a5f", "#c77700", "#52606d")
 STYLE = """
     .panel { fill: #f5f7fa; stroke: #cbd2d9 }
@@ -57,7 +57,10 @@ class Lines:
 
     def text(self) -> str:
         lines = [f"{self.title}: {self.what}", f"  {'':<28}" + "".join(f"{x:>9,}" for x in self.at)]
-        lines += [f"  {name:<28}" + "".join(f"{y:>9,.1f}" for y in values) for name, values in self.series.items()]
+        lines += [
+            f"  {name:<28}" + "".join(f"{y:>9,.{int(y < 1000)}f}" for y in values)
+            for name, values in self.series.items()
+        ]
         return "\n".join(lines)
 
     def draw(self) -> list[str]:

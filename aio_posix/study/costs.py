@@ -175,7 +175,7 @@ def measure(repeat: int) -> list[chart.Panel]:
     return [
         chart.Bars(
             "Being told",
-            f"cached 4 KiB reads a second, {IN_FLIGHT} in flight; the first two: a thread each",
+            f"cached 4 KiB reads a second, {IN_FLIGHT} in flight, from Python",
             {name: middle(values) for name, values in rates.items()},
         ),
         chart.Lines(

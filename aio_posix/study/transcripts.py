@@ -1,5 +1,5 @@
-"""python -m aio_posix.study.transcripts [N ...]: writes docs/study/NN-words.md, a transcript of each lesson's run,
-and the table of all lessons in docs/study/README.md.
+"""python -m aio_posix.study.transcripts [--words] [N ...]: writes docs/study/NN-words.md, a transcript of each lesson's
+run, and the table of all lessons in docs/study/README.md. --words: runs nothing, and leaves what was seen as it is.
 
 What is an accident of the run gets a name in the order of appearance: tid 1, pid 1, fd A. Lines that begin with
 ~ are measurements: `drift` compares them without their numbers, all else to the letter.
@@ -7,6 +7,7 @@ What is an accident of the run gets a name in the order of appearance: tid 1, pi
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from pathlib import Path
@@ -16,23 +17,33 @@ from aio_posix.study.lesson import MEASURED, Lesson, load
 
 DOCS = Path("docs/study")  # of a checkout, where this is meant to be run
 WIDTH = 100
+SEE, SEEN = "## See\n\n```text\n", "\n```"
 BEGIN, END = "<!-- lessons, written by aio_posix.study.transcripts -->", "<!-- end of lessons -->"
 
 
-def transcript(lesson: Lesson) -> str:
-    """Runs the lesson. Raises lesson.Failed."""
+def transcript(lesson: Lesson, seen: str) -> str:
     parts = [
         f"# {lesson.number}. {lesson.ask}",
         f"**Guess.** {wrapped(lesson.guess, WIDTH)}",
         f"## Run\n\n```python\n{lesson.code}\n```",
         f"The same in C:\n\n```c\n{lesson.c}\n```" if lesson.c else "",
-        f"## See\n\n```text\n{named(chr(10).join(lesson.see()))}\n```",
+        f"{SEE}{seen}{SEEN}",
         f"## Source\n\n{wrapped(lesson.source, WIDTH)}",
         f"## Try\n\n{wrapped(lesson.try_, WIDTH)}",
         f"`python -m aio_posix study {lesson.number}` runs it. Module: `{lesson.module.__name__}`. "
         "[All lessons](README.md)",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def see(lesson: Lesson) -> str:
+    """What the lesson prints when it is run now. Raises lesson.Failed."""
+    return named("\n".join(lesson.see()))
+
+
+def seen_in(text: str) -> str:
+    """What the lesson printed when this transcript was made."""
+    return text.partition(SEE)[2].partition(SEEN)[0]
 
 
 def named(text: str) -> str:
@@ -57,7 +68,7 @@ def _letters(count: int) -> str:
 
 
 def drift(text: str) -> str:
-    """What two transcripts of the same lesson have in common."""
+    """What two runs of the same lesson have in common."""
     lines = [
         re.sub(r"\s+", " ", re.sub(r"\d[\d.,]*", "N", line)) if line.startswith(MEASURED) else line
         for line in text.split("\n")
@@ -84,19 +95,24 @@ def with_table(readme: str, course: list[Lesson]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    if not (DOCS / "README.md").exists():
-        print(f"transcripts: there is no {DOCS}/README.md here: run it at the top of a checkout", file=sys.stderr)
+    parser = argparse.ArgumentParser("aio_posix.study.transcripts", description="write docs/study from the lessons")
+    parser.add_argument("which", nargs="*", metavar="N", help="lessons (default: all)")
+    parser.add_argument("--words", action="store_true", help="run nothing: keep what was seen, write the rest anew")
+    options = parser.parse_args(argv)
+    readme = DOCS / "README.md"
+    if not readme.exists():
+        print(f"transcripts: there is no {readme} here: run it at the top of a checkout", file=sys.stderr)
         return 1
     course = load()
-    readme = DOCS / "README.md"
     readme.write_text(with_table(readme.read_text(), course))
     for lesson in course:
-        if argv and str(lesson.number) not in argv:
+        if options.which and str(lesson.number) not in options.which:
             continue
-        if lesson.missing:
+        if lesson.missing and not options.words:
             print(f"transcripts: lesson {lesson.number} needs {', '.join(lesson.missing)}", file=sys.stderr)
             return 1
-        (DOCS / f"{lesson.stem}.md").write_text(transcript(lesson))
+        path = DOCS / f"{lesson.stem}.md"
+        path.write_text(transcript(lesson, seen_in(path.read_text()) if options.words else see(lesson)))
     return 0
 
 
