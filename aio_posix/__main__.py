@@ -11,9 +11,10 @@ usage: python -m aio_posix COMMAND ...      (or the script aio-posix; each comma
 
   study [N | all]        the lessons: their questions; one of them, run; all of them, as a test
   ps PID                 who does AIO in a live process, and what blocks it
+  trace -- SCRIPT ARGS   run a program and draw its requests and threads (--svg, --html, --json FILE)
   limits                 what this system allows, and what follows for you
 """
-COMMANDS = {"study": "course", "ps": "ps", "limits": "limits"}  # in aio_posix.study
+COMMANDS = {"study": "course", "ps": "ps", "trace": "trace.command", "limits": "limits"}  # in aio_posix.study
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -40,6 +40,10 @@ def ended(cb: aiocb) -> str:
     return errno.errorcode.get(aio_error(cb), "0")
 
 
+def callbacks() -> list[str]:
+    return [row.doing for row in threads() if row.kind == "notification"]
+
+
 def run(show: Show) -> None:
     ours, peer = socket.socketpair()
     show("Reads of a connected socket with an offset of")
@@ -94,8 +98,8 @@ def run(show: Show) -> None:
 
     listener = socket.create_server(("127.0.0.1", 0))
     aio_read(aiocb(listener, bytearray(1), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=handler)))
-    eventually(lambda: [row.doing for row in threads() if row.kind == "notification"] == ["accept"])
-    show("  no client yet:  the handler is running, blocked in", threads()[-1].doing, "in its notification thread")
+    eventually(lambda: callbacks() == ["accept"])
+    show("  no client yet:  the handler is running, blocked in", *callbacks(), "in its notification thread")
     with socket.create_connection(listener.getsockname()) as client:
         client.sendall(b"hello")
         echo = client.recv(64)

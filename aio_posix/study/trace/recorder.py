@@ -1,0 +1,174 @@
+"""Makes events of what the binding does, while it is switched on.
+
+- Off, it costs nothing: nothing in the binding knows of it. Switching it on replaces four functions wherever a module
+  of the package holds them (keep, submit, submit_list, take) and the sigevent that a promise is remembered with;
+  switching it off puts them back. Requests that are then in flight keep their watched callbacks.
+- What a program imported from aio_posix before is traced all the same: aio_read and the rest look these up when called.
+- Not recorded: requests of aio_posix.asyncio, which go to C by a way of their own; waiting in aio_suspend.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from aio_posix import SIGEV_NONE, SIGEV_SIGNAL, flight, sigevent
+from aio_posix._ffi import ffi, lib
+from aio_posix.aiocb import fileno, keep, submit
+from aio_posix.flight import promise, take
+from aio_posix.listio import submit_list
+from aio_posix.study.trace.event import Event, What
+
+NAMES = {lib.LIO_READ: "read", lib.LIO_WRITE: "write", os.O_SYNC: "fsync", os.O_DSYNC: "fdatasync"}
+
+
+class Recorder:
+    """``with Recorder() as recorder: ...`` and then ``recorder.events``; or hands each event to `put`.
+
+    One at a time: a second one inside raises RuntimeError.
+    """
+
+    on: Recorder | None = None
+
+    def __init__(self, put: Callable[[Event], None] | None = None) -> None:
+        self.events: list[Event] = []
+        self.put = put or self.events.append
+        self._here = threading.local()  # the serials of the submission that this thread is in
+        self._replaced: list[tuple[Any, str, Any]] = []
+
+    def __enter__(self) -> Recorder:
+        if Recorder.on is not None:
+            raise RuntimeError("a Recorder is on already")
+        Recorder.on = self
+        mine: dict[Any, Any] = {
+            keep: self._keep,
+            promise: self._promise,
+            take: self._take,
+            submit: lambda *args: self._submission("", submit, args),
+            submit_list: lambda *args: self._submission("lio_listio", submit_list, args),
+        }
+        for module in [m for name, m in sys.modules.items() if name.startswith("aio_posix.") and "study" not in name]:
+            for name, value in list(vars(module).items()):
+                if type(value) is type(keep) and value in mine:
+                    self._replaced.append((module, name, value))
+                    setattr(module, name, mine[value])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        while self._replaced:
+            setattr(*self._replaced.pop())
+        Recorder.on = None
+
+    def _say(self, what: What, of: Iterable[int], at: int | None = None, **more: Any) -> None:
+        self.put(Event(what, at or time.time_ns(), threading.get_native_id(), tuple(of), **more))
+
+    def _keep(self, cb: Any, op: int, pinned: Any, sig: sigevent | None, also: Any = None) -> tuple[int, int]:
+        at = time.time_ns()
+        serial, notice = keep(cb, op, pinned, sig, also)
+        if (serials := getattr(self._here, "serials", None)) is not None:
+            serials.append(serial)
+        fd, address = fileno(cb.aio_fildes), int(ffi.cast("uintptr_t", pinned))
+        what = {"name": NAMES[op], "fd": fd, "file": file_of(fd), "told": _told(sig)}
+        self._say(What.REQUEST, [serial], at, address=address, nbytes=cb.aio_nbytes if pinned else 0, **what)
+        return serial, notice
+
+    def _promise(self, sig: sigevent, default: Any, of: int | Iterable[int], kept: Any = None) -> int:
+        notice = promise(sig, default, of, kept)
+        if sig._queue is None:
+            told = flight.owed[notice]
+            flight.owed[notice] = (_Watched(sig, of, self), *told[1:])
+        return notice
+
+    def _submission(self, name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        outer = getattr(self._here, "serials", None)  # a signal handler submits inside a submission
+        serials: list[int] = []
+        self._here.serials = serials
+        at, failed = time.time_ns(), ""
+        try:
+            return function(*args)
+        except OSError as error:
+            failed = errno.errorcode.get(error.errno or 0, "error")
+            raise
+        finally:
+            self._here.serials = outer
+            self._say(What.SUBMISSION, serials, at, name=name, until=time.time_ns(), error=failed)
+
+    def _take(self, notice: int) -> Any:
+        of = flight.owed[notice][2]
+        value = take(notice)
+        self._say(What.TAKEN, _serials(of))
+        return value
+
+
+class _Watched:
+    """Stands in for a sigevent where C looks up the function to call."""
+
+    _queue = None
+
+    def __init__(self, sig: sigevent, of: int | Iterable[int], recorder: Recorder) -> None:
+        self.sig, self.of, self.recorder = sig, of, recorder
+
+    def _call(self, value: Any) -> None:
+        function, of = self.sig._call, _serials(self.of)
+        self.recorder._say(What.CALLBACK, of, name=getattr(function, "__qualname__", type(function).__name__))
+        try:
+            function(value)
+        finally:
+            self.recorder._say(What.RETURNED, of)
+
+
+def _serials(of: int | Iterable[int]) -> tuple[int, ...]:
+    return (of,) if isinstance(of, int) else tuple(of)
+
+
+def _told(sig: sigevent | None) -> str:
+    if sig is None or sig.sigev_notify == SIGEV_NONE:
+        return ""
+    if sig.sigev_notify == SIGEV_SIGNAL:
+        return "signal"
+    return "callback" if sig._queue is None else "queue"
+
+
+def file_of(fd: int) -> str:
+    """What a descriptor is, in a few words."""
+    try:
+        mode = os.fstat(fd).st_mode
+        name = os.readlink(f"/proc/self/fd/{fd}")
+        if stat.S_ISSOCK(mode):
+            return _socket(fd)
+    except OSError:
+        return "no descriptor"
+    base = os.path.basename(name.removesuffix(" (deleted)"))
+    words = "pipe" if stat.S_ISFIFO(mode) else "temporary file" if base.startswith("#") else base or name
+    return f"stdin, {words}" if fd == 0 else words
+
+
+def _socket(fd: int) -> str:
+    import socket  # most programs that trace files have no other use for it
+
+    with socket.socket(fileno=os.dup(fd)) as one:
+        if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return f"listens on {_name(one.getsockname())}"
+        try:
+            return f"socket to {_name(one.getpeername())}"
+        except OSError:
+            return "socket"
+
+
+def _name(address: Any) -> str:
+    if isinstance(address, tuple):
+        return (
+            f"port {address[1]}"
+            if address[0] in ("127.0.0.1", "0.0.0.0", "::", "::1")
+            else f"{address[0]}:{address[1]}"
+        )
+    return str(address) or "its pair"

@@ -1,0 +1,42 @@
+"""A timeline as a table: one line for each request, in order of submission."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from aio_posix.study.trace.scale import duration
+from aio_posix.study.trace.timeline import Box, Group, Kind, Timeline
+
+MOST = 200  # lines
+PHASES = (Kind.QUEUE, Kind.IO, Kind.NOTIFY, Kind.CALLBACK)
+
+
+def text(line: Timeline) -> str:
+    of: dict[int, dict[Kind, Box]] = defaultdict(dict)
+    for box in line.boxes:
+        for serial in box.of:
+            of[serial].setdefault(box.kind, box)
+    phases = PHASES if line.traced else (Kind.FLIGHT, Kind.CALLBACK)
+    lines = [f"{'at':>10}  {'request':<16}" + "".join(f"{kind.value:>14}" for kind in phases) + "  file"]
+    for boxes in list(of.values())[:MOST]:
+        begin = min(box.begin for box in boxes.values())
+        first = boxes.get(Kind.IO) or boxes.get(Kind.FLIGHT) or next(iter(boxes.values()))
+        cells = "".join(f"{_cell(boxes.get(kind)):>14}" for kind in phases)
+        fd = first.label.rpartition(" ")[2]
+        file = line.files.get(int(fd), "") if fd.isdecimal() else ""
+        error = f"  {first.error}" if first.error else ""
+        lines.append(f"{duration(begin - line.begin):>10}  {first.label:<16}{cells}  {file}{error}")
+    if len(of) > MOST:
+        lines.append(f"... and {len(of) - MOST:,} more")
+    count = {group: sum(lane.group is group for lane in line.lanes) for group in Group}
+    threads = f"{count[Group.HELPER]} helpers, {count[Group.NOTIFICATION]} notification threads"
+    lines.append(f"{line.title}: {len(of)} requests, {threads}, {duration(line.end - line.begin)}")
+    if not line.traced:
+        lines.append("strace is missing or may not trace: queueing and I/O are not told apart, helpers are not seen")
+    return "\n".join(lines)
+
+
+def _cell(box: Box | None) -> str:
+    if box is None:
+        return "-"
+    return f"{duration(box.end - box.begin)}{' ...' if box.open else ''}"

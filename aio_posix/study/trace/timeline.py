@@ -1,0 +1,74 @@
+"""What happened, whoever may draw it: lanes of threads, boxes in them, arrows between them.
+
+Times are nanoseconds of time.time_ns().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+QUEUE = 0  # the lane of what no thread has taken
+
+
+class Group(str, Enum):
+    PROGRAM = "program"
+    QUEUE = "queued"
+    HELPER = "helpers"
+    NOTIFICATION = "notification threads"
+
+
+class Kind(str, Enum):
+    SUBMIT = "submission"
+    QUEUE = "queued"
+    FLIGHT = "in flight"
+    IO = "I/O"
+    NOTIFY = "notification"
+    CALLBACK = "callback"
+    CALL = "system call"
+
+
+@dataclass(frozen=True)
+class Lane:
+    tid: int  # QUEUE for none
+    group: Group
+    name: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Box:
+    tid: int
+    kind: Kind
+    begin: int
+    end: int
+    label: str
+    of: tuple[int, ...] = ()  # serial numbers of requests
+    detail: str = ""
+    error: str = ""
+    open: bool = False  # had not ended when all else had
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """Who started whom: from one lane to another at one moment."""
+
+    what: str  # submits, is taken, starts, notifies
+    at: int
+    source: int
+    target: int
+    of: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Timeline:
+    begin: int
+    end: int
+    lanes: tuple[Lane, ...]
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+    files: Mapping[int, str]  # descriptor -> what it was when first used
+    traced: bool  # system calls were seen
+    title: str = ""

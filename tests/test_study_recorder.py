@@ -1,0 +1,199 @@
+"""aio_posix.study.trace.Recorder: what it sees while it is on, and that nothing of it is left when it is off."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from deadline import eventually
+
+import aio_posix
+from aio_posix import (
+    LIO_NOWAIT,
+    LIO_READ,
+    SIGEV_THREAD,
+    CompletionQueue,
+    aio_error,
+    aio_read,
+    aio_return,
+    aio_suspend,
+    aiocb,
+    lio_listio,
+    sigevent,
+)
+from aio_posix.study.trace import Event, Recorder, svg, timeline
+from aio_posix.study.trace.event import LONGEST, OF, Slots, What, read, whole
+from aio_posix.study.trace.timeline import Kind
+
+
+@pytest.fixture
+def file() -> Iterator[int]:
+    fd = os.open(__file__, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+def functions() -> dict[tuple[str, str], int]:
+    """Every function that the binding's modules hold now."""
+    modules = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "aio_posix"}
+    return {
+        (name, key): id(value)
+        for name, module in modules.items()
+        for key, value in vars(module).items()
+        if callable(value) and "study" not in name
+    }
+
+
+def test_off_nothing_of_the_binding_is_replaced() -> None:
+    before = functions()
+    with Recorder():
+        assert functions() != before
+    assert functions() == before
+
+
+def test_the_binding_itself_does_not_know_of_the_recorder() -> None:
+    package = Path(aio_posix.__file__).parent
+    sources = [*package.glob("[!_]*.py"), *package.glob("csrc/*"), *package.glob("asyncio/*.py")]
+    assert [path for path in sources if "trace" in path.read_text().lower().replace("traceback", "")] == []
+
+
+def test_a_read_is_seen_with_its_descriptor_buffer_and_submission(file: int) -> None:
+    cb = aiocb(file, bytearray(8))
+    with Recorder() as recorder:
+        aio_read(cb)
+    aio_suspend([cb])
+    aio_return(cb)
+    request, submission = recorder.events
+    assert (request.what, request.name, request.fd, request.nbytes) == (What.REQUEST, "read", file, 8)
+    assert (request.file, request.told) == (Path(__file__).name, "")
+    assert request.tid == threading.get_native_id()
+    assert (submission.what, submission.of, submission.error) == (What.SUBMISSION, request.of, "")
+    assert submission.at <= request.at <= submission.until
+
+
+def test_a_callback_is_seen_with_its_thread_and_its_request(file: int) -> None:
+    tids: list[int] = []
+
+    def told(cb: aiocb) -> None:
+        tids.append(threading.get_native_id())
+
+    with Recorder() as recorder:
+        aio_read(aiocb(file, bytearray(8), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=told)))
+        assert eventually(lambda: [event.what for event in recorder.events].count(What.RETURNED) == 1)
+    (request,) = [event for event in recorder.events if event.what is What.REQUEST]
+    (begins,) = [event for event in recorder.events if event.what is What.CALLBACK]
+    assert (begins.tid, begins.of, request.told) == (tids[0], request.of, "callback")
+    assert begins.name.endswith("told")
+
+
+def test_a_callback_that_raises_is_seen_to_return(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: raised.append(what.exc_type))
+    with Recorder() as recorder:
+        event = sigevent(SIGEV_THREAD, sigev_notify_function=lambda cb: 1 // 0)
+        aio_read(aiocb(file, bytearray(8), aio_sigevent=event))
+        assert eventually(lambda: raised)
+        assert eventually(lambda: What.RETURNED in [event.what for event in recorder.events])
+    assert raised == [ZeroDivisionError]
+
+
+def test_a_list_is_one_submission_and_one_callback_of_all_its_requests(file: int) -> None:
+    done = threading.Event()
+    told = sigevent(SIGEV_THREAD, sigev_notify_function=lambda cbs: done.set())
+    with Recorder() as recorder:
+        lio_listio(LIO_NOWAIT, [aiocb(file, bytearray(1), aio_lio_opcode=LIO_READ) for _ in range(40)], told)
+        assert done.wait(20)
+    by_what = {event.what: event for event in recorder.events}
+    assert len(by_what[What.SUBMISSION].of) == 40
+    assert by_what[What.SUBMISSION].of == by_what[What.CALLBACK].of
+    assert by_what[What.SUBMISSION].name == "lio_listio"
+
+
+def test_what_is_taken_from_a_queue_is_seen(file: int) -> None:
+    with Recorder() as recorder, CompletionQueue() as queue:
+        aio_read(aiocb(file, bytearray(1), aio_sigevent=queue.sigevent()))
+        assert queue.get(20)
+    assert [event.of for event in recorder.events if event.what is What.TAKEN] == [recorder.events[0].of]
+
+
+def test_a_refused_submission_is_seen_with_its_error() -> None:
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        cb = aiocb(ours, bytearray(1))
+        with Recorder() as recorder:
+            aio_read(cb)
+            with pytest.raises(BlockingIOError):
+                aio_read(cb)
+        assert [event.error for event in recorder.events if event.what is What.SUBMISSION] == ["", "EINPROGRESS"]
+        peer.send(b"!")
+        assert eventually(lambda: aio_error(cb) != errno.EINPROGRESS)
+
+
+def test_a_callback_that_comes_when_the_recorder_is_off_again_runs() -> None:
+    ours, peer = socket.socketpair()
+    called: list[object] = []
+    with ours, peer:
+        with Recorder():
+            told = sigevent(SIGEV_THREAD, sigev_notify_function=called.append)
+            aio_read(cb := aiocb(ours, bytearray(1), aio_sigevent=told))
+        peer.send(b"!")
+        assert eventually(lambda: called == [cb])
+
+
+def test_a_second_recorder_is_refused() -> None:
+    with Recorder(), pytest.raises(RuntimeError, match="on already"), Recorder():
+        pass
+    with Recorder():
+        pass
+
+
+def test_its_events_alone_make_a_picture(file: int) -> None:
+    with Recorder() as recorder, CompletionQueue() as queue:
+        aio_read(aiocb(file, bytearray(1), aio_sigevent=queue.sigevent()))
+        assert queue.get(20)
+    line = timeline(recorder.events, title="here")
+    assert {box.kind for box in line.boxes} == {Kind.SUBMIT, Kind.FLIGHT}
+    assert "in flight" in svg(line)
+
+
+# The file of slots.
+
+
+def test_events_come_back_from_their_file_in_order_of_time(tmp_path: Path) -> None:
+    slots = Slots(tmp_path / "events")
+    events = [Event(What.CALLBACK, at, 7, tuple(range(at)), name="x" * at) for at in (3, 2, 9 * OF)]
+    for event in events:
+        slots.put(event)
+    found = read(tmp_path / "events")
+    assert [event.of for event in found] == [(0, 1), (0, 1, 2), tuple(range(9 * OF))]
+    assert [len(event.name) for event in found] == [2, 3, LONGEST]
+
+
+def test_a_descriptor_of_zero_and_the_longest_of_all_fit_into_a_slot(tmp_path: Path) -> None:
+    slots = Slots(tmp_path / "events")
+    most = 2**63
+    event = Event(
+        What.SUBMISSION, most, 2**22, tuple(range(most - OF, most)), "\U0001f40d" * 99, most, 0, "x" * 99, most, most,
+        told="callback", error="EAGAIN",
+    )  # fmt: skip
+    slots.put(event)
+    (found,) = read(tmp_path / "events")
+    assert (found.fd, found.of, found.file) == (0, event.of, "x" * LONGEST)
+
+
+def test_a_forked_child_writes_no_events_of_its_parent(tmp_path: Path) -> None:
+    slots = Slots(tmp_path / "events")
+    slots.pid = -1
+    slots.put(Event(What.RETURNED, 1, 1, ()))
+    assert read(tmp_path / "events") == []
+
+
+def test_two_requests_at_the_same_instant_are_not_put_together() -> None:
+    both = [Event(What.REQUEST, 5, 1, (n,)) for n in (1, 2)]
+    assert whole(both) == both

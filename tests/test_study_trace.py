@@ -1,0 +1,219 @@
+"""python -m aio_posix trace: scripts of all sorts, run and drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from aio_posix.study.echoes.counting import may_trace
+from aio_posix.study.trace import Timeline, command, strace
+from aio_posix.study.trace.timeline import Group, Kind
+
+DEMO = Path(__file__).parent.parent / "demo_echo.py"
+straced = pytest.mark.skipif(not may_trace(), reason="needs strace, and to be allowed to trace")
+READ = """
+import os, sys
+from aio_posix import *
+file = os.open(__file__, os.O_RDONLY)
+request = aiocb(file, bytearray(5))
+aio_read(request)
+aio_suspend([request])
+print(aio_return(request), __name__, *sys.argv[1:])
+"""
+
+
+def trace(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    run = [sys.executable, "-m", "aio_posix", "trace", *arguments]
+    env = {**os.environ, **environment}
+    return subprocess.run(run, input=stdin, capture_output=True, text=True, timeout=120, env=env)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "script.py"
+    path.write_text(READ)
+    return path
+
+
+def test_the_script_runs_as_it_does_alone_and_a_table_follows(script: Path) -> None:
+    ended = trace("--", str(script), "--one", "two")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert lines[0] == "5 __main__ --one two"
+    assert "script.py --one two: 1 requests" in lines[-1] or "script.py --one two: 1 requests" in lines[-2]
+
+
+@pytest.mark.parametrize(("option", "begin"), [("--svg", "<svg "), ("--html", "<!DOCTYPE html>"), ("--json", "{")])
+def test_each_format_is_written_and_nothing_else_is_said(option: str, begin: str, script: Path, tmp_path: Path) -> None:
+    ended = trace(option, str(tmp_path / "out"), "--", str(script))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "5 __main__\n", "")
+    assert (tmp_path / "out").read_text().startswith(begin)
+
+
+def test_the_status_of_the_script_is_that_of_the_command(script: Path) -> None:
+    script.write_text(READ + "sys.exit(7)")
+    assert trace("--", str(script)).returncode == 7
+
+
+@pytest.mark.parametrize("end", ["os._exit(3)", "os.kill(os.getpid(), 9)"])
+def test_a_script_that_ends_without_ceremony_is_drawn_all_the_same(end: str, script: Path) -> None:
+    script.write_text(READ + f"sys.stdout.flush(); {end}")
+    ended = trace("--", str(script))
+    assert ended.returncode == {"os._exit(3)": 3}.get(end, 128 + signal.SIGKILL)
+    assert "1 requests" in ended.stdout
+
+
+def test_what_a_fork_does_is_not_taken_for_the_script(script: Path) -> None:
+    script.write_text(READ + "pid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)")
+    ended = trace("--", str(script))
+    assert (ended.returncode, "1 requests" in ended.stdout) == (0, True)
+
+
+def test_ctrl_c_is_for_the_script(script: Path, tmp_path: Path) -> None:
+    waits = "try:\n print('ready', flush=True)\n import time\n time.sleep(60)\nexcept KeyboardInterrupt: print('bye')"
+    script.write_text(READ + waits)
+    command = [sys.executable, "-m", "aio_posix", "trace", "--svg", str(tmp_path / "out.svg"), "--", str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "5 __main__\n"
+        assert running.stdout.readline() == "ready\n"
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.stdout.read() == "bye\n"
+    assert running.returncode == 0
+    assert (tmp_path / "out.svg").exists()
+
+
+def complaint(*arguments: str, status: int) -> str:
+    ended = trace(*arguments)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (status, "", 1)
+    return ended.stderr
+
+
+def test_no_such_script_is_one_line_on_stderr(tmp_path: Path) -> None:
+    assert "there is no script" in complaint("--", str(tmp_path / "none.py"), status=2)
+
+
+def test_nowhere_to_write_is_said_before_the_script_runs(script: Path, tmp_path: Path) -> None:
+    assert "there is no directory" in complaint("--svg", str(tmp_path / "no" / "x.svg"), str(script), status=2)
+
+
+def test_a_script_without_aio_is_one_line_on_stderr(script: Path) -> None:
+    script.write_text("")
+    assert "no request was made" in complaint("--", str(script), status=1)
+
+
+def test_two_formats_at_once_are_refused(script: Path) -> None:
+    assert trace("--svg", "a", "--json", "b", str(script)).returncode == 2
+
+
+def test_without_strace_the_picture_has_what_the_recorder_saw(script: Path, tmp_path: Path) -> None:
+    ended = trace("--", str(script), PATH=str(tmp_path))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "strace is missing" in ended.stdout
+
+
+# What is seen of a script, with strace.
+
+
+def seen(script: Path, program: str) -> Timeline:
+    script.write_text(program)
+    status, line = command.run(script, [], script.parent)
+    assert status == 0
+    assert isinstance(line, Timeline)
+    return line
+
+
+@straced
+def test_a_read_is_queued_then_done_by_a_helper_that_the_main_thread_started(script: Path) -> None:
+    line = seen(script, READ)
+    names = {lane.tid: lane.name for lane in line.lanes}
+    assert [(box.kind, names[box.tid]) for box in line.boxes if box.kind is not Kind.CALL] == [
+        (Kind.SUBMIT, "main thread"), (Kind.QUEUE, "queued"), (Kind.IO, "helper 1")
+    ]  # fmt: skip
+    assert ("starts", "main thread", "helper 1") in [(a.what, names[a.source], names[a.target]) for a in line.arrows]
+
+
+@straced
+def test_every_notification_thread_of_a_queue_is_seen(script: Path) -> None:
+    line = seen(script, """
+import os
+from aio_posix import *
+file = os.open(__file__, os.O_RDONLY)
+with CompletionQueue() as queue:
+    told = queue.sigevent()
+    lio_listio(LIO_NOWAIT, [aiocb(file, bytearray(1), aio_lio_opcode=LIO_READ, aio_sigevent=told) for _ in range(10)])
+    taken = 0
+    while taken < 10:
+        taken += len(queue.get())
+""")  # fmt: skip
+    count = Counter(box.kind for box in line.boxes)
+    assert (count[Kind.QUEUE], count[Kind.IO], count[Kind.NOTIFY]) == (10, 10, 10)
+    assert sum(lane.group is Group.HELPER for lane in line.lanes) == 1  # one descriptor, one queue
+
+
+@straced
+def test_a_request_that_waits_for_a_full_pool_is_queued_until_a_read_is_over(script: Path) -> None:
+    line = seen(script, """
+import os, socket, time
+from aio_posix import *
+aio_init(aio_threads=1)
+ours, peer = socket.socketpair()
+held, waiting = aiocb(ours, bytearray(1)), aiocb(os.open(__file__, os.O_RDONLY), bytearray(1))
+aio_read(held)
+aio_read(waiting)
+assert not aio_suspend([waiting], timeout=0.2)
+peer.send(b"!")
+aio_suspend([waiting])
+""")  # fmt: skip
+    first, second = [box for box in line.boxes if box.kind is Kind.IO]
+    queued = [box for box in line.boxes if box.kind is Kind.QUEUE][1]
+    assert first.end <= second.begin == queued.end
+    assert first.tid == second.tid
+
+
+@straced
+def test_the_demo_with_three_clients_is_seen_whole(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    clients = subprocess.Popen(
+        [sys.executable, "-m", "aio_posix.study.trace.clients", port], stdout=subprocess.PIPE, text=True
+    )
+    drawn = tmp_path / "echo.json"
+    run = [sys.executable, "-m", "aio_posix", "trace", "--json", str(drawn), "--", str(DEMO), port]
+    with clients:
+        ended = subprocess.run(run, stdin=clients.stdout, capture_output=True, text=True, timeout=120)
+    assert (clients.returncode, ended.returncode, ended.stderr) == (0, 0, "")
+    assert Counter(ended.stdout.split("\n"))["hello"] == 3
+    found = json.loads(drawn.read_text())["traceEvents"]
+    kinds = Counter(one["cat"] for one in found if one["ph"] == "X")
+    # stdin; four reads of the listening socket; each client once with a message and once at its end
+    assert (kinds["I/O"], kinds["callback"], kinds["notification"]) == (11, 11, 11)
+    errors = [one["args"].get("error") for one in found if one["ph"] == "X" and one["cat"] == "I/O"]
+    assert Counter(errors)["ENOTCONN"] == 4
+
+
+@straced
+def test_strace_tells_of_buffers_by_their_address(tmp_path: Path) -> None:
+    program = "import ctypes, os; b = ctypes.create_string_buffer(7); os.readv(0, [b]); ctypes.CDLL(None).read(0, b, 7)"
+    program += "; print(ctypes.addressof(b))"
+    run = [*strace.command(tmp_path / "calls"), sys.executable, "-c", program]
+    address = int(subprocess.run(run, input="", capture_output=True, text=True, check=True, timeout=60).stdout)
+    (thread,) = strace.parse((tmp_path / "calls").read_text()).values()
+    assert (0, address, 7) in [call.arguments for call in thread.calls if call.name == "read"]
+    assert thread.death is not None
+
+
+def test_the_picture_in_the_readme_is_there_and_well_formed() -> None:
+    readme = (DEMO.parent / "README.md").read_text()
+    assert "docs/study/trace-echo.svg" in readme
+    root = ElementTree.parse(DEMO.parent / "docs" / "study" / "trace-echo.svg").getroot()
+    assert "demo_echo.py" in "".join(root.itertext())
