@@ -80,6 +80,9 @@ free: list[int] = []  # notices nobody uses
 promise: Callable[[sigevent, Any, int | Iterable[int], Any], int]  # sigevent, default value, serial(s), kept -> notice
 break_promise: Callable[[int], None]
 take: Callable[[int], list[Any] | None]  # address of a queue -> values of what completed, or None: it is closed
+# A function, or None, that is called as these happen: with "request", serial, aiocb, op, address, nbytes; "callback",
+# serial(s), function; "returned", serial(s); "taken", serial(s). Returns the one before.
+watch: Callable[[Callable[..., None] | None], Callable[..., None] | None]
 
 
 def usable() -> None:

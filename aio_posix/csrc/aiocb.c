@@ -190,6 +190,8 @@ static PyObject *keep(PyObject *cb, struct described *d, PyObject *also)
     op = PyLong_FromLong(w->op);
     if (alive != NULL && op != NULL)
         kept = PyTuple_Pack(5, d->request, op, d->pinned, d->file, alive);
+    if (kept != NULL && flight_watched())
+        flight_tell("request", serial, "(OOKK)", cb, op, (unsigned long long)(uintptr_t)w->buf, (unsigned long long)w->nbytes);
     Py_XDECREF(op);
     Py_XDECREF(alive);
     if (kept != NULL && flight_keep(serial, kept) != 0)

@@ -1,6 +1,6 @@
 /* The tables of flight.py: each submission and each completion goes through them, so it is C that does.
  *
- * State: the tables.  C holds them for ever: what is in flight when the interpreter ends is never freed.
+ * State: the tables; `watcher`, who is told of each step, if anybody.  C holds them for ever: what is in flight when the interpreter ends is never freed.
  *
  * - The GIL is held, and no function here runs Python code before it has done its part, but for what a value that is let
  *   go of may run.
@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-static PyObject *in_flight, *owed, *free_notices, *serials;
+static PyObject *in_flight, *owed, *free_notices, *serials, *watcher;
 static PyObject *name_queue, *name_closed, *name_value;
 
 /* An attribute of a module, or NULL without an exception. */
@@ -27,6 +27,33 @@ void forget(PyObject *table, PyObject *key)
 {
     if (PyDict_Contains(table, key) == 1 && PyDict_DelItem(table, key) != 0)
         PyErr_Clear();
+}
+
+int flight_watched(void)
+{
+    return watcher != NULL;
+}
+
+/* Calls watcher(event, serial or serials, *details); the format, of the details, is that of Py_BuildValue for a tuple. */
+void flight_tell(const char *event, PyObject *of, const char *format, ...)
+{
+    va_list details;
+    va_start(details, format);
+    PyObject *head = Py_BuildValue("(sO)", event, of), *tail = Py_VaBuildValue(format, details), *result = NULL;
+    PyObject *all = head && tail ? PySequence_Concat(head, tail) : NULL, *told = watcher;
+    va_end(details);
+    if (all != NULL && told != NULL) {
+        Py_INCREF(told);
+        result = PyObject_CallObject(told, all);
+        if (result == NULL)
+            PyErr_WriteUnraisable(told);
+        Py_DECREF(told);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(all);
+    Py_XDECREF(tail);
+    Py_XDECREF(head);
+    PyErr_Clear();
 }
 
 /* A new one, also as an int, or NULL. */
@@ -180,6 +207,8 @@ static PyObject *take(PyObject *self, PyObject *address)
     for (int i = 0; i < n; i++) {   /* all of them, whatever happens: they are out of the queue */
         PyObject *told = flight_take(notices[i]), *value = told ? PyTuple_GetItem(told, 1) : Py_None;
         Py_INCREF(value);
+        if (told != NULL && flight_watched())
+            flight_tell("taken", PyTuple_GetItem(told, 2), "()");
         if (values == NULL || PyList_SetItem(values, i, value) != 0)
             Py_DECREF(value);
         Py_XDECREF(told);
@@ -187,10 +216,23 @@ static PyObject *take(PyObject *self, PyObject *address)
     return values;
 }
 
+/* watch(function or None) -> the one before; it is called with an event, a serial or serials, and details */
+static PyObject *watch(PyObject *self, PyObject *function)
+{
+    (void)self;
+    PyObject *before = watcher ? watcher : none();
+    Py_INCREF(function);
+    watcher = function;
+    if (function == Py_None)
+        Py_CLEAR(watcher);
+    return before;
+}
+
 static PyMethodDef methods[] = {
     { "promise", (PyCFunction)(void (*)(void))promise, METH_FASTCALL, NULL },
     { "break_promise", break_promise, METH_O, NULL },
     { "take", take, METH_O, NULL },
+    { "watch", watch, METH_O, NULL },
     { NULL, NULL, 0, NULL },
 };
 

@@ -13,4 +13,6 @@ void flight_done(uint64_t serial);
 uint32_t flight_promise(PyObject *sig, PyObject *value, PyObject *of, PyObject *kept, int kept_by_value);
 void flight_break_promise(uint32_t notice);
 PyObject *flight_take(uint32_t notice);
+int flight_watched(void);
+void flight_tell(const char *event, PyObject *of, const char *format, ...);
 #endif

@@ -32,9 +32,13 @@ static void call(uint32_t notice, int foreign)
     if (told == NULL)
         return;
     function = PyObject_GetAttr(PyTuple_GetItem(told, 0), name_call);
+    if (flight_watched())
+        flight_tell("callback", PyTuple_GetItem(told, 2), "(O)", function);
     result = PyObject_CallFunctionObjArgs(function, PyTuple_GetItem(told, 1), NULL);
     if (result == NULL)
         PyErr_WriteUnraisable(function);
+    if (flight_watched())
+        flight_tell("returned", PyTuple_GetItem(told, 2), "()");
     Py_XDECREF(result);
     Py_XDECREF(function);
     Py_DECREF(told);

@@ -1,8 +1,7 @@
 """Makes events of what the binding does, while it is switched on.
 
-- Off, it costs nothing: nothing in the binding knows of it. Switching it on replaces four functions wherever a module
-  of the package holds them (keep, submit, submit_list, take) and the sigevent that a promise is remembered with;
-  switching it off puts them back. Requests that are then in flight keep their watched callbacks.
+- Off, it costs nothing: C asks whether there is a watcher (flight.watch). Switching it on also replaces two functions
+  (submit, submit_list) wherever a module of the package holds them; switching it off puts them back.
 - What a program imported from aio_posix before is traced all the same: aio_read and the rest look these up when called.
 - Not recorded: requests of aio_posix.asyncio, which go to C by a way of their own; waiting in aio_suspend.
 """
@@ -20,9 +19,8 @@ from types import TracebackType
 from typing import Any
 
 from aio_posix import SIGEV_NONE, SIGEV_SIGNAL, flight, sigevent
-from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import fileno, keep, submit
-from aio_posix.flight import promise, take
+from aio_posix._ffi import lib
+from aio_posix.aiocb import fileno, submit
 from aio_posix.listio import submit_list
 from aio_posix.study.trace.event import Event, What
 
@@ -48,22 +46,21 @@ class Recorder:
             raise RuntimeError("a Recorder is on already")
         Recorder.on = self
         mine: dict[Any, Any] = {
-            keep: self._keep,
-            promise: self._promise,
-            take: self._take,
             submit: lambda *args: self._submission("", submit, args),
             submit_list: lambda *args: self._submission("lio_listio", submit_list, args),
         }
         for module in [m for name, m in sys.modules.items() if name.startswith("aio_posix.") and "study" not in name]:
             for name, value in list(vars(module).items()):
-                if type(value) is type(keep) and value in mine:
+                if type(value) is type(submit) and value in mine:
                     self._replaced.append((module, name, value))
                     setattr(module, name, mine[value])
+        flight.watch(self._seen)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        flight.watch(None)
         while self._replaced:
             setattr(*self._replaced.pop())
         Recorder.on = None
@@ -71,22 +68,26 @@ class Recorder:
     def _say(self, what: What, of: Iterable[int], at: int | None = None, **more: Any) -> None:
         self.put(Event(what, at or time.time_ns(), threading.get_native_id(), tuple(of), **more))
 
-    def _keep(self, cb: Any, op: int, pinned: Any, sig: sigevent | None, also: Any = None) -> tuple[int, int]:
-        at = time.time_ns()
-        serial, notice = keep(cb, op, pinned, sig, also)
+    def _seen(self, event: str, of: int | Iterable[int], *details: Any) -> None:
+        """By C, in the thread where it happens."""
+        if event == "request":
+            self._kept(_serials(of)[0], *details)
+        elif event == "taken":
+            self._say(What.TAKEN, _serials(of))
+        elif event == "returned":
+            self._say(What.RETURNED, _serials(of))
+        else:
+            name = getattr(details[0], "__qualname__", type(details[0]).__name__)
+            self._say(What.CALLBACK, _serials(of), name=name)
+
+    def _kept(self, serial: int, cb: Any, op: int, address: int, nbytes: int) -> None:
         if (serials := getattr(self._here, "serials", None)) is not None:
             serials.append(serial)
-        fd, address = fileno(cb.aio_fildes), int(ffi.cast("uintptr_t", pinned))
-        what = {"name": NAMES[op], "fd": fd, "file": file_of(fd), "told": _told(sig)}
-        self._say(What.REQUEST, [serial], at, address=address, nbytes=cb.aio_nbytes if pinned else 0, **what)
-        return serial, notice
-
-    def _promise(self, sig: sigevent, default: Any, of: int | Iterable[int], kept: Any = None) -> int:
-        notice = promise(sig, default, of, kept)
-        if sig._queue is None:
-            told = flight.owed[notice]
-            flight.owed[notice] = (_Watched(sig, of, self), *told[1:])
-        return notice
+        fd = fileno(cb.aio_fildes)
+        self._say(
+            What.REQUEST, [serial], address=address, nbytes=nbytes,
+            name=NAMES[op], fd=fd, file=file_of(fd), told=_told(cb.aio_sigevent),
+        )  # fmt: skip
 
     def _submission(self, name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         outer = getattr(self._here, "serials", None)  # a signal handler submits inside a submission
@@ -101,29 +102,6 @@ class Recorder:
         finally:
             self._here.serials = outer
             self._say(What.SUBMISSION, serials, at, name=name, until=time.time_ns(), error=failed)
-
-    def _take(self, notice: int) -> Any:
-        of = flight.owed[notice][2]
-        value = take(notice)
-        self._say(What.TAKEN, _serials(of))
-        return value
-
-
-class _Watched:
-    """Stands in for a sigevent where C looks up the function to call."""
-
-    _queue = None
-
-    def __init__(self, sig: sigevent, of: int | Iterable[int], recorder: Recorder) -> None:
-        self.sig, self.of, self.recorder = sig, of, recorder
-
-    def _call(self, value: Any) -> None:
-        function, of = self.sig._call, _serials(self.of)
-        self.recorder._say(What.CALLBACK, of, name=getattr(function, "__qualname__", type(function).__name__))
-        try:
-            function(value)
-        finally:
-            self.recorder._say(What.RETURNED, of)
 
 
 def _serials(of: int | Iterable[int]) -> tuple[int, ...]:
