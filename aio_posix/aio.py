@@ -147,7 +147,7 @@ def seconds(timeout: float | None) -> float | None:
 
 
 def _listed(cbs: Iterable[aiocb | None]) -> list[aiocb]:
-    return [_checked(cb) for cb in cbs if cb is not None]
+    return [cb if type(cb) is aiocb else _checked(cb) for cb in cbs if cb is not None]
 
 
 def aio_suspend(cbs: Iterable[aiocb | None], timeout: float | None = None) -> bool:
@@ -227,9 +227,9 @@ def lio_listio(mode: int, cbs: Sequence[aiocb | None], sig: sigevent | None = No
     mode = LioMode(mode)
     if sig is not None and not isinstance(sig, sigevent):
         raise TypeError(f"sig must be a sigevent or None, not {type(sig).__name__}")
-    listed = [cb for cb in _listed(cbs) if cb.aio_lio_opcode != LIO_NOP]
-    listing, error = submit_list(listed, cbs, sig if mode == LIO_NOWAIT else None)
-    if mode == LIO_WAIT:
+    listed = [cb for cb in _listed(cbs) if cb.aio_lio_opcode is not LIO_NOP]
+    listing, error = submit_list(listed, cbs, sig if mode is LIO_NOWAIT else None, waits=mode is LIO_WAIT)
+    if mode is LIO_WAIT:
         wait_for_all(listing, len(listed))
         if land_list(address(listing)):
             raise OSError(errno.EIO, "a request of the list failed: aio_error of each tells which")

@@ -223,7 +223,7 @@ start: Callable[[aiocb, int], int]  # 0, or the errno of a refusal: then nothing
 collect: Callable[[aiocb], int | None]  # the count, which is returned by this; None if there is none to return
 keep_list: Callable[[int, list[aiocb], Any], tuple[list[int], list[Any]]]  # listing, aiocbs, what else to keep
 unkeep_list: Callable[[int], None]
-start_list: Callable[[int, int, int, int], int]  # listing, number, plan, notice -> 0, an errno, or minus an errno
+start_list: Callable[[int, bool, int, int, int], int]  # listing, waits, number, plan, notice -> 0 or (minus) an errno
 land_list: Callable[[int], bool]  # whether a request of a list, which is complete, failed
 
 

@@ -39,13 +39,13 @@ def address(listing: Any) -> int:
     return int(ffi.cast("uintptr_t", listing))
 
 
-def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[Any, int]:
+def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None, waits: bool = False) -> tuple[Any, int]:
     """Starts all of them; C's listing of them, and glibc's errno if it refused some.
 
-    value: what sig's default stands for.
+    value: what sig's default stands for. waits: the caller is going to wait for all of them.
     """
     flight.submittable()
-    if len({id(cb) for cb in listed}) != len(listed):
+    if len(set(map(id, listed))) != len(listed):
         raise ValueError("a request is listed twice")
     listing = ffi.gc(lib.listing_new(len(listed)), lib.listing_free)
     if not listing:
@@ -61,7 +61,7 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None) -> tuple[
         serials, requests = keep_list(where, listed, told)
         if sig is not None and sig._thread:  # C looks at the requests until it has been told
             notice = flight.promise(sig, value, serials, (listing, requests))
-        error = start_list(where, number, 0 if sig is None else sig._address, notice)
+        error = start_list(where, waits, number, 0 if sig is None else sig._address, notice)
     finally:
         # None: something raised, before C was called or (a signal handler) after
         if error < 0 if error is not None else not listed or listed[0]._request.word >> 2 == before >> 2:

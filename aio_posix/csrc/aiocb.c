@@ -323,23 +323,24 @@ static PyObject *unkeep_list(PyObject *self, PyObject *address)
     return none();
 }
 
-/* start_list(address of a listing, number, address of a plan, notice) -> as list_submit() */
+/* start_list(address of a listing, whether to wait for it, number, address of a plan, notice) -> as list_submit() */
 static PyObject *start_list(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
-    if (nargs != 4) {
-        PyErr_SetString(PyExc_TypeError, "expected a listing, number, plan, notice");
+    if (nargs != 5) {
+        PyErr_SetString(PyExc_TypeError, "expected a listing, waits, number, plan, notice");
         return NULL;
     }
     struct listing *l = PyLong_AsVoidPtr(args[0]);
-    uint64_t number = PyLong_AsUnsignedLongLong(args[1]);
-    struct plan *plan = PyLong_AsVoidPtr(args[2]);
-    uint32_t notice = (uint32_t)PyLong_AsUnsignedLong(args[3]);
+    int waits = PyObject_IsTrue(args[1]);
+    uint64_t number = PyLong_AsUnsignedLongLong(args[2]);
+    struct plan *plan = PyLong_AsVoidPtr(args[3]);
+    uint32_t notice = (uint32_t)PyLong_AsUnsignedLong(args[4]);
     if (l == NULL || PyErr_Occurred())
         return NULL;
     int error;
     Py_BEGIN_ALLOW_THREADS
-    error = list_submit(l->requests, l->wanted, l->n, number, plan, notice);
+    error = list_submit(l->requests, l->wanted, l->n, waits ? SHORT_PIECE : PIECE, number, plan, notice);
     Py_END_ALLOW_THREADS
     for (size_t i = 0; error >= 0 && i < l->n; i++)
         if (l->wanted[i].unseen)

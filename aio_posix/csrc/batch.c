@@ -111,7 +111,7 @@ static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t 
         wanted[0].notice = notice;
         error = -request_submit(b->members[0], &wanted[0]);
     } else {
-        error = list_submit(b->members, wanted, (size_t)n, wanted[0].serial, plan, notice);
+        error = list_submit(b->members, wanted, (size_t)n, PIECE, wanted[0].serial, plan, notice);
     }
     Py_END_ALLOW_THREADS
     if (error >= 0) {

@@ -27,6 +27,7 @@ enum { NOTICE_FREE, NOTICE_OWED, NOTICE_CLAIMED };
 #define TOKEN ((uint64_t)0xa105 << 48)   /* no address, and no int that a C program would send */
 #define CHUNK 1024                 /* notices are allocated so many at a time */
 #define PIECE 1024                 /* entries of one lio_listio or aio_suspend: 8 or 40 KiB of stack */
+#define SHORT_PIECE 128            /* of one whose caller waits anyway: glibc walks a queue for every entry it adds */
 #define CALLBACK_STACK (4 << 20)   /* for Python: 1,000 frames that go through C take 3 MiB (a sort in its own key) */
 #define PATIENCE_MS 5              /* the interpreter's own switch interval */
 #define QUEUE_STACK (64 << 10)     /* for queue_push, which needs less than 1 KiB */
@@ -112,8 +113,8 @@ void request_abandon(struct request *r);
 void pool_init(int threads, int num, int idle_time);
 
 /* list.c */
-int list_submit(struct request **list, struct wanted *wanted, size_t n, uint64_t number, struct plan *plan,
-                uint32_t notice);
+int list_submit(struct request **list, struct wanted *wanted, size_t n, size_t most, uint64_t number,
+                struct plan *plan, uint32_t notice);
 size_t list_poll(struct request **list, size_t n);
 int list_any(struct request **list, const uint64_t *serials, size_t n);
 size_t list_left(struct request **list, const uint64_t *serials, size_t n);

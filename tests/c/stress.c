@@ -160,7 +160,7 @@ static void *lists(void *unused)
                                          fds[i % 8], LIO_WRITE, 0 };
         }
         uint32_t notice = promise(&whole);
-        assert(list_submit(list, wanted, LONG, whole.serial, queueing, notice) == 0);
+        assert(list_submit(list, wanted, LONG, PIECE, whole.serial, queueing, notice) == 0);
         await(&whole);
         assert(list_poll(list, LONG) == 0);
         for (int i = 0; i < LONG; i++) {
