@@ -57,6 +57,7 @@ def handler(cb: aiocb) -> None:
         if buflen == 0 or (buflen > 0 and b"exit" in cb.aio_buf[:buflen].splitlines()):
             done.set()
         elif buflen > 0:  # unreadable (a terminal in the background): serve without it
+            cb.aio_offset += buflen  # of a file; elsewhere it means nothing
             aio_read(cb)
     elif cb.aio_fildes is listener:
         # accept
@@ -133,6 +134,11 @@ def main() -> int:
     args = parser.parse_args()
     broadcast = args.eb
 
+    for fd in range(3):  # one that is closed would become a client's
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     enough = MOST_THREADS if hard == resource.RLIM_INFINITY else min(hard, MOST_THREADS)
@@ -141,10 +147,10 @@ def main() -> int:
         family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
         listener = socket.create_server((args.host, args.port), family=family, backlog=socket.SOMAXCONN)
     except (OSError, OverflowError, ValueError) as error:
-        print(f"demo_echo: port {args.port} of {args.host}: {error}", file=sys.stderr)
+        print(f"demo_echo: cannot serve port {args.port} of {args.host or 'all addresses'}: {error}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGINT, lambda *_: done.set())
-    say(b"[*] listening on %s port %d\n" % (args.host.encode(), listener.getsockname()[1]))
+    say("[*] listening on {} port {}\n".format(*listener.getsockname()).encode())
 
     lio_listio(LIO_NOWAIT, [set_aiocb(STDIN_FILENO), set_aiocb(listener)])
     done.wait()

@@ -141,7 +141,7 @@ def seconds(timeout: float | None) -> float | None:
     """A timeout as a number of seconds that every C interface accepts; None waits for ever."""
     if timeout is None:
         return None
-    if math.isnan(timeout) or timeout < 0:
+    if not timeout >= 0:  # nan is not
         raise ValueError(f"timeout must be a non-negative number of seconds or None, not {timeout!r}")
     return None if timeout >= FOREVER else float(timeout)
 

@@ -91,6 +91,8 @@ class aiocb:
         aio_sigevent: sigevent | None = None,
         aio_lio_opcode: int = LIO_NOP,
     ) -> None:
+        if hasattr(self, "_request") and self.in_progress:
+            raise BlockingIOError(errno.EINPROGRESS, "the request is in flight: it cannot be made anew")
         put = super().__setattr__
         put("_request", ffi.new("struct request *"))
         put("_address", int(ffi.cast("uintptr_t", self._request)))  # as csrc/aiocb.c wants it
@@ -223,7 +225,8 @@ start: Callable[[aiocb, int], int]  # 0, or the errno of a refusal: then nothing
 collect: Callable[[aiocb], int | None]  # the count, which is returned by this; None if there is none to return
 keep_list: Callable[[int, list[aiocb], Any], tuple[list[int], list[Any]]]  # listing, aiocbs, what else to keep
 unkeep_list: Callable[[int], None]
-start_list: Callable[[int, bool, int, int, int], int]  # listing, waits, number, plan, notice -> 0 or (minus) an errno
+# listing, waits, number, sigevent, value, serials, what the promise keeps -> 0, an errno, or minus an errno
+start_list: Callable[[int, bool, int, sigevent | None, Any, list[int], Any], int]
 land_list: Callable[[int], bool]  # whether a request of a list, which is complete, failed
 
 
@@ -259,7 +262,7 @@ def signalled_by(cb: aiocb, sig: sigevent, serial: int) -> tuple[int, Any]:
 
 
 def submit(cb: aiocb, op: int) -> None:
-    if Stop.now:
+    if Stop.look:
         flight.submittable()
     error = start(cb, op)  # noqa: F821 - C binds it
     if error:

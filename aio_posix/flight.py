@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import atexit
 import errno
+import os
 import signal
+import sys
 import time
 import weakref
 from itertools import count, cycle
@@ -63,9 +65,10 @@ class Told:
 
 
 class Stop:
-    """Whether requests are refused: in a forked child, or at exit once they have been drained."""
+    """Whether requests are refused, at exit once they have been drained; and whether a submission has to look."""
 
     now = False
+    look = True  # nothing has been submitted yet, or nothing may be any more
 
 
 in_flight: dict[int, tuple[Any, ...]] = {}  # serial: (request, operation, buffer, file, sigevent or aiocb)
@@ -79,7 +82,7 @@ free: list[int] = []  # notices nobody uses
 # csrc/flight.c, which keeps these tables, puts its functions in here.
 promise: Callable[[sigevent, Any, int | Iterable[int], Any], int]  # sigevent, default value, serial(s), kept -> notice
 break_promise: Callable[[int], None]
-take: Callable[[int], list[Any] | None]  # address of a queue -> values of what completed, or None: it is closed
+take: Callable[[int, list[Any]], list[Any] | None]  # address of a queue, values left over -> values; None: closed
 # A function, or None, that is called as these happen: with "request", serial, aiocb, op, address, nbytes; "callback",
 # serial(s), function; "returned", serial(s); "taken", serial(s). Returns the one before.
 watch: Callable[[Callable[..., None] | None], Callable[..., None] | None]
@@ -100,6 +103,13 @@ def submittable() -> None:
     usable()
     if Stop.now:
         raise OSError(errno.ESHUTDOWN, "no AIO any more: the interpreter is exiting and has drained its requests")
+    if Stop.look:
+        Stop.look = False
+        multiprocessing = sys.modules.get("multiprocessing.process")
+        if multiprocessing is not None and multiprocessing.parent_process() is not None:
+            from multiprocessing.util import Finalize  # such a child ends by os._exit: not through atexit
+
+            Finalize(None, _drain, (None,), exitpriority=-1000)  # after what else is to be done then, and may write
 
 
 def look(request: Any) -> int:
@@ -151,8 +161,11 @@ def _callbacks_due() -> bool:
     return False
 
 
-def _drain(deadline: float, callbacks: bool) -> bool:
+def _drain(deadline: float | None, callbacks: bool = True) -> bool:
     """Waits for writes and syncs, and for callbacks that may submit more; False, with a warning, if it gave up."""
+    if lib.forked:
+        return False
+    deadline = time.monotonic() + DRAIN if deadline is None else deadline
     patience = time.monotonic() + GRACE
     while True:
         left = _writes()
@@ -177,23 +190,29 @@ def _drain(deadline: float, callbacks: bool) -> bool:
 
 def _finish() -> None:
     """Orderly exit: what was accepted for writing gets written; then nobody goes into Python any more."""
-    if lib.forked:
+    if lib.forked or Stop.now:
         return
     deadline, drained = time.monotonic() + DRAIN, False
     try:
         drained = _drain(deadline, callbacks=True)
     finally:
         lib.gate_close()
-        Stop.now = True
+        Stop.now = Stop.look = True
         if drained:
             _drain(deadline, callbacks=False)  # what was submitted in the last moment
         if in_flight:  # Python is about to restore the default action, and that of a late signal is to kill
-            for signo in signals_used:
+            for signo in signals_used - {signal.SIGKILL, signal.SIGSTOP}:
                 signal.signal(signo, signal.SIG_IGN)
+
+
+def _in_child() -> None:
+    lib.gate_fork_ended()
+    Stop.look = True
 
 
 if lib.flight_start(__name__.encode()) != 0:
     raise ImportError("aio_posix is loaded in this process already: it cannot be loaded a second time")
 lib.requests_start()
 lib.gate_start()
+os.register_at_fork(before=lib.gate_fork_begins, after_in_parent=lib.gate_fork_ended, after_in_child=_in_child)
 atexit.register(_finish)

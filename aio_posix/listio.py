@@ -12,7 +12,6 @@ from collections import deque
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import aiocb, keep_list, refused, set_told, start_list, unkeep_list
-from aio_posix.flight import NO_NOTICE
 from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
@@ -53,19 +52,16 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None, waits: bo
     where = address(listing)
     before = listed[0]._request.word if listed else 0
     told: flight.Told | None = None
-    number, notice, error = 0, NO_NOTICE, None
+    number, error = 0, None
     if sig is not None and sig.sigev_notify == SIGEV_SIGNAL and not sig._raw:
         told = _told_of(listed, value if sig.sigev_value is None else sig.sigev_value)
         number = told.number
     try:
         serials, requests = keep_list(where, listed, told)
-        if sig is not None and sig._thread:  # C looks at the requests until it has been told
-            notice = flight.promise(sig, value, serials, (listing, requests))
-        error = start_list(where, waits, number, 0 if sig is None else sig._address, notice)
+        error = start_list(where, waits, number, sig, value, serials, (listing, requests))
     finally:
         # None: something raised, before C was called or (a signal handler) after
         if error < 0 if error is not None else not listed or listed[0]._request.word >> 2 == before >> 2:
-            flight.break_promise(notice)
             unkeep_list(where)
         elif told is not None:
             told.of = serials

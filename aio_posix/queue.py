@@ -25,7 +25,8 @@ class CompletionQueue:
     """Collects completions in their order; readable (fileno()) while there are any.
 
     A queue is what SIGEV_THREAD notifies instead of a callable: ``aiocb(..., aio_sigevent=queue.sigevent())``. It may
-    serve any number of requests, lists and threads. Raises OSError when no eventfd can be had.
+    serve any number of requests, lists and threads. Close it: one that is dropped with completions in it keeps these
+    and its descriptor. Raises OSError when no eventfd can be had.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class CompletionQueue:
         if not struct:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._struct = ffi.gc(struct, lib.queue_free)
+        self._left: list[Any] = []  # taken, and kept from get() by a signal handler that raised
         self._address = int(ffi.cast("uintptr_t", struct))  # as csrc/flight.c wants it
         self.closed = False
 
@@ -58,7 +60,7 @@ class CompletionQueue:
         limit = seconds(timeout)
         deadline = None if limit is None else time.monotonic() + limit
         while True:
-            values = take(self._address)
+            values = take(self._address, self._left)
             if values:
                 return values
             self._check()

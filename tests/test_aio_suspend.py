@@ -306,3 +306,44 @@ threading.Timer(0.1, release).start()
 assert aio_suspend([cb], 10)
 """
     )
+
+
+@pytest.mark.parametrize("how", ["callbacks", "cancellations"])
+def test_a_request_that_is_submitted_again_while_others_wait_for_it_crashes_nobody(how: str) -> None:
+    """glibc's clean-up after a wait walks the waiters of whatever is in progress once more: SIGSEGV in seconds."""
+    ended = fresh.run(f"""
+        import os, random, threading, time
+        import aio_posix as aio
+        aio.aio_init(aio_threads=4)
+        fd = os.memfd_create("m"); os.write(fd, b"x" * 100)
+        fds, end = [os.dup(fd) for _ in range(6)], time.monotonic() + 3
+        def again(cb):
+            if time.monotonic() < end: aio.aio_read(cb)
+        event = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=again)
+        rearmed = [aio.aiocb(os.dup(fd), bytearray(1), aio_sigevent=event) for _ in range(8)]
+        callbacks = {how == "callbacks"}
+        for cb in rearmed:
+            if callbacks: aio.aio_read(cb)
+        def work():
+            while time.monotonic() < end:
+                cbs = [aio.aiocb(random.choice(fds), bytearray(1), aio_reqprio=random.randrange(3)) for _ in range(20)]
+                for cb in cbs: aio.aio_read(cb)
+                if not callbacks:
+                    for cb in random.sample(cbs, 3): aio.aio_cancel(cb.aio_fildes, cb)
+                while any(cb.in_progress for cb in cbs):
+                    listed = [cb for cb in cbs + rearmed * callbacks if cb.in_progress]
+                    if listed: aio.aio_suspend(listed, 0.1)
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        print("alive")
+        """)
+    assert (ended.returncode, ended.stdout) == (0, "alive\n"), ended.stderr
+
+
+def test_a_timeout_longer_than_any_float_waits_for_ever(file: int) -> None:
+    cb = aio.aiocb(file, bytearray(1))
+    aio.aio_read(cb)
+    assert aio.aio_suspend([cb], 10**400)
+    with pytest.raises(ValueError, match="non-negative"):
+        aio.aio_suspend([cb], -(10**400))

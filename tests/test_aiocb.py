@@ -448,3 +448,11 @@ def test_freed_requests_do_not_confuse_the_queues_of_glibc(pipes: list[Pipe]) ->
         pipe.feed(bytes(50))
     assert eventually(lambda: not flight.in_flight)
     del junk
+
+
+def test_a_request_in_flight_cannot_be_made_anew(pipe: Pipe) -> None:
+    cb = pipe.blocked()
+    with pytest.raises(BlockingIOError):
+        cb.__init__(pipe.read, bytearray(2))  # type: ignore[misc]
+    pipe.feed()
+    assert done(cb) == 1

@@ -202,3 +202,35 @@ def test_a_full_descriptor_table_is_said_and_ends_nothing() -> None:
         client.close()
     assert process.communicate(b"exit\n", timeout=LIMIT)[1] == b""
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("end", [b"exit\n", b""], ids=["exit", "end of file"])
+def test_a_file_as_standard_input_is_read_to_its_end(end: bytes, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"no command\n" * 2000 + end)
+    with (tmp_path / "in").open("rb") as file:
+        ended = subprocess.run([sys.executable, str(DEMO), "0"], stdin=file, capture_output=True, timeout=LIMIT)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_closed_standard_streams_do_not_become_a_client() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    closed = lambda: [os.close(0), os.close(1)]  # noqa: E731
+    with subprocess.Popen([sys.executable, str(DEMO), str(port)], preexec_fn=closed) as process:
+        clients: list[socket.socket] = []
+        try:
+
+            def connected() -> bool:
+                with contextlib.suppress(ConnectionRefusedError):
+                    clients.append(socket.create_connection(("127.0.0.1", port), timeout=LIMIT))
+                return bool(clients)
+
+            assert eventually(connected)
+            clients[0].sendall(b"ping")
+            clients[0].shutdown(socket.SHUT_WR)
+            assert receive(clients[0], 100) == b"ping"
+        finally:
+            process.terminate()
+            for client in clients:
+                client.close()

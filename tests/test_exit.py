@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -346,3 +347,36 @@ def test_exec_with_requests_in_flight_leaves_the_new_program_alone() -> None:
         os.execv(sys.executable, [sys.executable, "-c", "import os; print(len(os.listdir('/proc/self/task')))"])
         """)
     assert fresh.output(text) == "1\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("imported", [False, True], ids=["imported in the child", "imported before"])
+def test_a_child_of_multiprocessing_writes_what_it_accepted(method: str, imported: bool, tmp_path: Path) -> None:
+    """G16: such a child leaves by os._exit, so atexit is not enough."""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import multiprocessing, os
+if {imported}:
+    import aio_posix
+def child(path):
+    global cbs
+    import aio_posix as aio
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    cbs = [aio.aiocb(fd, bytes([i % 256]) * 65536, i * 65536) for i in range(400)]
+    for cb in cbs: aio.aio_write(cb)
+if __name__ == "__main__":
+    process = multiprocessing.get_context("{method}").Process(target=child, args=({str(tmp_path / "out")!r},))
+    process.start(); process.join(); print(process.exitcode)
+""")
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=fresh.LIMIT)
+    assert (ended.stdout, ended.stderr) == ("0\n", "")
+    assert (tmp_path / "out").read_bytes() == b"".join(bytes([i % 256]) * 65536 for i in range(400))
+
+
+def test_a_sigevent_of_a_signal_that_cannot_be_ignored_does_not_disturb_an_exit() -> None:
+    fresh.output("""
+        import os, signal, aio_posix as aio
+        aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signal.SIGKILL)
+        cb = aio.aiocb(os.pipe()[0], bytearray(1))
+        aio.aio_read(cb)
+        """)

@@ -287,3 +287,38 @@ def test_a_child_with_requests_of_the_parent_in_flight_exits_without_draining_th
         print(aio.aio_return(cb))
         """)
     assert fresh.output(text) == "0\n1048576\n"
+
+
+def test_forks_while_callbacks_arrive_all_end() -> None:
+    """Neither side may hold, across the fork, the lock that Python takes to make a thread state."""
+    text = program(
+        """
+        import faulthandler
+        fd = os.memfd_create("m"); os.write(fd, b"x")
+        going = True
+        def again(cb):
+            if going: aio.aio_read(cb)
+        cbs = [aio.aiocb(os.dup(fd), bytearray(1), aio_sigevent=told(again)) for _ in range(8)]
+        for cb in cbs: aio.aio_read(cb)
+        for _ in range(600):
+            faulthandler.dump_traceback_later(30, exit=True)
+            assert in_child(lambda: os._exit(7)) == 7
+        faulthandler.cancel_dump_traceback_later()
+        going = False
+        """
+    )
+    assert fresh.output(text) == ""
+
+
+def test_after_nothing_but_an_empty_list_a_child_is_refused_too() -> None:
+    """G10: our sweeper stayed in the parent as well."""
+    text = program(
+        """
+        called = threading.Event()
+        aio.lio_listio(aio.LIO_NOWAIT, [], told(lambda cbs: called.set()))
+        called.wait()
+        cb = aio.aiocb(os.memfd_create("m"), bytearray(b"x"))
+        print(in_child(lambda: sys.exit(0 if refused(lambda: aio.aio_write(cb)) else 1)))
+        """
+    )
+    assert fresh.output(text) == "0\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import sys
 import threading
 import time
@@ -465,3 +466,62 @@ def test_callbacks_keep_their_logging_and_their_order_of_locks(file: int, caplog
         assert eventually(lambda: len(caplog.records) == 10)
     assert sorted(record.getMessage() for record in caplog.records) == [f"value {i}" for i in range(10)]
     assert not flight.owed
+
+
+def test_a_lost_callback_runs_with_an_empty_signal_mask_as_any_other(file: int) -> None:
+    """G14: what it starts inherits the mask."""
+    masks: list[Any] = []
+    look = lambda cb: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))  # noqa: E731
+    read(file, look)
+    assert eventually(lambda: len(masks) == 1)
+    cb = aio.aiocb(file, bytearray(1), aio_sigevent=event(look, sigev_notify_attributes=1 << 46))
+    held.append(cb)
+    aio.aio_read(cb)
+    assert eventually(lambda: len(masks) == 2)
+    assert masks == [set(), set()]
+
+
+@pytest.mark.parametrize("closed_by", ["the program", "a destructor in the sweeper"])
+def test_the_sweeper_never_waits_behind_a_callback_that_blocks(closed_by: str) -> None:
+    """It is the sweeper that lets the next one in, so whatever it lets go of itself must not wait."""
+    lost = """
+queue = CompletionQueue()
+cb = aiocb(r, bytearray(1), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=queue,
+                                                  sigev_notify_attributes=1 << 46))
+aio_read(cb)
+queue.close()
+"""
+    dropped = """
+class Connection:
+    def __init__(self): self.queue = CompletionQueue()
+    def fileno(self): return r
+    def __del__(self): self.queue.close()
+connection = Connection()
+complete = aiocb(fd, bytearray(1), aio_sigevent=connection.queue.sigevent())
+aio_read(complete)
+warnings.simplefilter("ignore", ResourceWarning)
+cb = aiocb(connection, bytearray(1))
+aio_read(cb)
+del cb, connection
+"""
+    ended = fresh.run(
+        FULL_POOL
+        + f"""
+import warnings
+fd = memfd(b"x")
+r, w = os.pipe()
+{lost if closed_by == "the program" else dropped}
+time.sleep(1.5)  # nobody has waited for so long that the sweeper looks no more
+never, second = threading.Event(), threading.Event()
+def told(function): return sigevent(SIGEV_THREAD, sigev_notify_function=function)
+first = aiocb(fd, bytearray(1), aio_sigevent=told(lambda cb: never.wait()))
+aio_read(first)
+os.write(w, b"x")
+time.sleep(1)  # four sweeps
+other = aiocb(fd, bytearray(1), aio_sigevent=told(lambda cb: second.set()))
+aio_read(other)
+print(second.wait(20), flush=True)
+os._exit(0)
+"""
+    )
+    assert (ended.returncode, ended.stdout) == (0, "True\n")

@@ -524,3 +524,33 @@ def test_a_queue_needs_no_python_in_the_threads_of_glibc(queue: aio.CompletionQu
         assert len(queue.get(0)) == 50
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_a_signal_handler_that_raises_in_get_takes_no_completion_along() -> None:
+    """What get() has not returned comes with the next get()."""
+    fresh.output("""
+        import os, signal, sys, time, traceback
+        import aio_posix as aio
+        class Alarm(Exception): pass
+        def handler(*_): raise Alarm
+        signal.signal(signal.SIGALRM, handler)
+        fd = os.memfd_create("m"); os.write(fd, b"x")
+        queue, hits, end = aio.CompletionQueue(), 0, time.monotonic() + 20
+        while hits < 3 and time.monotonic() < end:
+            cbs = [aio.aiocb(fd, bytearray(1), aio_sigevent=queue.sigevent()) for _ in range(1000)]
+            for cb in cbs: aio.aio_read(cb)
+            while any(cb.in_progress for cb in cbs): pass
+            time.sleep(0.02)  # they are all in the queue
+            got, inside = [], False
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 20e-6)
+                while len(got) < 1000: got += queue.get(1)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                time.sleep(0.001)
+            except Alarm as alarm:
+                inside = traceback.extract_tb(alarm.__traceback__)[1].name == "get"  # else it is the caller's loss
+            while batch := queue.get(0.1): got += batch
+            assert not inside or len(got) == 1000, len(got)
+            hits += inside
+        assert hits, "no handler ran in get()"
+        """)

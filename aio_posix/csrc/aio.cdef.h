@@ -38,6 +38,8 @@ extern int forked;
 int requests_start(void);
 int requests_used(void);
 void gate_start(void);
+void gate_fork_begins(void);
+void gate_fork_ended(void);
 int flight_start(const char *module_name);
 int aiocb_start(const char *module_name);
 int gate_inside(void);

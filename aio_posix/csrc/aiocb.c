@@ -323,25 +323,33 @@ static PyObject *unkeep_list(PyObject *self, PyObject *address)
     return none();
 }
 
-/* start_list(address of a listing, whether to wait for it, number, address of a plan, notice) -> as list_submit() */
+/* start_list(address of a listing, whether to wait, number, sigevent or None, value, serials, kept) -> as list_submit();
+ * with a promise to tell the value, if the sigevent is for a thread */
 static PyObject *start_list(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
-    if (nargs != 5) {
-        PyErr_SetString(PyExc_TypeError, "expected a listing, waits, number, plan, notice");
+    if (nargs != 7) {
+        PyErr_SetString(PyExc_TypeError, "expected a listing, waits, number, sigevent, value, serials, kept");
         return NULL;
     }
     struct listing *l = PyLong_AsVoidPtr(args[0]);
     int waits = PyObject_IsTrue(args[1]);
     uint64_t number = PyLong_AsUnsignedLongLong(args[2]);
-    struct plan *plan = PyLong_AsVoidPtr(args[3]);
-    uint32_t notice = (uint32_t)PyLong_AsUnsignedLong(args[4]);
+    struct plan *plan = args[3] == Py_None || PyErr_Occurred() ? NULL : pointer(args[3], n_address);
+    uint32_t notice = NO_NOTICE;
     if (l == NULL || PyErr_Occurred())
         return NULL;
+    if (plan != NULL && plan->sigev.sigev_notify == SIGEV_THREAD) {   /* C looks at the requests until it has been told */
+        notice = flight_promise(args[3], args[4], args[5], args[6], 0);
+        if (notice == NO_NOTICE)
+            return NULL;
+    }
     int error;
     Py_BEGIN_ALLOW_THREADS
     error = list_submit(l->requests, l->wanted, l->n, waits ? SHORT_PIECE : PIECE, number, plan, notice);
     Py_END_ALLOW_THREADS
+    if (error < 0 && notice != NO_NOTICE)
+        flight_break_promise(notice);
     for (size_t i = 0; error >= 0 && i < l->n; i++)
         if (l->wanted[i].unseen)
             flight_done(l->wanted[i].unseen);

@@ -25,6 +25,7 @@ static int somebody_is_ahead(const struct request *r)
 
 static void resubmit(struct request *r)
 {
+    request_unwatched(r);
     int error = request_start(r);
     if (error) {   /* no memory, or no thread could be made: the sweeper delivers this */
         r->cb.__error_code = error;

@@ -193,26 +193,40 @@ static PyObject *break_promise(PyObject *self, PyObject *notice)
     return none();
 }
 
-/* take(address of a queue) -> list of values, in the order in which they came, or None: it is closed */
-static PyObject *take(PyObject *self, PyObject *address)
+/* take(address of a queue, left) -> list of values, in the order in which they came, or None: it is closed
+ * A signal handler that raises must not take the values along: what is taken goes to the end of the list `left`, and from
+ * there to the caller only if no handler has raised. */
+static PyObject *take(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     enum { BATCH = 1024 };   /* 4 KiB of stack */
     uint32_t notices[BATCH];
     (void)self;
-    struct queue *q = PyLong_AsVoidPtr(address);
-    int n = q ? queue_take(q, notices, BATCH) : -1;
-    if (n < 0)
-        return PyErr_Occurred() ? NULL : none();
-    PyObject *values = PyList_New(n);
-    for (int i = 0; i < n; i++) {   /* all of them, whatever happens: they are out of the queue */
-        PyObject *told = flight_take(notices[i]), *value = told ? PyTuple_GetItem(told, 1) : Py_None;
-        Py_INCREF(value);
-        if (told != NULL && flight_watched())
-            flight_tell("taken", PyTuple_GetItem(told, 2), "()");
-        if (values == NULL || PyList_SetItem(values, i, value) != 0)
-            Py_DECREF(value);
-        Py_XDECREF(told);
+    struct queue *q = nargs == 2 && PyList_Check(args[1]) ? PyLong_AsVoidPtr(args[0]) : NULL;
+    if (q == NULL) {
+        PyErr_SetString(PyExc_TypeError, "expected queue, left");
+        return NULL;
     }
+    PyObject *left = args[1], *values;
+    int n = queue_take(q, notices, BATCH);
+    if (n < 0)
+        return none();
+    for (int i = 0; i < n; i++) {   /* all of them, whatever happens: they are out of the queue */
+        PyObject *told = flight_take(notices[i]);
+        if (told == NULL)
+            continue;
+        if (flight_watched())
+            flight_tell("taken", PyTuple_GetItem(told, 2), "()");
+        if (PyList_Append(left, PyTuple_GetItem(told, 1)) != 0)
+            PyErr_Clear();
+        Py_DECREF(told);
+    }
+    if (PyErr_CheckSignals() != 0) {
+        queue_ring(q);   /* or nobody who polls would come back for them */
+        return NULL;
+    }
+    values = PyList_GetSlice(left, 0, PyList_Size(left));
+    if (values != NULL && PyList_SetSlice(left, 0, PyList_Size(left), NULL) != 0)
+        Py_CLEAR(values);
     return values;
 }
 
@@ -231,15 +245,19 @@ static PyObject *watch(PyObject *self, PyObject *function)
 static PyMethodDef methods[] = {
     { "promise", (PyCFunction)(void (*)(void))promise, METH_FASTCALL, NULL },
     { "break_promise", break_promise, METH_O, NULL },
-    { "take", take, METH_O, NULL },
+    { "take", (PyCFunction)(void (*)(void))take, METH_FASTCALL, NULL },
     { "watch", watch, METH_O, NULL },
     { NULL, NULL, 0, NULL },
 };
 
-/* Once, from flight.py: 0, or -1 when this process has loaded the package before. */
+/* Once, from flight.py: 0, or -1 when this process has loaded the package before.
+ * In a subinterpreter PyGILState_Ensure switches to the main one, where the import below comes here again: refused too. */
 int flight_start(const char *module_name)
 {
+    static atomic_bool starting;
     int rc = -1;
+    if (atomic_exchange(&starting, true))
+        return -1;
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *module = in_flight ? NULL : PyImport_ImportModule(module_name);
     if (module != NULL) {
@@ -255,5 +273,6 @@ int flight_start(const char *module_name)
     }
     PyErr_Clear();
     PyGILState_Release(gil);
+    atomic_store(&starting, false);
     return rc;
 }

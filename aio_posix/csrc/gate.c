@@ -17,6 +17,7 @@ static pthread_mutex_t birth = PTHREAD_MUTEX_INITIALIZER;
 static PyInterpreterState *interpreter;
 static atomic_bool closed;
 static atomic_int entering, inside;
+static _Thread_local bool without_baton;   /* the sweeper, which has to pass it on, must never wait for it */
 static PyObject *name_call, *threads;
 
 struct pass {
@@ -48,12 +49,13 @@ static void call(uint32_t notice, int foreign)
     }
 }
 
-static void fork_begins(void)
+/* Around os.fork, by os.register_at_fork: in 3.13 Python holds that lock when it calls pthread_atfork's handlers. */
+void gate_fork_begins(void)
 {
     pthread_mutex_lock(&birth);
 }
 
-static void fork_ended(void)
+void gate_fork_ended(void)
 {
     pthread_mutex_unlock(&birth);
 }
@@ -70,8 +72,9 @@ static PyGILState_STATE be_born(void)
     return PyGILState_UNLOCKED;
 }
 
-static int enter(struct pass *pass, int with_baton)
+static int enter(struct pass *pass)
 {
+    int with_baton = !without_baton;
     if (with_baton)
         baton_take();
     atomic_fetch_add(&entering, 1);
@@ -100,21 +103,27 @@ static void leave_python(struct pass *pass)
 void gate_call(struct notice *n)
 {
     struct pass pass;
-    if (enter(&pass, 1)) {
+    if (enter(&pass)) {
         call(n->index, pass.foreign);
         leave_python(&pass);
     }
 }
 
-/* Orphans that are done: flight.py lets go of them.  By the sweeper, which must never wait for the baton. */
+/* Orphans that are done: flight.py lets go of them. */
 void gate_reap(const uint64_t *serials, int n)
 {
     struct pass pass;
-    if (n <= 0 || !enter(&pass, 0))
+    if (n <= 0 || !enter(&pass))
         return;
     for (int i = 0; i < n; i++)
         flight_done(serials[i]);
     leave_python(&pass);
+}
+
+/* The calling thread goes in without it. */
+void gate_no_baton(void)
+{
+    without_baton = true;
 }
 
 int gate_inside(void)
@@ -149,6 +158,5 @@ void gate_start(void)
     name_call = PyUnicode_InternFromString("_call");
     interpreter = PyInterpreterState_Get();
     baton_make();
-    pthread_atfork(fork_begins, fork_ended, fork_ended);
     PyGILState_Release(gil);
 }

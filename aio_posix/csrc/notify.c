@@ -91,6 +91,7 @@ static void *sweep(void *unused)
 {
     uint64_t serials[ORPHANS_AT_ONCE];
     (void)unused;
+    gate_no_baton();
     pthread_mutex_lock(&life);
     for (int idle = 0;;) {
         struct notice *lost;
@@ -110,6 +111,11 @@ static void *sweep(void *unused)
             rest();
     }
     return NULL;
+}
+
+int sweeper_runs(void)
+{
+    return sweeping;
 }
 
 /* A thread waits for the baton. */

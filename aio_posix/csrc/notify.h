@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 enum { UNSUBMITTED, IN_FLIGHT, COMPLETE, RETURNED, STATE_MASK = 3 };   /* the low bits of request.word */
 enum { NOTICE_FREE, NOTICE_OWED, NOTICE_CLAIMED };
@@ -55,6 +56,7 @@ struct request {
     short error;                       /* valid once the state is COMPLETE */
     unsigned char orphan;              /* the aiocb object is gone: the sweeper must reap */
     unsigned char notify;              /* kept while cancel.c silences the request */
+    _Atomic int watchers;              /* threads inside glibc's aio_suspend with it; not under life */
     int op;                            /* LIO_READ, LIO_WRITE, O_SYNC or O_DSYNC: to submit it again */
     struct request *before, *after;    /* the requests in flight, in order of submission */
 };
@@ -102,6 +104,9 @@ struct request *request_next(const struct request *r, int fd);   /* in flight on
 struct request *request_before(const struct request *r);
 int orphans_reap(uint64_t *serials, int room);
 
+int request_watched(struct request **list, size_t n, const struct timespec *timeout);
+void request_unwatched(const struct request *r);
+
 int requests_start(void);
 int requests_used(void);
 int request_submit(struct request *r, struct wanted *w);
@@ -138,6 +143,7 @@ uint32_t notices_grow(void);
 /* notify.c */
 void notified(union sigval ticket);
 int sweeper_needed(void);
+int sweeper_runs(void);
 void sweeper_look(void);
 
 /* baton.c */
@@ -155,6 +161,9 @@ void gate_reap(const uint64_t *serials, int n);
 
 void gate_expect_callbacks(void);
 void gate_start(void);
+void gate_no_baton(void);
+void gate_fork_begins(void);
+void gate_fork_ended(void);
 int gate_inside(void);
 void gate_close(void);
 
@@ -167,6 +176,7 @@ void datastack_keep(void);
 
 /* queue.c */
 void queue_push(struct notice *n);
+void queue_ring(struct queue *q);
 int queue_hold(struct queue *q);
 void queue_drop(struct queue *q);
 

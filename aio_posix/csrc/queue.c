@@ -88,7 +88,7 @@ static void queue_discard(struct queue *q)
         }
 }
 
-static void queue_ring(struct queue *q)
+void queue_ring(struct queue *q)
 {
     if (eventfd_write(q->fd, 1) != 0) {
         /* EAGAIN: the counter is at its maximum, so it is readable already */

@@ -27,7 +27,7 @@ static uint64_t *dead;
 
 static void in_child(void)
 {
-    if (atomic_load(&used))
+    if (atomic_load(&used) || sweeper_runs())
         forked = 1;
 }
 
@@ -86,6 +86,28 @@ int request_told(struct request *r, uint64_t serial)
     r->error = (short)r->cb.__error_code;
     land(r, serial << 2 | COMPLETE);
     return 1;
+}
+
+/* aio_suspend: 0, or an errno. */
+int request_watched(struct request **list, size_t n, const struct timespec *timeout)
+{
+    const struct aiocb *const *cbs = (const struct aiocb *const *)(void *)list;
+    for (size_t i = 0; i < n; i++)
+        atomic_fetch_add(&list[i]->watchers, 1);
+    int error = aio_suspend(cbs, (int)n, timeout) == 0 ? 0 : errno;
+    for (size_t i = 0; i < n; i++)
+        atomic_fetch_sub(&list[i]->watchers, 1);
+    return error;
+}
+
+/* Before a complete request is submitted again.  A thread that glibc woke for its completion takes a request that is in
+ * progress once more for one that never ended, and walks what is left of the old one's waiters: SIGSEGV.  They have
+ * been woken, and need no lock of ours to leave. */
+void request_unwatched(const struct request *r)
+{
+    const struct timespec moment = { 0, 20000 };
+    while (atomic_load(&r->watchers) > 0)
+        nanosleep(&moment, NULL);
 }
 
 void request_fence(struct request *r)
@@ -194,6 +216,7 @@ int request_submit(struct request *r, struct wanted *w)
     else
         error = sweeper_needed();
     if (error == 0) {
+        request_unwatched(r);
         was = atomic_load(&r->word);
         int old_error = r->cb.__error_code;
         ssize_t old_result = r->cb.__return_value;
