@@ -24,6 +24,7 @@ from aio_posix.study import ps
 from aio_posix.study.inside import Pool
 from aio_posix.study.proc import Process, Socket, Thread, read
 
+DEMO = Path(__file__).parent.parent / "demo_echo.py"
 x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="finds the start of a thread on x86-64 alone")
 
 # Three blocked reads, a thread of its own, an idle helper, and a notification thread that blocks in accept.
@@ -124,9 +125,54 @@ def test_a_full_pool_shows_the_bytes_that_wait_for_a_helper(start: Callable[...,
     with silent, late:
         late.send(b"hello")
         assert eventually(lambda: len(target.report().unserved) == 1), target.report()
-        assert target.report().unserved[0].endswith("5 bytes have come and no thread reads them")
-        assert "3 of 3 helpers, 3 busy, 0 idle" in ps.text(target.report())
+        assert target.report().unserved[0].endswith(": 5 bytes have come")
+        assert "[###] 3 of 3 helpers, 3 busy, 0 idle" in ps.text(target.report())
         assert "the pool is full" in ps.text(target.report())
+
+
+@x86_64
+def test_a_starved_demo_shows_at_a_glance_why_the_fourth_client_gets_no_answer() -> None:
+    command = [sys.executable, str(DEMO), "0", "--host", "127.0.0.1", "--threads", "4"]
+    pipe = subprocess.PIPE
+    with ExitStack() as cleanup:
+        demo = cleanup.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe))
+        cleanup.callback(demo.kill)
+        assert demo.stdout is not None
+        port = int(demo.stdout.readline().split()[-1])
+
+        def connected() -> socket.socket:
+            client = cleanup.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            client.sendall(b"hello")
+            return client
+
+        for _ in range(3):
+            assert connected().recv(64) == b"hello"
+        # their next reads hold three helpers and standard input one, or the fourth could be served before the third's
+        assert eventually(lambda: [row.doing for row in ps.report(read(demo.pid)).rows].count("read") == 4)
+        fourth = connected().getsockname()[1]
+        assert eventually(lambda: len(ps.report(read(demo.pid)).unserved) == 1), ps.text(ps.report(read(demo.pid)))
+        lines = ps.text(ps.report(read(demo.pid))).splitlines()
+    words = [line.split() for line in lines]
+    assert lines[0] == f"{Path(sys.executable).name} {DEMO} 0 --host 127.0.0.1 --threads 4"[:56] + f" ... ({demo.pid})"
+    assert words[1] == ["[####]", "4", "of", "4", "helpers,", "4", "busy,", "0", "idle"]
+    assert [row[1:3] for row in words[2:6]] == [["helper", "read"]] * 4
+    assert " ".join(words[6]).startswith("- nobody reads fd ")
+    assert lines[6].endswith(f" = socket to 127.0.0.1:{fourth}: 5 bytes have come")
+    assert any("aio_init(aio_threads=...)" in line for line in lines)
+
+
+def test_the_bar_has_a_mark_for_each_helper_there_could_be() -> None:
+    found = replace(ps.report(FACTS), helpers=3, idle=1, aio_threads=5)
+    assert ps.bar(found) == "[##-..] "
+    assert ps.bar(replace(found, aio_threads=30_000)) == ps.bar(replace(found, aio_threads=None)) == ""
+
+
+def test_a_process_is_named_by_its_command_line() -> None:
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        try:
+            assert eventually(lambda: read(sleeper.pid).name == "sleep 60")
+        finally:
+            sleeper.kill()
 
 
 def test_the_number_of_a_thread_leads_to_its_process(start: Callable[..., Target]) -> None:
@@ -251,7 +297,7 @@ def test_an_unknown_system_call_is_shown_by_its_number() -> None:
 def test_clients_nobody_accepts_are_shown_when_the_pool_is_full() -> None:
     listening = Socket("tcp", "0.0.0.0:5000", "", True, 2)
     facts = replace(FACTS, sockets={"socket:[2]": listening})
-    assert ps.report(facts).unserved == ("fd 3 = socket listening on 0.0.0.0:5000: 2 connected and not accepted",)
+    assert ps.report(facts).unserved == ("accepts fd 3 = socket listening on 0.0.0.0:5000: 2 connected",)
     assert ps.report(replace(facts, pool=Pool(20, 64, 1))).unserved == ()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from aio_posix.study.inside import Inside, Pool
 
 LISTEN = 0x0A  # TCP_LISTEN of <net/tcp_states.h>
+LONGEST = 60  # characters of a command line
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Socket:
 @dataclass(frozen=True)
 class Process:
     pid: int
-    name: str
+    name: str  # its command line, if not too long; without it what the kernel calls it
     threads: tuple[Thread, ...]
     files: dict[int, str]  # descriptor -> what /proc/PID/fd says
     sockets: dict[str, Socket]  # "socket:[inode]" -> socket
@@ -59,13 +60,20 @@ def read(pid: int) -> Process:
         inside = Inside(pid)
         tids = sorted(int(name) for name in os.listdir(directory / "task"))
         threads = [thread for tid in tids if (thread := _thread(directory / "task" / str(tid), inside))]
-        name = (directory / "comm").read_text().rstrip("\n")
-        return Process(pid, name, tuple(threads), files, _sockets(directory / "net"), inside.pool())
+        return Process(pid, _name(directory), tuple(threads), files, _sockets(directory / "net"), inside.pool())
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError(f"there is no process {pid}") from None
     except PermissionError:
         owner = directory.stat().st_uid
         raise PermissionError(f"process {pid} belongs to uid {owner} or is protected: /proc hides it") from None
+
+
+def _name(directory: Path) -> str:
+    program, *arguments = (directory / "cmdline").read_text(errors="replace").split("\0")
+    words = " ".join(" ".join([os.path.basename(program), *arguments]).split())
+    if not words:
+        words = (directory / "comm").read_text().rstrip("\n")
+    return words if len(words) <= LONGEST else words[: LONGEST - 4] + " ..."
 
 
 def _field(status: str, name: str) -> str:

@@ -30,6 +30,8 @@ ON_DESCRIPTOR = {
 FUTEX, RT_SIGTIMEDWAIT = {"x86_64": (202, 128), "aarch64": (98, 137)}.get(platform.machine(), (-1, -1))
 FUTEX_WAIT_BITSET = 9  # <linux/futex.h>: a wait for work; for a mutex it is FUTEX_WAIT, 0
 SIZED = {"read", "write", "pread", "pwrite"}  # third argument: bytes
+NOBODY = "nobody"  # who serves what the pool has no helper for
+WIDEST = 64  # a larger pool is not drawn
 PERIOD = 1  # seconds between two looks of --watch: an idle helper lives as long
 
 
@@ -129,9 +131,9 @@ def _unserved(process: Process, served: set[int | None]) -> list[str]:
     for fd, name in sorted(process.files.items()):
         one = process.sockets.get(name)
         if one and one.unread and one.listening:
-            found.append(f"fd {fd} = {_socket(one)}: {one.unread} connected and not accepted")
+            found.append(f"accepts fd {fd} = {_socket(one)}: {one.unread} connected")
         elif one and one.unread and fd not in served:
-            found.append(f"fd {fd} = {_socket(one)}: {one.unread} bytes have come and no thread reads them")
+            found.append(f"reads fd {fd} = {_socket(one)}: {one.unread} bytes have come")
     return found
 
 
@@ -142,17 +144,32 @@ def has_aio(found: Report) -> bool:
 def text(found: Report) -> str:
     most = found.aio_threads if found.aio_threads is not None else "an unknown number of"
     busy = found.helpers - found.idle
-    lines = [f"{found.name} ({found.pid}): {found.helpers} of {most} helpers, {busy} busy, {found.idle} idle"]
-    width = max((len(row.kind) for row in found.rows), default=0)
+    lines = [
+        f"{found.name} ({found.pid})",
+        f"{bar(found)}{found.helpers} of {most} helpers, {busy} busy, {found.idle} idle",
+    ]
+    width = max([len(row.kind) for row in found.rows] + [len(NOBODY)] * bool(found.unserved), default=0)
     lines += [f"{row.tid:>8}  {row.kind:<{width}}  {row}" for row in found.rows]
+    lines += [f"{'-':>8}  {NOBODY:<{width}}  {one}" for one in found.unserved]
     if found.own_threads:
         lines.append(f"          and {found.own_threads} of the program's own")
     if found.calls_hidden:
         lines.append("system calls are hidden: kernel.yama.ptrace_scope, or a process that may not be traced")
     if not found.idle and found.helpers == found.aio_threads:
         lines.append("the pool is full: what is submitted now waits until one of these calls returns")
-        lines += [f"  waiting: {one}" for one in found.unserved]
+    if count := len(found.unserved):
+        waiting = f"{count} wait{'s' * (count == 1)} for that"
+        lines.append(f"{waiting}: a blocked call holds its helper until its own peer speaks or goes;")
+        lines.append(f"aio_init(aio_threads=...) before the first request makes more than {found.helpers}")
     return "\n".join(lines)
+
+
+def bar(found: Report) -> str:
+    """# for a busy helper, - for an idle one, . for one that has not been started."""
+    if found.aio_threads is None or not found.helpers <= found.aio_threads <= WIDEST:
+        return ""
+    busy, absent = found.helpers - found.idle, found.aio_threads - found.helpers
+    return f"[{'#' * busy}{'-' * found.idle}{'.' * absent}] "
 
 
 def main(argv: list[str]) -> int:
