@@ -66,7 +66,7 @@ def run(show: Show) -> None:
 
         context.submit([libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, open(__file__, "rb"), [bytearray(9)])])  # noqa: SIM115
         assert completed(context) == 1
-        show("A read of a file: completed when io_submit returns, which so was no faster than read()")
+        show("A read of a file: complete when io_submit returns, for its caller did the reading")
         show("With O_DIRECT:", direct(libaio, context), "(0 of 0: no O_DIRECT on this file system)", measured=True)
 
         show("Poll mode, on the same socket:")
@@ -81,7 +81,7 @@ def run(show: Show) -> None:
                 "  completed before the peer speaks:", before, "- after: 1 - echo", peer.recv(64), "- threads", tasks()
             )
             assert (before, events & select.POLLIN, tasks()) == (0, select.POLLIN, 1)
-    show("io_uring, a silent socket:", uring(ours, peer), "(1, 38: forbidden)", measured=True)
+    show("io_uring, a silent socket:", uring(ours, peer), "(errno 1 or 38: forbidden)", measured=True)
 
 
 def direct(libaio: Any, context: Any) -> str:

@@ -21,8 +21,8 @@ rt/aio_misc.c: __aio_enqueue_request looks for a running request with the same a
 the new one behind it ("it makes no sense to start another thread"). The key is the number: dup() gives another.
 """
 TRY = """
-Write to the peer 3 bytes at once instead of one by one: the first read takes them only if its buffer is larger than
-one byte. With bytearray(3) for each, the first has all three and the others go on waiting, and so does the write.
+Give each read a bytearray(3), and let the peer send all three bytes at once: the first read has them all. The second
+and the third go on waiting, and behind them the write.
 """
 
 

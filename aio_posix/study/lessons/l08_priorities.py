@@ -23,13 +23,13 @@ no helper has taken; add_request_to_runlist sorts the heads alone. rt/aio_fsync.
 and so puts the fsync before every queued write with a reqprio above 0.
 """
 TRY = """
-Give all writes of the last script the same aio_reqprio, 0: the fsync is an exact barrier, for this descriptor. Or
-write to one descriptor and sync its dup(): a barrier for nothing, as each has its own queue.
+Call the last write W0b instead of W5, with aio_reqprio 0: the fsync is an exact barrier, for this descriptor. Then
+let fsync have descriptor 1, which is a dup() of the same file: W0 fsync W0b, for each has its own queue.
 """
 
 
 def write(name: str, fd: int) -> Request:
-    return Request(name, fd, Op.WRITE, aio_reqprio=int(name[1:]))
+    return Request(name, fd, Op.WRITE, aio_reqprio=int(name[1:].rstrip("b")))
 
 
 def play(show: Show, *script: Request) -> str:

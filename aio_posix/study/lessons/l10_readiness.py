@@ -41,17 +41,22 @@ CLONES = ("clone", "clone3")
 
 def run(show: Show) -> None:
     counts: dict[str, Counter[str] | None] = {}
+    rates: dict[str, float] = {}
     for name in SERVERS:
-        talk(name, clients=3, rounds=MESSAGES)  # raises for a wrong or missing byte
+        rates[name] = talk(name, clients=3, rounds=MESSAGES)  # raises for a wrong or missing byte
         show(f"{name:<13} 3 clients have each had {MESSAGES} messages back, every byte right")
         counts[name] = calls(name, 1, MESSAGES)
 
-    show("System calls for each message, and threads started for it (all 0 where strace is missing or forbidden):")
+    show("For each message (calls and threads are all 0 where strace is missing or forbidden):")
     threads: dict[str, float] = {}
     for name, count in counts.items():
         count = count or Counter()
         threads[name] = sum(count[clone] for clone in CLONES) / MESSAGES
-        show(f"{name:<13} calls {count.total() / MESSAGES:5.1f}  threads {threads[name]:4.1f}", measured=True)
+        show(
+            f"{name:<13} system calls {count.total() / MESSAGES:5.1f}  threads started {threads[name]:4.1f}"
+            f"  messages/s {rates[name]:7,.0f}",
+            measured=True,
+        )
     if any(count is None for count in counts.values()):
         return
 

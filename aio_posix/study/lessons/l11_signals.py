@@ -29,7 +29,8 @@ result. Two pending signals of the same number below SIGRTMIN are one: that is s
 """
 TRY = """
 signal.set_wakeup_fd(w) with a non-blocking pipe, beside the handler: it gets 50 bytes where the Python function is
-called once. Set the limit to 5 instead of 0: so many signals are told rightly, and the sixth spoils its result.
+called once. Before taking signals print the line SigQ of /proc/self/status: how many this user has queued, in all of
+its processes, and how many it may.
 """
 READS = 50
 RT, USR1 = signal.SIGRTMIN, signal.SIGUSR1
