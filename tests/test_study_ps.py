@@ -322,3 +322,28 @@ def test_threads_that_come_and_go_while_they_are_read_do_no_harm() -> None:
     finally:
         stop.set()
         worker.join()
+
+
+@x86_64
+def test_a_thread_of_the_program_that_runs_with_every_signal_blocked_is_not_taken_for_a_helper() -> None:
+    program = """
+import signal, threading
+signal.pthread_sigmask(signal.SIG_BLOCK, set(range(1, 65)) - {32, 33})
+def run():
+    while True: pass
+thread = threading.Thread(target=run, daemon=True)
+thread.start()
+print(thread.native_id, flush=True)
+while True: pass
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            tid = int(running.stdout.readline())
+            for _ in range(20):  # it takes turns with the main thread: some looks find it running
+                process = read(running.pid)
+                (thread,) = [thread for thread in process.threads if thread.tid == tid]
+                assert thread.blocked == ps.HELPER_MASK
+                assert ps.kind(thread, process) == "own"
+        finally:
+            running.kill()

@@ -11,13 +11,17 @@ import os
 import platform
 import re
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 DEFAULTS = struct.pack("8i", 20, 64, 0, 0, 0, 0, 1, 0)  # rt/aio_misc.c: `optim` as it stands in the library's file
 TCB_SELF = (0, 16)  # where x86-64's tcbhead_t points to itself (nptl/tls.h: tcb, self)
 DESCRIPTOR = 0x900  # sizeof(struct pthread) in 2.36; its only pointer to code is start_routine, at 0x638
+TID = 0x2D0  # in struct pthread: 704 bytes of tcbhead_t's union, a list entry, tid (nptl/descr.h)
+END = 2 * 4096  # bytes at the end of a stack: glibc puts the descriptor there; a helper's begins 0x18c0 before it
 SEARCHED = 1 << 20  # bytes of stack searched: a helper needs 4 KiB, a callback in Python some 100
 
 
@@ -64,19 +68,38 @@ class Inside:
                 return Pool(aio_threads=now[0], aio_num=now[1], aio_idle_time=now[6])
         return None
 
-    def from_libc(self, tid: int, stack_pointer: int) -> bool | None:
-        """Whether the thread's start routine is in glibc; None if its descriptor is not found."""
-        stack = next((m for m in self.mappings if m.start <= stack_pointer < m.end), None)
-        if stack is None or not self.library or platform.machine() != "x86_64" or tid == self.pid:
+    def from_libc(self, tid: int, stack_pointer: int | None) -> bool | None:
+        """Whether the thread's start routine is in glibc; None if its descriptor is not found.
+
+        stack_pointer: of a thread that is in a system call.
+        """
+        if not self.library or platform.machine() != "x86_64" or tid == self.pid:
             return None
-        with suppress(OSError):
-            data = self._memory(stack_pointer, min(stack.end - stack_pointer, SEARCHED))
-            for at in range(-stack_pointer % 64, len(data) - 24, 64):  # TCB_ALIGNMENT
-                if all(struct.unpack_from("Q", data, at + n)[0] == stack_pointer + at for n in TCB_SELF):
-                    words = struct.unpack_from(f"{min(DESCRIPTOR, len(data) - at) // 8}Q", data, at)
-                    code = [m for m in self.library if "x" in m.flags]
-                    return any(m.start <= word < m.end for m in code for word in words)
+        if tid in self.descriptors:
+            return self._starts_in_libc(self.descriptors[tid])
+        stack = next((m for m in self.mappings if stack_pointer and m.start <= stack_pointer < m.end), None)
+        if stack is not None and stack_pointer is not None:
+            with suppress(OSError):
+                data = self._memory(stack_pointer, min(stack.end - stack_pointer, SEARCHED))
+                return next(map(self._starts_in_libc, _descriptors(stack_pointer, data)), None)
         return None
+
+    @cached_property
+    def descriptors(self) -> dict[int, bytes]:
+        """By thread, of those whose stack ends where its mapping does: they are found while the thread runs, too."""
+        found = {}
+        for mapping in self.mappings:
+            if mapping.flags.startswith("rw") and not mapping.path and mapping.end - mapping.start >= END:
+                with suppress(OSError):
+                    for one in _descriptors(mapping.end - END, self._memory(mapping.end - END, END)):
+                        if len(one) > TID + 4:
+                            found[struct.unpack_from("i", one, TID)[0]] = one
+        return found
+
+    def _starts_in_libc(self, descriptor: bytes) -> bool:
+        words = struct.unpack_from(f"{len(descriptor) // 8}Q", descriptor)
+        code = [m for m in self.library if "x" in m.flags]
+        return any(m.start <= word < m.end for m in code for word in words)
 
     def _memory(self, address: int, size: int) -> bytes:
         memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY)
@@ -87,6 +110,13 @@ class Inside:
         if len(data) != size:
             raise OSError(f"{size} bytes at {address:#x} cannot be read")
         return data
+
+
+def _descriptors(start: int, data: bytes) -> Iterator[bytes]:
+    """What begins with pointers to itself."""
+    for at in range(-start % 64, len(data) - 24, 64):  # TCB_ALIGNMENT
+        if all(struct.unpack_from("Q", data, at + n)[0] == start + at for n in TCB_SELF):
+            yield data[at : at + DESCRIPTOR]
 
 
 def _mapping(line: str) -> Mapping:

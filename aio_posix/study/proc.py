@@ -101,8 +101,7 @@ def _thread(directory: Path, inside: Inside) -> Thread | None:
     with suppress(OSError):
         words = (directory / "syscall").read_text().split()
         call = () if words[0] in ("running", "-1") else (int(words[0]), *(int(word, 16) for word in words[1:-2]))
-        if call:
-            from_libc = inside.from_libc(tid, stack_pointer=int(words[-2], 16))
+        from_libc = inside.from_libc(tid, stack_pointer=int(words[-2], 16) if call else None)
     return Thread(tid, name, int(_field(status, "SigBlk"), 16), call, "" if wchan == "0" else wchan, from_libc)
 
 
