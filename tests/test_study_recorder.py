@@ -146,6 +146,52 @@ def test_a_callback_that_comes_when_the_recorder_is_off_again_runs() -> None:
         assert eventually(lambda: called == [cb])
 
 
+def test_a_request_that_its_callback_submits_again_and_again_has_an_event_for_each(file: int) -> None:
+    left = iter(range(199))
+    done = threading.Event()
+
+    def again(cb: aiocb) -> None:
+        aio_return(cb)
+        if next(left, None) is None:
+            done.set()
+        else:
+            aio_read(cb)
+
+    told = sigevent(SIGEV_THREAD, sigev_notify_function=again)
+    cb = aiocb(file, bytearray(1), aio_sigevent=told)
+    with Recorder() as recorder:
+        aio_read(cb)
+        assert done.wait(20)
+        assert eventually(lambda: [event.what for event in recorder.events].count(What.RETURNED) == 200)
+    for what in (What.REQUEST, What.SUBMISSION, What.CALLBACK, What.RETURNED):
+        serials = [event.of for event in recorder.events if event.what is what]
+        assert (what, len(serials), len(set(serials))) == (what, 200, 200)
+    assert cb.aio_sigevent is told
+
+
+def test_the_callback_of_a_list_of_callbacks_and_theirs_are_told_apart(file: int) -> None:
+    own = sigevent(SIGEV_THREAD, sigev_notify_function=lambda cb: None)
+    of_list = sigevent(SIGEV_THREAD, sigev_notify_function=lambda cbs: None, sigev_value="mine")
+    with Recorder() as recorder:
+        lio_listio(
+            LIO_NOWAIT,
+            [aiocb(file, bytearray(1), aio_lio_opcode=LIO_READ, aio_sigevent=own) for _ in range(3)],
+            of_list,
+        )
+        assert eventually(lambda: [event.what for event in recorder.events].count(What.RETURNED) == 4)
+    assert sorted(len(event.of) for event in recorder.events if event.what is What.CALLBACK) == [1, 1, 1, 3]
+
+
+def test_what_cannot_be_submitted_raises_as_it_does_without(file: int) -> None:
+    with Recorder() as recorder:
+        for wrong in (aiocb(-1 - 2**30, bytearray(1), aio_nbytes=2), aiocb(file, None, aio_nbytes=5)):
+            with pytest.raises(ValueError, match="aio_nbytes"):
+                aio_read(wrong)
+        with pytest.raises(TypeError, match="expected an aiocb"):
+            aio_read("file")  # type: ignore[arg-type]
+    assert {event.what for event in recorder.events} == {What.SUBMISSION}
+
+
 def test_a_second_recorder_is_refused() -> None:
     with Recorder(), pytest.raises(RuntimeError, match="on already"), Recorder():
         pass

@@ -43,13 +43,13 @@ STRACE = """\
 T = 1000 * 10**9  # when its first second begins
 EVENTS = [
     Event(What.REQUEST, T + MS, 100, (1,), "read", 0, 7, "socket to port 9", 0xBEEF, 16, "callback"),
-    Event(What.SUBMISSION, T + MS, 100, (1,), until=T + MS + 300_000),
+    Event(What.SUBMISSION, T + MS, 100, (1,), "aio_read", until=T + MS + 300_000),
     Event(What.CALLBACK, T + 6 * MS, 103, (1,), "Server.handler"),
     Event(What.RETURNED, T + 6_800_000, 103, (1,)),
 ]
 AGAIN = [
     Event(What.REQUEST, T + 7_900_000, 100, (2,), "read", 0, 7, "socket to port 9", 0xBEEF, 16),
-    Event(What.SUBMISSION, T + 7_900_000, 100, (2,), until=T + 8 * MS),
+    Event(What.SUBMISSION, T + 7_900_000, 100, (2,), "aio_read", until=T + 8 * MS),
 ]
 
 

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from aio_posix.study.trace.event import Event, What
+from aio_posix.study.trace.event import Event, What, whole
 from aio_posix.study.trace.requests import Request, match, of
 from aio_posix.study.trace.strace import Call, Thread
 from aio_posix.study.trace.timeline import QUEUE, Arrow, Box, Group, Kind, Lane, Timeline
@@ -33,6 +33,7 @@ def timeline(
 
     threads: strace.parse(); without it events alone are used. main: the main thread's number (this process).
     """
+    events = whole(events)
     requests = of(events)
     if not requests:
         raise ValueError("no request was made: there is nothing to draw")
@@ -54,7 +55,7 @@ def timeline(
     files: dict[int, str] = {}
     for request in requests.values():
         files.setdefault(request.event.fd, request.event.file)
-    boxes = sorted(drawing.boxes, key=lambda box: (box.begin, -box.end))
+    boxes = sorted(drawing.boxes, key=lambda box: (box.begin, box.tid == QUEUE, -box.end))
     lanes, boxes, end = _without_the_exit(lanes, boxes, drawing.end)
     arrows = [one for one in drawing.arrows if {one.source, one.target} <= known]
     arrows.sort(key=lambda one: one.at)
@@ -91,8 +92,7 @@ class _Drawing:
         """Submissions, and where the program was told."""
         for event in events:
             if event.what is What.SUBMISSION:
-                one = self.requests[event.of[0]].event.name if event.of else "nothing"
-                label = f"lio_listio of {len(event.of)}" if event.name else f"aio_{one}"
+                label = event.name + f" of {len(event.of)}" * (event.name == "lio_listio")
                 self.box(event.tid, Kind.SUBMIT, event.at, event.until, label, *event.of, error=event.error)
             if event.what in (What.CALLBACK, What.TAKEN):
                 for serial in event.of:

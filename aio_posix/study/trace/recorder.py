@@ -46,7 +46,7 @@ class Recorder:
             raise RuntimeError("a Recorder is on already")
         Recorder.on = self
         mine: dict[Any, Any] = {
-            submit: lambda *args: self._submission("", submit, args),
+            submit: lambda cb, op: self._submission(f"aio_{NAMES[op]}", submit, (cb, op)),
             submit_list: lambda *args: self._submission("lio_listio", submit_list, args),
         }
         for module in [m for name, m in sys.modules.items() if name.startswith("aio_posix.") and "study" not in name]:
