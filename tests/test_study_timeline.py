@@ -6,12 +6,14 @@ import itertools
 import json
 import re
 from collections import Counter, defaultdict
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from aio_posix.study.trace import Event, Timeline, strace, svg, timeline
+from aio_posix.study.trace.clip import clip
 from aio_posix.study.trace.event import What
 from aio_posix.study.trace.html import html
 from aio_posix.study.trace.perfetto import nested, perfetto
@@ -225,6 +227,32 @@ def test_more_rows_than_a_picture_has_are_counted() -> None:
     placed = rows(many(400), lambda moment: moment / 1000)
     assert sum(row.group is Group.NOTIFICATION for row in placed.rows) == MOST
     assert re.fullmatch(r"\.\.\. and \d+ more rows", placed.rows[-1].name)
+
+
+def long(count: int) -> Timeline:
+    line = many(count)
+    queued = tuple(Box(QUEUE, Kind.QUEUE, n * 100, n * 100 + 20, "fd 3", (n,)) for n in range(count))
+    return replace(line, boxes=queued + line.boxes)
+
+
+def test_of_many_requests_a_picture_has_the_first_and_says_how_many_there_were() -> None:
+    line = clip(long(1000), most=40)
+    assert (line.end, line.left_out, len(line.lanes)) == (4000, 960, 41)
+    assert {box.of for box in line.boxes} == {(n,) for n in range(40)}
+    assert re.search(r"the first (\d+) of 1,000 requests", svg(long(1000)))
+    assert "the first" not in svg(long(30))
+
+
+def test_a_single_list_of_many_is_shown_whole() -> None:
+    boxes = tuple(Box(QUEUE, Kind.QUEUE, 0, n + 1, "fd 3", (n,)) for n in range(500))
+    line = replace(many(1), boxes=boxes)
+    assert clip(line, most=40) == line
+
+
+def test_what_goes_on_after_the_end_of_the_picture_is_open() -> None:
+    held = Box(1, Kind.IO, 50, 99_000, "read fd 0", (0,))
+    line = clip(replace(long(1000), boxes=(*long(1000).boxes, held)), most=40)
+    assert [(box.end, box.open) for box in line.boxes if box.kind is Kind.IO] == [(4000, True)]
 
 
 # What is made of it.

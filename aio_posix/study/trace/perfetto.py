@@ -43,12 +43,15 @@ def _us(line: Timeline, moment: int) -> float:
 
 
 def _slices(line: Timeline) -> Iterable[Item]:
-    for lane in line.lanes:
-        if lane.tid != QUEUE:
-            for box in nested([box for box in line.boxes if box.tid == lane.tid]):
-                where = {"ph": "X", "pid": _pid(line), "tid": box.tid, "cat": box.kind.value}
-                when = {"ts": _us(line, box.begin), "dur": (box.end - box.begin) / 1000}
-                yield {**where, **when, "name": box.label, "args": _about(box)}
+    by_thread: dict[int, list[Box]] = {}
+    for box in line.boxes:
+        by_thread.setdefault(box.tid, []).append(box)
+    by_thread.pop(QUEUE, None)
+    for boxes in by_thread.values():
+        for box in nested(boxes):
+            where = {"ph": "X", "pid": _pid(line), "tid": box.tid, "cat": box.kind.value}
+            when = {"ts": _us(line, box.begin), "dur": (box.end - box.begin) / 1000}
+            yield {**where, **when, "name": box.label, "args": _about(box)}
 
 
 def _about(box: Box) -> Item:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from xml.sax.saxutils import escape
 
+from aio_posix.study.trace.clip import clip
 from aio_posix.study.trace.rows import Row, Rows, rows
 from aio_posix.study.trace.scale import Scale, duration, unit_of
 from aio_posix.study.trace.timeline import Arrow, Box, Group, Kind, Timeline
 
+ROOM = 14  # of a request: its boxes are as wide on average, when a picture has as many as it shows
 WIDTH, LEFT, RIGHT = 1400, 190, 20  # of the whole, unless told otherwise; beside the rows
 TOP, ROW, QUEUED, GAP, FOOT = 110, 40, 26, 16, 66  # above the rows; of a row; of a queue's row; between groups; below
 HIGH, SMALL, LOW = 24, 18, 11  # of a box; of one in a queue; of what is inside a callback
@@ -52,6 +54,8 @@ STYLE = """
 
 
 def svg(line: Timeline, width: int = WIDTH) -> str:
+    """Of a long timeline the beginning."""
+    line = clip(line, most=width // ROOM)
     moments = [moment for box in line.boxes for moment in (box.begin, box.end)]
     scale = Scale(line.begin, line.end, moments, LEFT, width - LEFT - RIGHT)
     placed = rows(line, scale.x)
@@ -104,6 +108,8 @@ def summary(line: Timeline) -> str:
     count = {group: sum(lane.group is group for lane in line.lanes) for group in Group}
     of = {serial for box in line.boxes for serial in box.of}
     words = [f"{len(of):,} requests"]
+    if line.left_out:
+        words = [f"the first {len(of):,} of {len(of) + line.left_out:,} requests"]
     if line.traced:
         words += [f"{count[group]:,} {group.value}" for group in (Group.HELPER, Group.NOTIFICATION)]
     return "  ·  ".join([*words, duration(line.end - line.begin)])

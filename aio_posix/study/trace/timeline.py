@@ -72,3 +72,4 @@ class Timeline:
     files: Mapping[int, str]  # descriptor -> what it was when first used
     traced: bool  # system calls were seen
     title: str = ""
+    left_out: int = 0  # requests that came later
