@@ -79,8 +79,15 @@ def test_what_a_fork_does_is_not_taken_for_the_script(script: Path) -> None:
 
 
 def test_ctrl_c_is_for_the_script(script: Path, tmp_path: Path) -> None:
-    waits = "try:\n print('ready', flush=True)\n import time\n time.sleep(60)\nexcept KeyboardInterrupt: print('bye')"
-    script.write_text(READ + waits)
+    script.write_text(READ + """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("bye")
+""")  # fmt: skip
     command = [sys.executable, "-m", "aio_posix", "trace", "--svg", str(tmp_path / "out.svg"), "--", str(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
         assert running.stdout is not None
