@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -46,8 +47,8 @@ class Recorder:
             raise RuntimeError("a Recorder is on already")
         Recorder.on = self
         mine: dict[Any, Any] = {
-            submit: lambda cb, op: self._submission(f"aio_{NAMES[op]}", submit, (cb, op)),
-            submit_list: lambda *args: self._submission("lio_listio", submit_list, args),
+            submit: lambda cb, op: self._submission(f"aio_{NAMES[op]}", submit, cb, op),
+            submit_list: partial(self._submission, "lio_listio", submit_list),
         }
         for module in [m for name, m in sys.modules.items() if name.startswith("aio_posix.") and "study" not in name]:
             for name, value in list(vars(module).items()):
@@ -89,13 +90,13 @@ class Recorder:
             name=NAMES[op], fd=fd, file=file_of(fd), told=_told(cb.aio_sigevent),
         )  # fmt: skip
 
-    def _submission(self, name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    def _submission(self, name: str, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
         outer = getattr(self._here, "serials", None)  # a signal handler submits inside a submission
         serials: list[int] = []
         self._here.serials = serials
         at, failed = time.time_ns(), ""
         try:
-            return function(*args)
+            return function(*args, **named)
         except OSError as error:
             failed = errno.errorcode.get(error.errno or 0, "error")
             raise
