@@ -29,6 +29,7 @@ from aio_posix import (
 )
 from aio_posix.study.trace import Event, Recorder, svg, timeline
 from aio_posix.study.trace.event import LONGEST, OF, Slots, What, read, whole
+from aio_posix.study.trace.recorder import file_of
 from aio_posix.study.trace.timeline import Kind
 
 
@@ -190,6 +191,16 @@ def test_what_cannot_be_submitted_raises_as_it_does_without(file: int) -> None:
         with pytest.raises(TypeError, match="expected an aiocb"):
             aio_read("file")  # type: ignore[arg-type]
     assert {event.what for event in recorder.events} == {What.SUBMISSION}
+
+
+def test_a_socket_is_described_and_still_open_afterwards() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        port = listener.getsockname()[1]
+        assert file_of(listener.fileno()) == f"listens on port {port}"
+        assert file_of(client.fileno()) == f"socket to port {port}"
+        assert client.getpeername()[1] == port
+        number = listener.fileno()
+    assert file_of(number) == "no descriptor"
 
 
 def test_a_second_recorder_is_refused() -> None:

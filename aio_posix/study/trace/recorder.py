@@ -134,13 +134,16 @@ def file_of(fd: int) -> str:
 def _socket(fd: int) -> str:
     import socket  # most programs that trace files have no other use for it
 
-    with socket.socket(fileno=os.dup(fd)) as one:
+    one = socket.socket(fileno=fd)
+    try:
         if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return f"listens on {_name(one.getsockname())}"
         try:
             return f"socket to {_name(one.getpeername())}"
         except OSError:
             return "socket"
+    finally:
+        one.detach()  # the descriptor is the program's; and a duplicate's close would be drawn as one of its calls
 
 
 def _name(address: Any) -> str:
