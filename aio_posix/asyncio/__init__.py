@@ -2,5 +2,6 @@
 
 from aio_posix.asyncio.bare import fdatasync, fsync, read, readinto, write
 from aio_posix.asyncio.native import nowait
+from aio_posix.asyncio.opening import open
 
-__all__ = ["fdatasync", "fsync", "nowait", "read", "readinto", "write"]
+__all__ = ["fdatasync", "fsync", "nowait", "open", "read", "readinto", "write"]

@@ -96,6 +96,14 @@ class _Aligned:
         self.view = ffi.buffer(self._memory + -start % ALIGNMENT, size)
 
 
+def aligned(data: Any) -> Any:
+    """A copy of data in memory that O_DIRECT can write."""
+    with memoryview(data) as whole, whole.cast("B") as view:
+        memory = _Aligned(len(view))
+        memory.view[:] = view
+    return memory.view
+
+
 async def preadinto(channel: Channel, buffer: Any, offset: int) -> int:
     """One request; short only at the end of a regular file, as far as Linux can move so much at once."""
     with memoryview(buffer) as view:

@@ -1,0 +1,164 @@
+"""Text files: io.TextIOWrapper, awaited, on the same Buffer that a BinaryFile has.
+
+- Without "+" reads grow from TextIOWrapper's chunk to Buffer's most. What cannot be decoded must not take the good
+  text before it along: the chunk is tried again in pieces of TextIOWrapper's size, so the error comes where it comes
+  with the built-in.
+- With "+" chunks keep TextIOWrapper's size, because a write goes where the chunk before it ended.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+from typing import Any
+
+from aio_posix.asyncio.buffer import Buffer
+from aio_posix.asyncio.decoded import Decoded
+from aio_posix.asyncio.file import File
+from aio_posix.asyncio.window import read_line
+
+
+class TextFile(File[str]):
+    """io.TextIOWrapper, awaited; plus pread, pwrite (bytes, at an offset in bytes) and fsync."""
+
+    def __init__(self, builtin: Any, buffer: Buffer, newline: str | None, mode: str) -> None:
+        self._decoded = Decoded(builtin.encoding, builtin.errors, newline, buffer.stream.seekable)
+        super().__init__(builtin, buffer, self._decoded.window)
+        self._mode = mode
+        self._newline = newline if newline in ("\r", "\r\n") else None  # what "\n" becomes
+        self._encoder: Any = codecs.getincrementalencoder(builtin.encoding)(builtin.errors)
+        self._chunk = int(builtin._CHUNK_SIZE)
+        self._grows = not (self.raw.readable() and self.raw.writable())
+        self.line_buffering: bool = builtin.line_buffering
+        self._appends = not (self.raw.readable() or self.line_buffering)
+        if self.raw.writable() and buffer.stream.seekable:
+            self._encode_from(self.raw.tell())
+
+    @property
+    def encoding(self) -> str:
+        """The name of the encoding."""
+        return str(self._builtin.encoding)
+
+    @property
+    def errors(self) -> str:
+        """What happens to what cannot be decoded or encoded."""
+        return str(self._builtin.errors)
+
+    @property
+    def newlines(self) -> Any:
+        """The line ends met so far: None, one, or a tuple of several."""
+        return self._decoded.newlines
+
+    async def read(self, size: int | None = -1) -> str:
+        """``size`` characters, fewer only at the end of the file; negative or None: all up to the end."""
+        if size is not None and 0 < size <= len(self._window) and self._order.free():
+            return self._window.take(size)
+        async with self._reading():
+            if size is None or size < 0:
+                return await self._readall()
+            while (have := len(self._window)) < size and await self._fill(size - have):
+                pass
+            return self._window.take(size)
+
+    async def write(self, text: str) -> int:
+        """Writes ``text``, at once or when more has come together; the number of characters."""
+        if self._appends and self._write_order.free() and self._buffer.room > 0:
+            data = self._encode(text)  # a file that cannot be read has nothing to forget before
+            if not self._buffer.put(data):
+                async with self._writing():
+                    await self._buffer.write(data)
+            return len(text)
+        async with self._writing():
+            return await self._write(text)
+
+    async def tell(self) -> int:
+        """Where seek() finds this place again; TextIOWrapper's number, which is of bytes and more."""
+        await self.flush()
+        return await super().tell()
+
+    async def seek(self, cookie: int, whence: int = os.SEEK_SET) -> int:
+        """Moves to what tell() told, to the beginning (0) or to the end (0, os.SEEK_END)."""
+        self._check(self.raw.seekable, "underlying stream is not seekable")
+        async with self._turn():
+            if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
+                raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
+            if whence != os.SEEK_SET and cookie:
+                kind = "cur" if whence == os.SEEK_CUR else "end"
+                raise io.UnsupportedOperation(f"can't do nonzero {kind}-relative seeks")
+            await self._buffer.flush()
+            if whence == os.SEEK_END:
+                at = await self._buffer.seek(0, os.SEEK_END)
+                self._decoded.reset()
+                self._encode_from(at)
+                return at
+            if whence == os.SEEK_CUR:
+                await self._stream.settle()
+                cookie = self._tell()
+            if cookie < 0:
+                raise ValueError(f"negative seek position {cookie}")
+            await self._restore(cookie)
+            return cookie
+
+    async def _restore(self, cookie: int) -> None:
+        start, feed = self._decoded.restore(cookie)
+        await self._buffer.seek(start, os.SEEK_SET)
+        if feed is not None:
+            self._decoded.skip(await self._buffer.read(feed))
+        self._encode_from(cookie)
+
+    def _encode_from(self, at: int) -> None:
+        """A byte order mark belongs at the beginning only."""
+        if at:
+            self._encoder.setstate(0)
+        else:
+            self._encoder.reset()
+
+    async def _fill(self, chars: int = 0) -> bool:
+        """One read into the window, for about ``chars`` characters; False at the end of the file."""
+        if self._grows and not len(self._buffer.window):
+            await self._buffer.fill(int(self._decoded.ratio * chars))
+            raw = self._buffer.window.take()
+        elif self._grows:
+            raw = self._buffer.window.take()
+        else:
+            raw = await self._buffer.read1(max(self._chunk, int(max(self._decoded.ratio, 1) * chars)))
+        try:
+            return self._decoded.feed(raw) > 0 or bool(raw)
+        except UnicodeError:
+            if not self._grows or len(raw) <= self._chunk:
+                raise
+        self._buffer.window.add(raw[self._chunk :])
+        return self._decoded.feed(raw[: self._chunk]) > 0 or bool(raw)
+
+    async def _readall(self) -> str:
+        return self._decoded.finish(await self._buffer.readall())
+
+    async def _readline(self, limit: int) -> str:
+        return await read_line(self._window, self._fill_line, limit)
+
+    async def _fill_line(self) -> bool:
+        if await self._fill():
+            return True
+        self._decoded.end()
+        return False
+
+    def _encode(self, text: str) -> bytes:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._newline:
+            text = text.replace("\n", self._newline)
+        return bytes(self._encoder.encode(text))
+
+    async def _write(self, text: str) -> int:
+        data = self._encode(text)
+        self._decoded.reset()
+        await self._buffer.write(data)
+        if self.line_buffering and ("\n" in text or "\r" in text):
+            await self._buffer.flush()
+        return len(text)
+
+    def _tell(self) -> int:
+        if not self._stream.seekable:
+            raise io.UnsupportedOperation("underlying stream is not seekable")
+        return self._decoded.tell(self._buffer.tell())

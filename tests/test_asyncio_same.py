@@ -1,0 +1,171 @@
+"""aio_posix.asyncio.open against the built-in: the same random scripts, the same results, errors and bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import aio_posix.asyncio as aio
+
+BINARY = ["rb", "r+b", "wb", "w+b", "ab", "a+b"]
+TEXT = ["r", "r+", "w", "w+", "a", "a+"]
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "ascii", "cp1252", "shift_jis",
+             "iso2022_jp", "utf-7"]  # fmt: skip
+Step = tuple[str, tuple[Any, ...]]
+
+sizes = st.one_of(st.none(), st.integers(-2, 40), st.sampled_from([8191, 8192, 8193, 20000]))
+offsets = st.one_of(st.integers(-2, 60), st.sampled_from([8190, 8192, 30000]))
+lengths = st.sampled_from([1, 1, 1, 1, 3, 400, 9000])
+bytes_ = st.builds(bytes.__mul__, st.one_of(st.binary(max_size=6), st.sampled_from([b"\n", b"ab\r\n", b"\r"])), lengths)
+words = st.sampled_from(["", "a", "ä", "\n", "\r", "\r\n", "word\n", "語", "x\r\ny", "\U0001f600", "é\n\n", "ü\r"])
+texts = st.builds(str.__mul__, st.builds("".join, st.lists(words, max_size=5)), lengths)
+
+
+def steps(data: st.SearchStrategy[Any], *more: st.SearchStrategy[Step]) -> st.SearchStrategy[list[Step]]:
+    def step(name: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[Step]:
+        return st.tuples(st.just(name), st.tuples(*args))
+
+    return st.lists(
+        st.one_of(
+            step("read", sizes),
+            step("readline"),
+            step("readline", sizes.filter(bool)),
+            step("readlines", sizes),
+            step("next"),
+            step("tell"),
+            step("write", data),
+            step("write", data),
+            step("writelines", st.lists(data, min_size=1, max_size=3)),
+            step("flush"),
+            step("truncate"),
+            step("truncate", offsets),
+            step("seek", st.just(0), st.just(0)),
+            step("seek", st.just(0), st.integers(0, 2)),
+            *more,
+        ),
+        max_size=14,
+    )
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except (OSError, ValueError, TypeError) as error:
+        return type(error)
+
+
+async def awaited(call: Any) -> Any:
+    try:
+        return await call
+    except (OSError, ValueError, TypeError) as error:
+        return type(error)
+
+
+def do(file: Any, name: str, args: tuple[Any, ...], cookies: list[int]) -> Any:
+    if name == "next":  # readline, for the built-in cannot tell after next
+        return file.readline()
+    if name == "readlines":
+        lines: list[Any] = []
+        while line := file.readline():
+            lines.append(line)
+            if 0 < (args[0] or 0) <= sum(map(len, lines)):
+                break
+        return lines
+    if name == "back":
+        return file.seek(cookies[args[0] % len(cookies)])
+    if name == "readinto":
+        buffer = bytearray(args[0])
+        return file.readinto(buffer), buffer
+    result = getattr(file, name)(*args)
+    if "write" in name and "+" in file.mode and isinstance(file, io.TextIOBase):
+        # before 3.13 reading what was just written mixes them up
+        file.flush()
+    return result
+
+
+async def do_ours(file: Any, name: str, args: tuple[Any, ...], cookies: list[int]) -> Any:
+    if name == "next":
+        async for line in file:
+            return line
+        return await file.readline()
+    if name == "back":
+        return await file.seek(cookies[args[0] % len(cookies)])
+    if name == "readinto":
+        buffer = bytearray(args[0])
+        return await file.readinto(buffer), buffer
+    return await getattr(file, name)(*args)
+
+
+async def compare(content: bytes, mode: str, script: list[Step], **how: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        theirs, mine = Path(folder, "theirs"), Path(folder, "mine")
+        theirs.write_bytes(content)
+        mine.write_bytes(content)
+        with open(theirs, mode, **how) as file, contextlib.suppress(UnicodeError):
+            async with aio.open(mine, mode, **how) as our:
+                await compare_step_by_step(file, our, script, lambda: mine.read_bytes() == theirs.read_bytes())
+                assert await awaited(our.close()) == outcome(file.close)
+        assert mine.read_bytes() == theirs.read_bytes()
+
+
+async def compare_step_by_step(file: Any, our: Any, script: list[Step], same: Callable[[], bool]) -> None:
+    cookies: list[int] = [0]
+    for name, args in script:
+        expected = outcome(lambda: do(file, name, args, cookies))  # noqa: B023  # called at once
+        got = await awaited(do_ours(our, name, args, cookies))
+        if name == "tell" and isinstance(expected, int) and isinstance(got, int):
+            cookies.append(expected)
+            assert got == expected, (name, got, expected)
+        else:
+            assert got == expected, (name, args, got, expected)
+        if expected is UnicodeEncodeError or expected is UnicodeDecodeError:
+            break  # what the built-in holds then is its secret
+        if name == "flush":
+            assert same()
+    assert getattr(our, "newlines", None) == getattr(file, "newlines", None)
+
+
+QUICK = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@QUICK
+@given(
+    content=bytes_,
+    mode=st.sampled_from(BINARY),
+    script=steps(
+        bytes_,
+        st.tuples(st.just("seek"), st.tuples(offsets, st.integers(0, 2))),
+        st.tuples(st.just("readinto"), st.tuples(st.integers(0, 40))),
+    ),
+    buffering=st.sampled_from([-1, -1, 0, 2, 16]),
+)
+def test_a_binary_file_does_what_the_builtin_does(
+    content: bytes, mode: str, script: list[Step], buffering: int
+) -> None:
+    asyncio.run(compare(content, mode, script, buffering=buffering))
+
+
+@QUICK
+@given(
+    content=texts,
+    mode=st.sampled_from(TEXT),
+    script=steps(texts.filter(bool), st.tuples(st.just("back"), st.tuples(st.integers(0, 5)))),
+    encoding=st.sampled_from(ENCODINGS),
+    errors=st.sampled_from(["strict", "replace", "ignore", "surrogateescape", "backslashreplace"]),
+    newline=st.sampled_from([None, "", "\n", "\r", "\r\n"]),
+    buffering=st.sampled_from([-1, -1, -1, 1]),
+)
+def test_a_text_file_does_what_the_builtin_does(
+    content: str, mode: str, script: list[Step], encoding: str, errors: str, newline: str | None, buffering: int
+) -> None:
+    encoded = content.encode(encoding, "ignore")
+    how = {"encoding": encoding, "errors": errors, "newline": newline, "buffering": buffering}
+    asyncio.run(compare(encoded, mode, script, **how))
