@@ -84,6 +84,8 @@ def do(file: Any, name: str, args: tuple[Any, ...], cookies: list[int]) -> Any:
     if name == "readinto":
         buffer = bytearray(args[0])
         return file.readinto(buffer), buffer
+    if "write" in name and "a" in file.mode:  # as C asks for; where an append goes after a read-ahead is an accident
+        file.seek(0, 2)
     result = getattr(file, name)(*args)
     if "write" in name and "+" in file.mode and isinstance(file, io.TextIOBase):
         # before 3.13 reading what was just written mixes them up
@@ -101,6 +103,8 @@ async def do_ours(file: Any, name: str, args: tuple[Any, ...], cookies: list[int
     if name == "readinto":
         buffer = bytearray(args[0])
         return await file.readinto(buffer), buffer
+    if "write" in name and "a" in file.mode:
+        await file.seek(0, 2)
     return await getattr(file, name)(*args)
 
 
@@ -124,16 +128,17 @@ async def compare_step_by_step(file: Any, our: Any, script: list[Step], same: Ca
         if name == "tell" and isinstance(expected, int) and isinstance(got, int):
             cookies.append(expected)
             assert got == expected, (name, got, expected)
-        else:
+        elif not (got is io.UnsupportedOperation and expected is TypeError):  # 3.12.1 when a writer is to read(None)
             assert got == expected, (name, args, got, expected)
-        if expected is UnicodeEncodeError or expected is UnicodeDecodeError:
+        if isinstance(expected, type) and issubclass(expected, UnicodeError):
             break  # what the built-in holds then is its secret
         if name == "flush":
             assert same()
-    assert getattr(our, "newlines", None) == getattr(file, "newlines", None)
+    if not {"tell", "seek", "back"} & {name for name, _ in script}:  # at which the built-in's decoder may be reset
+        assert getattr(our, "newlines", None) == getattr(file, "newlines", None)
 
 
-QUICK = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @QUICK
