@@ -1,4 +1,4 @@
-"""python benchmarks/asyncio_files.py [--svg FILE]: awaited 4 KiB reads beside those of the peers, in one run.
+"""python benchmarks/asyncio_files.py [--svg FILE]: awaited reads and files beside those of the peers, in one run.
 
 Needs the package and its extra [bench]; fio for its rows; a peer that is not there costs its rows. All sides of a
 group alternate; a figure is the ratio of medians. turbofile needs Python 3.12 or newer.
@@ -18,6 +18,8 @@ from statistics import median
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "build" / "asyncio-pages"
 SIZE = 64 << 20  # bytes: larger than processor caches, small enough to stay in the page cache
+WHOLE = 256 << 20  # bytes that read() reads at once
+LINES = 1_000_000
 LIMIT = 120  # seconds for one program
 
 # group: how it is called, ours, requests in flight, what is special, and the peers with their goals
@@ -29,15 +31,24 @@ GROUPS: list[tuple[str, str, int, str, dict[str, float | None]]] = [
     ("fast path off, 32", "ours-aio", 32, "", {"caio-uring": 1, "caio-thread": 3, "caio-linux": None}),
     ("O_DIRECT, 32", "ours-descriptor", 32, "direct",
      {"fio-posixaio": 3, "fio-io_uring": 0.5, "caio-linux": None, "sync": None}),
+    ("read() of 256 MiB", "ours", 1, "whole", {"builtin": 0.9, "aiofiles": None}),
+    ("read() of 256 MiB of text", "ours", 1, "text", {"builtin": 0.9, "aiofiles": None}),
+    ("1,000,000 lines", "ours", 1, "lines", {"aiofiles": 5, "builtin": None}),
 ]  # fmt: skip
+UNITS = {"whole": "MiB/s", "text": "MiB/s", "lines": "lines/s"}
 
 
 def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, float] | None:
     """What one program measured; None if it could not."""
     if peer.startswith("fio-"):
         return fio(peer[4:], in_flight, seconds)
-    script = HERE / "python" / "asyncio_reads.py"
-    command = [sys.executable, str(script), peer, str(in_flight), str(seconds), str(FILE), *filter(None, [how])]
+    if how in UNITS:
+        file = FILE.with_name("asyncio-lines" if how == "lines" else "asyncio-whole")
+        args = [str(HERE / "python" / "asyncio_whole.py"), peer, how, str(seconds), str(file)]
+    else:
+        args = [str(HERE / "python" / "asyncio_reads.py"), peer, str(in_flight), str(seconds), str(FILE)]
+        args += filter(None, [how])
+    command = [sys.executable, *args]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
         result: dict[str, float] = json.loads(done.stdout)
@@ -78,7 +89,7 @@ def group(name: str, ours: str, in_flight: int, how: str, peers: dict[str, float
         print(f"{name}: ours could not be measured")
         return []
     mine = median(rates[ours])
-    print(f"{name + ': ' + ours:<38} {mine:>10,.0f} reads/s")
+    print(f"{name + ': ' + ours:<38} {mine:>10,.0f} {UNITS.get(how, 'reads/s')}")
     for peer, goal in peers.items():
         if not rates[peer]:
             print(f"{'':<6}{peer:<32} {'not here':>10}")
@@ -124,28 +135,46 @@ def svg(bars: list[tuple[str, float]]) -> str:
         y = i * height + 6
         rows.append(f'<text x="{label - 6}" y="{y + 12}" text-anchor="end">{name}</text>')
         rows.append(f'<rect x="{label}" y="{y}" width="{rate / most * width:.0f}" height="16" fill="{colour}"/>')
-        rows.append(f'<text x="{label + rate / most * width + 4:.0f}" y="{y + 12}">{rate:,.0f}/s</text>')
+        rows.append(f'<text x="{label + rate / most * width + 4:.0f}" y="{y + 12}">{rate:,.0f}</text>')
     size = f'width="{label + width + 90}" height="{len(bars) * height + 10}"'
     font = 'font-family="sans-serif" font-size="11"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>{"".join(rows)}</svg>\n'
+
+
+def prepare() -> None:
+    """The files, and their pages in the page cache."""
+    FILE.parent.mkdir(exist_ok=True)
+    lines = b"".join(b"%07d the quick brown fox jumps over the dog\n" % i for i in range(1000))
+    for path, data, times in (
+        (FILE, os.urandom(SIZE), 1),
+        (FILE.with_name("asyncio-whole"), bytes(range(32, 96)) * (1 << 14), WHOLE >> 20),
+        (FILE.with_name("asyncio-lines"), lines, LINES // 1000),
+    ):
+        if not path.exists() or path.stat().st_size != len(data) * times:
+            with open(path, "wb") as file:
+                for _ in range(times):
+                    file.write(data)
+        with open(path, "rb") as file:
+            while file.read(1 << 20):
+                pass
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks/asyncio_files.py", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1.0, help="measured time of each run (default 1)")
     parser.add_argument("--pairs", type=int, default=5, help="runs of each side (default 5)")
+    parser.add_argument("--only", action="append", metavar="NAME", help="groups whose name begins so")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the rates")
     options = parser.parse_args()
-    FILE.parent.mkdir(exist_ok=True)
-    if not FILE.exists() or FILE.stat().st_size != SIZE:
-        FILE.write_bytes(os.urandom(SIZE))
-    FILE.read_bytes()
+    prepare()
     print(f"python {sys.version.split()[0]}, kernel {os.uname().release}, {os.cpu_count()} cpus")
     bars = []
     for name, ours, in_flight, how, peers in GROUPS:
-        bars += group(name, ours, in_flight, how, peers, options.seconds, options.pairs)
-    courtesy(options.seconds, options.pairs)
-    line_of(min(3, options.pairs))
+        if not options.only or name.startswith(tuple(options.only)):
+            bars += group(name, ours, in_flight, how, peers, options.seconds, options.pairs)
+    if not options.only:
+        courtesy(options.seconds, options.pairs)
+        line_of(min(3, options.pairs))
     if options.svg:
         options.svg.write_text(svg(bars))
 

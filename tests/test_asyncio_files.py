@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 from deadline import eventually
 from fresh import output
 
@@ -420,6 +421,36 @@ def test_a_cancelled_write_is_whole_or_not_there_and_the_next_one_comes_after_it
     run(program())
 
 
+def test_a_cancelled_readinto_keeps_the_memory_until_it_is_done(path: Path) -> None:
+    async def program(*offset: int) -> None:
+        async with aio.open(path, "rb", 0) as file:
+            for buffering in range(50):
+                buffer = bytearray(20000)
+                task = asyncio.ensure_future(file.readinto(buffer, *offset))
+                for _ in range(buffering % 5):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+                while not resized(buffer):
+                    await asyncio.sleep(0.001)
+
+    def resized(buffer: bytearray) -> bool:
+        try:
+            buffer.append(1)
+        except BufferError:
+            gc.collect()
+            return False
+        return True
+
+    before = aio.nowait(False)
+    try:
+        run(program())
+        run(program(0))
+    finally:
+        aio.nowait(before)
+
+
 def test_memory_stays_flat_while_reads_and_writes_are_cancelled(tmp_path: Path) -> None:
     program = f"""
 import asyncio, random, resource
@@ -452,6 +483,22 @@ def test_a_file_goes_from_loop_to_loop(path: Path) -> None:
     file = run(aio.open(path).__aenter__())
     assert [run(file.readline()) for _ in range(3)] == ["line 0\n", "line 1\n", "line 2\n"]
     run(file.close())
+
+
+def test_files_work_on_uvloop(path: Path) -> None:
+    async def program() -> None:
+        async with aio.open(path) as file, aio.open(path.with_name("copy"), "w") as copy:
+            async for line in file:
+                await copy.write(line)
+            await copy.fsync()
+        assert path.with_name("copy").read_bytes() == path.read_bytes()
+
+    for fast in (True, False):
+        before = aio.nowait(fast)
+        loop = uvloop.new_event_loop()
+        loop.run_until_complete(asyncio.wait_for(program(), 30))
+        loop.close()
+        aio.nowait(before)
 
 
 def test_lines_leave_other_tasks_their_turn(tmp_path: Path) -> None:

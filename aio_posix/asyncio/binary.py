@@ -48,12 +48,11 @@ class BinaryFile(File[bytes]):
 
         From an offset the position stays and other operations go on meanwhile; raises as pread does.
         """
-        with memoryview(buffer).cast("B") as view:
-            if offset is not None:
-                await self._go_to(offset, self.raw.readable)
-                return await self._stream.preadinto(view, offset)
-            async with self._reading():
-                return await self._buffer.readinto(view)
+        if offset is not None:
+            await self._go_to(offset, self.raw.readable)
+            return await self._stream.preadinto(buffer, offset)
+        async with self._reading():
+            return await self._buffer.readinto(memoryview(buffer).cast("B"))
 
     async def readinto1(self, buffer: Any) -> int:
         """As read1, into memory of the caller's."""
@@ -82,9 +81,10 @@ class BinaryFile(File[bytes]):
         return await self._buffer.readline(limit)
 
     async def _write(self, data: Any) -> int:
-        with memoryview(data).cast("B") as view:
-            await self._buffer.write(data if type(data) is bytes else view)
-            return len(view)
+        if type(data) is not bytes:
+            data = memoryview(data).cast("B")  # not released by us: a cancelled write goes on
+        await self._buffer.write(data)
+        return len(data)
 
     def _tell(self) -> int:
         return self._buffer.tell()
@@ -109,12 +109,10 @@ class RawFile(BinaryFile):
 
     async def readinto(self, buffer: Any, offset: int | None = None) -> int:
         """One read into ``buffer``; or as much as the file has at ``offset``."""
-        with memoryview(buffer).cast("B") as view:
-            if offset is not None:
-                await self._go_to(offset, self.raw.readable)
-                return await self._stream.preadinto(view, offset)
-            async with self._reading():
-                return await self._stream.readinto(view)
+        if offset is not None:
+            return await super().readinto(buffer, offset)
+        async with self._reading():
+            return await self._stream.readinto(memoryview(buffer).cast("B"))
 
     async def peek(self, size: int = 0) -> bytes:
         raise io.UnsupportedOperation("peek")

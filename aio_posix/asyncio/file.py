@@ -143,8 +143,7 @@ class File(Generic[S]):
         A file opened to append appends, as pwrite(2) does on Linux. Raises as pread does.
         """
         await self._go_to(offset, self.raw.writable)
-        with memoryview(data).cast("B") as view:
-            return await self._stream.pwrite(view, offset)
+        return await self._stream.pwrite(data, offset)
 
     async def close(self) -> None:
         """flush() and give the file back; if that fails it is closed all the same, and the error raised."""
@@ -152,12 +151,15 @@ class File(Generic[S]):
             return
         self._check()
         self._stream.interrupt()
-        async with self._order:
-            if self._write_order is self._order:
-                await self._close()
-            else:
-                async with self._write_order:
+        try:
+            async with self._order:
+                if self._write_order is self._order:
                     await self._close()
+                else:
+                    async with self._write_order:
+                        await self._close()
+        finally:
+            self._stream.interrupted = self.closed
 
     async def _close(self) -> None:
         if self.closed:

@@ -41,7 +41,7 @@ class Stream:
         self._pushed = b""  # what was read from a pipe and given back
         self._writing: asyncio.Task[int] | None = None
         self._waiting: asyncio.Task[Any] | None = None  # for a pipe or socket
-        self._interrupted = False
+        self.interrupted = False
         self._pwrites: set[asyncio.Future[int]] = set()
         self.pread = self._descriptor.pread
         self.preadinto = self._descriptor.preadinto
@@ -115,11 +115,14 @@ class Stream:
         if not self.seekable:
             return await self._descriptor.pwrite(data, 0)
         at = self.raw.tell()
-        put = await self._descriptor.pwrite(data, at)
+        self.raw.seek(at + len(data))
+        try:
+            put = await self._descriptor.pwrite(data, at)
+        except OSError:
+            self.raw.seek(at)
+            raise
         if self.append:
             self.raw.seek(0, os.SEEK_END)
-        else:
-            self.raw.seek(at + put)
         return put
 
     def seek(self, offset: int, whence: int) -> int:
@@ -157,7 +160,7 @@ class Stream:
     # --- the end
 
     async def _wait(self, read: Coroutine[Any, Any, T]) -> T:
-        if self._interrupted:
+        if self.interrupted:
             read.close()
             raise ValueError(CLOSED)
         task = asyncio.get_running_loop().create_task(read)
@@ -165,7 +168,7 @@ class Stream:
         try:
             return await task
         except asyncio.CancelledError:
-            if self._interrupted:
+            if self.interrupted:
                 raise ValueError(CLOSED) from None
             raise
         finally:
@@ -173,7 +176,7 @@ class Stream:
 
     def interrupt(self) -> None:
         """Reads that wait for a pipe or socket raise ValueError."""
-        self._interrupted = True
+        self.interrupted = True
         if self._waiting is not None:
             self._waiting.cancel()
 

@@ -1,0 +1,35 @@
+"""Two workers read every other block of a file each; layer: callbacks, in glibc's notification threads."""
+
+import os
+import threading
+
+from aio_posix import SIGEV_THREAD, aio_read, aio_return, aiocb, sigevent
+
+BLOCK, WORKERS = 4096, 2
+file = os.memfd_create("file")
+os.write(file, b"x" * 10 * BLOCK + b"the end")
+total, working = 0, WORKERS
+done = threading.Event()
+
+
+def handler(cb: aiocb) -> None:  # never two at once unless one blocks, and an exception kills nothing
+    global total, working
+    n = aio_return(cb)
+    total += n
+    if n == BLOCK:
+        cb.aio_offset += WORKERS * BLOCK
+        aio_read(cb)
+        return
+    working -= 1
+    if not working:
+        done.set()
+
+
+event = sigevent(SIGEV_THREAD, sigev_notify_function=handler)
+for i in range(WORKERS):
+    aio_read(aiocb(file, bytearray(BLOCK), i * BLOCK, aio_sigevent=event))
+done.wait()
+print(total)
+
+# Output:
+# 40967
