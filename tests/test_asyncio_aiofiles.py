@@ -17,7 +17,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 def run(program: str, source: Path, target: Path) -> str:
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", program, str(source), str(target)]
+    command = [sys.executable, "-X", "faulthandler", "-W", "error", "-c", program, str(source), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
