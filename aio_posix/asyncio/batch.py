@@ -30,14 +30,13 @@ NOBODY = Nobody()
 class Batch:
     """A C batch and the entries that fly in it."""
 
-    __slots__ = ("address", "c", "entries", "noticed", "refused", "room", "serials")
+    __slots__ = ("address", "c", "entries", "noticed", "refused", "serials")
 
-    def __init__(self, room: int) -> None:
-        self.c = ffi.gc(lib.batch_new(room), lib.batch_free)
+    def __init__(self) -> None:
+        self.c = ffi.gc(lib.batch_new(BATCH), lib.batch_free)
         if not self.c:
             raise MemoryError("no room for a batch of requests")
         self.address = int(ffi.cast("uintptr_t", self.c))
-        self.room = room
         self.entries: list[Entry] = []
         self.noticed = self.refused = False
         self.serials: list[int] = []

@@ -27,7 +27,6 @@ from aio_posix.asyncio.native import batch_collect, batch_submit
 from aio_posix.asyncio.turn import Turn
 from aio_posix.queue import CompletionQueue
 
-SPREAD = 16  # entries of a list that waits for a device: fewer cost more notifications, in more the first waits for all
 ROOM = 1024  # requests of a loop in glibc, whose cost for each grows with the number of busy descriptors
 SOONEST, LATEST = 0.001, 0.1  # seconds between two looks for lost notifications; the shorter after one was found
 STALLED = 1.0  # seconds without any progress until the loop takes over what glibc has not begun
@@ -46,7 +45,7 @@ class Ring:
         self._plan = int(ffi.cast("uintptr_t", self._sigevent._plan))
         self._line: deque[Entry] = deque()
         self._batches: list[Batch] = []
-        self._spare: dict[int, list[Batch]] = {SPREAD: [], BATCH: []}
+        self._spare: list[Batch] = []
         self._in_glibc = 0
         self._flushing = False
         self._due = 0.0  # of the next look; 0: none
@@ -98,8 +97,7 @@ class Ring:
         line = self._line
         while line and self._in_glibc < ROOM:
             entries: list[Entry] = []
-            most = SPREAD if line[0][8] else BATCH
-            while line and len(entries) < most:
+            while line and len(entries) < BATCH:
                 entry = line[0]
                 if entry[0].done():  # cancelled before it began
                     self._leave(line.popleft())
@@ -117,15 +115,14 @@ class Ring:
         if self._own:  # behind what the loop does itself, or they would overtake it
             self._own.extend(entries)
             return
-        room = SPREAD if len(entries) <= SPREAD else BATCH
-        batch = self._spare[room].pop() if self._spare[room] else Batch(room)
+        batch = self._spare.pop() if self._spare else Batch()
         batch.entries = entries
         batch.noticed = batch.refused = False
         notice = flight.promise(self._sigevent, batch, batch.serials, self._sigevent)  # whose plan glibc reads from
         error = batch_submit(batch.address, entries, flight.serials, self._plan, notice)
         if error < 0:
             flight.break_promise(notice)
-            self._spare[room].append(batch)
+            self._spare.append(batch)
             for entry in entries:
                 self._do_it_here(entry)
             return
@@ -178,7 +175,7 @@ class Ring:
 
     def _recycle(self, batch: Batch) -> None:
         batch.serials = []
-        self._spare[batch.room].append(batch)
+        self._spare.append(batch)
 
     def _deliver(self, batch: Batch, i: int, n: int) -> None:
         entry = batch.entries[i]

@@ -2,7 +2,9 @@
 #define AIO_POSIX_BATCH_H
 #include "notify.h"
 
-#define BATCH 64   /* entries of one list: the notification's thread (some 50 us) is a small part of their cost by then */
+/* Entries of one list.  Fewer cost more notifications (a thread each, some 50 us); with more, a loop waits for the
+ * last of what it asked for while no helper has anything to do. */
+#define BATCH 16
 
 /* One lio_listio of an event loop and its requests.  `members` is what the notice borrows. */
 struct batch {
