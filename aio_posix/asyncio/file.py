@@ -76,9 +76,8 @@ class File(Generic[S]):
             for line in self._window.lines:
                 return line
         async with self._reading():
-            line = await self._readline(-1 if limit is None else operator.index(limit))
-            self._order.quick += operator.length_hint(self._window.lines) + 1
-            return line
+            await self._stream.courtesy()
+            return await self._readline(-1 if limit is None else operator.index(limit))
 
     async def readlines(self, hint: int | None = -1) -> list[S]:
         """The lines up to the end, or until they are ``hint`` long together."""

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
-QUICK = 1 << 12  # operations without waiting until the loop has its turn: 1 ms
-
 
 class Order:
     """A lock that knows whether anybody holds it or waits for it."""
 
-    __slots__ = ("_lock", "quick", "users")
+    __slots__ = ("_lock", "users")
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self.users = 0
-        self.quick = 0  # operations since the loop had its turn for certain
 
     def free(self) -> bool:
         """Nobody would be overtaken."""
@@ -28,9 +25,6 @@ class Order:
         self.users += 1
         try:
             await self._lock.acquire()
-            if self.quick > QUICK:
-                self.quick = 0
-                await asyncio.sleep(0)
         except BaseException:
             self.users -= 1
             raise

@@ -20,7 +20,9 @@ from typing import Any, TypeVar
 from aio_posix._ffi import ffi
 from aio_posix.asyncio.calls import ALIGNMENT, aligned
 from aio_posix.asyncio.descriptor import Descriptor
+from aio_posix.asyncio.native import NOW_MOST, REST, declined, may_now
 from aio_posix.asyncio.offload import offload
+from aio_posix.asyncio.request import rest
 
 T = TypeVar("T")
 CLOSED = "I/O operation on closed file."
@@ -37,6 +39,7 @@ class Stream:
         self._direct = bool(flags & os.O_DIRECT)
         name = raw.name
         self._descriptor = Descriptor(raw.fileno(), name if isinstance(name, (str, bytes, os.PathLike)) else None)
+        self._fd = self._descriptor.fileno()
         self._executor = executor
         self._pushed = b""  # what was read from a pipe and given back
         self._writing: asyncio.Task[int] | None = None
@@ -45,6 +48,12 @@ class Stream:
         self._pwrites: set[asyncio.Future[int]] = set()
         self.pread = self._descriptor.pread
         self.preadinto = self._descriptor.preadinto
+
+    async def courtesy(self) -> None:
+        """Gives the loop its turn when the slice (turn.py) of this task is over."""
+        # so much that the clock is asked each time: lines cost more than reads
+        while not may_now(self._fd, NOW_MOST) and declined() == REST:
+            await rest()
 
     # --- at the position
 
