@@ -153,7 +153,8 @@ def test_a_starved_demo_shows_at_a_glance_why_the_fourth_client_gets_no_answer()
         assert eventually(lambda: len(ps.report(read(demo.pid)).unserved) == 1), ps.text(ps.report(read(demo.pid)))
         lines = ps.text(ps.report(read(demo.pid))).splitlines()
     words = [line.split() for line in lines]
-    assert lines[0] == f"{Path(sys.executable).name} {DEMO} 0 --host 127.0.0.1 --threads 4"[:56] + f" ... ({demo.pid})"
+    title = f"{Path(sys.executable).name} {DEMO} 0 --host 127.0.0.1 --threads 4"
+    assert lines[0] == (title if len(title) <= 60 else title[:56] + " ...") + f" ({demo.pid})"
     assert words[1] == ["[####]", "4", "of", "4", "helpers,", "4", "busy,", "0", "idle"]
     assert [row[1:3] for row in words[2:6]] == [["helper", "read"]] * 4
     assert " ".join(words[6]).startswith("- nobody reads fd ")

@@ -151,7 +151,10 @@ class Ring:
         self._harvest()
 
     def _harvest(self) -> bool:
-        """Hands out what is complete; True if that was something."""
+        """Hands out what is complete; True if that was something.
+
+        Futures of what is handed out are forgotten: until the notice is taken they would keep the loop and this ring.
+        """
         found = False
         batches, self._batches = self._batches, []
         for batch in batches:
@@ -162,9 +165,11 @@ class Ring:
                 for i, n in results:
                     self._deliver(batch, i, n)
             if batch.c.left:
+                for i, _ in results:
+                    batch.entries[i] = (NOBODY, *batch.entries[i][1:])
                 self._batches.append(batch)
                 continue
-            batch.entries = []  # their futures would keep the loop, and so this ring, until the notice comes
+            batch.entries = []
             if batch.noticed:
                 self._recycle(batch)
         if found:
@@ -209,7 +214,7 @@ class Ring:
         for batch in self._batches:
             for i, entry in enumerate(batch.entries):
                 if entry[0] is future:
-                    batch.entries[i] = (NOBODY, *entry[1:])  # a future would keep its loop, and so this ring
+                    batch.entries[i] = (NOBODY, *entry[1:])  # as _harvest does
                     lib.batch_cancel(batch.c, i)
                     self._look_again(SOONEST)
                     return bool(batch.c.left)
