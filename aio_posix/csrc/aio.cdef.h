@@ -26,7 +26,7 @@ struct aiocb { int aio_fildes; size_t aio_nbytes; int64_t aio_offset; ...; };
 struct request {
     struct aiocb cb;
     uint64_t word;
-    short error;
+    unsigned char error;
     ...;
 };
 struct queue { int fd; ...; };

@@ -54,7 +54,7 @@ static void revive(int fd)
         next = request_next(r, fd);
         if (request_settle(r, atomic_load(&r->word) >> 2))   /* cancelled before, perhaps: it stays so */
             continue;
-        r->notify = (unsigned char)r->cb.aio_sigevent.sigev_notify;
+        r->notify = r->cb.aio_sigevent.sigev_notify & 3;
         r->cb.aio_sigevent.sigev_notify = SIGEV_NONE;
         if (first == NULL || r->cb.aio_reqprio < first->cb.aio_reqprio)
             first = r;

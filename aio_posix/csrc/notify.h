@@ -53,10 +53,10 @@ struct plan {
 struct request {
     struct aiocb cb;                   /* first: a struct request * is a struct aiocb * to glibc */
     _Atomic uint64_t word;             /* serial << 2 | state; Python reads it without the lock */
-    short error;                       /* valid once the state is COMPLETE */
-    unsigned char orphan;              /* the aiocb object is gone: the sweeper must reap */
-    unsigned char notify;              /* kept while cancel.c silences the request */
-    _Atomic int watchers;              /* threads inside glibc's aio_suspend with it; not under life */
+    unsigned char error;               /* an errno (below 134); valid once the state is COMPLETE */
+    unsigned char orphan : 1;          /* the aiocb object is gone: the sweeper must reap */
+    unsigned char notify : 2;          /* kept while cancel.c silences the request */
+    _Atomic unsigned short watchers;   /* threads inside glibc's aio_suspend with it; not under life */
     int op;                            /* LIO_READ, LIO_WRITE, O_SYNC or O_DSYNC: to submit it again */
     struct request *before, *after;    /* the requests in flight, in order of submission */
 };

@@ -69,7 +69,7 @@ int request_settle(struct request *r, uint64_t serial)
     int error = aio_error(&r->cb);
     if (error == EINPROGRESS)
         return 0;
-    r->error = (short)error;
+    r->error = (unsigned char)error;
     land(r, serial << 2 | COMPLETE);
     return 1;
 }
@@ -83,7 +83,7 @@ int request_told(struct request *r, uint64_t serial)
         return request_settle(r, serial);
     if (r->cb.__error_code == EINPROGRESS)   /* cancel.c has submitted it again */
         return 0;
-    r->error = (short)r->cb.__error_code;
+    r->error = (unsigned char)r->cb.__error_code;
     land(r, serial << 2 | COMPLETE);
     return 1;
 }
