@@ -72,5 +72,5 @@ def test_threadsanitizer_finds_nothing(tmp_path: Path) -> None:
 def test_valgrind_finds_nothing_but_the_leak_of_glibc_itself(tmp_path: Path) -> None:
     leaks = ["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]
     known = f"--suppressions={HERE / 'glibc.supp'}"
-    ended = run("valgrind", "-q", "--error-exitcode=9", *leaks, known, compile_stress(tmp_path))
+    ended = run("valgrind", "-q", "--fair-sched=yes", "--error-exitcode=9", *leaks, known, compile_stress(tmp_path))
     assert (ended.returncode, ended.stderr) == (0, "")
