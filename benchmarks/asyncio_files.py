@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
+from bars import svg
+
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "build" / "asyncio-pages"
 SIZE = 64 << 20  # bytes: larger than processor caches, small enough to stay in the page cache
@@ -78,7 +80,7 @@ def verdict(figure: float, goal: float | None, most: bool = False) -> str:
 
 
 def group(name: str, ours: str, in_flight: int, how: str, peers: dict[str, float | None], seconds: float, pairs: int
-          ) -> list[tuple[str, float]]:  # fmt: skip
+          ) -> list[tuple[str, str, str, float]]:  # fmt: skip
     rates: dict[str, list[float]] = {peer: [] for peer in (ours, *peers)}
     for _ in range(pairs):
         for peer in rates:
@@ -96,7 +98,8 @@ def group(name: str, ours: str, in_flight: int, how: str, peers: dict[str, float
             continue
         its = median(rates[peer])
         print(f"{'':<6}{peer:<32} {its:>10,.0f}   {mine / its:>7.2f}  {verdict(mine / its, goal)}".rstrip(), flush=True)
-    return [(f"{name}: {peer}", median(found)) for peer, found in rates.items() if found]
+    unit = UNITS.get(how, "reads/s")
+    return [(name, unit, peer, median(found)) for peer, found in rates.items() if found]
 
 
 def courtesy(seconds: float, pairs: int) -> None:
@@ -123,22 +126,6 @@ def line_of(pairs: int) -> None:
     if few and many:
         ratio = median(few) / median(many)
         print(f"cost with 100,000 outstanding / with 100 {ratio:>8.2f}             {verdict(ratio, 1.2, most=True)}")
-
-
-def svg(bars: list[tuple[str, float]]) -> str:
-    """Bars of reads/s; the longest is the fastest of its group."""
-    height, width, label = 22, 460, 260
-    rows = []
-    for i, (name, rate) in enumerate(bars):
-        most = max(r for n, r in bars if n.split(":")[0] == name.split(":")[0])
-        colour = "#2166ac" if ": ours" in name else "#bbbbbb"
-        y = i * height + 6
-        rows.append(f'<text x="{label - 6}" y="{y + 12}" text-anchor="end">{name}</text>')
-        rows.append(f'<rect x="{label}" y="{y}" width="{rate / most * width:.0f}" height="16" fill="{colour}"/>')
-        rows.append(f'<text x="{label + rate / most * width + 4:.0f}" y="{y + 12}">{rate:,.0f}</text>')
-    size = f'width="{label + width + 90}" height="{len(bars) * height + 10}"'
-    font = 'font-family="sans-serif" font-size="11"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>{"".join(rows)}</svg>\n'
 
 
 def prepare() -> None:
@@ -176,7 +163,8 @@ def main() -> None:
         courtesy(options.seconds, options.pairs)
         line_of(min(3, options.pairs))
     if options.svg:
-        options.svg.write_text(svg(bars))
+        title = "Awaited reads of 4 KiB, whole files and lines: rates, medians of one run"
+        options.svg.write_text(svg(title, bars))
 
 
 if __name__ == "__main__":
