@@ -202,6 +202,7 @@ def _finish() -> None:
             _drain(deadline, callbacks=False)  # what was submitted in the last moment
         if in_flight:  # Python is about to restore the default action, and that of a late signal is to kill
             for signo in signals_used - {signal.SIGKILL, signal.SIGSTOP}:
+                lib.signal_ignore(signo)  # first, or one that arrives now is reported: "ignored due to race condition"
                 signal.signal(signo, signal.SIG_IGN)
 
 

@@ -273,6 +273,9 @@ def test_an_exception_in_a_callback_goes_to_unraisablehook_and_ends_nothing(erro
             aio.aio_write(cb)
             while cb.in_progress:
                 time.sleep(0.001)
+        end = time.monotonic() + 20
+        while len(names) < 2 and time.monotonic() < end:
+            time.sleep(0.001)
         print(len(queue.get()), len(names))
         """)
     assert fresh.output(text) == "1 2\n"

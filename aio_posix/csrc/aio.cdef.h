@@ -82,6 +82,7 @@ void queue_wait(struct queue *q, int milliseconds);
 
 /* sigwaitinfo: 0, or an errno */
 struct caught { int signo, code, pid, uid; uintptr_t value; };
+void signal_ignore(int signo);
 int signal_wait(const int *signals, int n, int64_t nanoseconds, struct caught *out);
 
 /* aio_posix.asyncio */

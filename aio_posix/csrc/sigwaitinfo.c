@@ -1,4 +1,4 @@
-/* sigwaitinfo with si_value, which Python's signal module drops. */
+/* What Python's signal module lacks: sigwaitinfo with si_value, and ignoring a signal that may arrive at any moment. */
 #include "sigwaitinfo.h"
 
 #include <errno.h>
@@ -22,4 +22,10 @@ int signal_wait(const int *signals, int n, int64_t nanoseconds, struct caught *o
     out->uid = (int)info.si_uid;
     out->value = (uintptr_t)info.si_value.sival_ptr;
     return 0;
+}
+
+/* Without Python's knowing.  When it is told next, no signal can arrive between its looking and its ignoring. */
+void signal_ignore(int signo)
+{
+    signal(signo, SIG_IGN);
 }
