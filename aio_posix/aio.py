@@ -17,8 +17,8 @@ from aio_posix import flight
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, collect, fileno, land_list, refused, submit
 from aio_posix.flight import COMPLETE, IN_FLIGHT, STATE, look, usable
-from aio_posix.listio import SLICE, address, submit_list, wait_for_all
-from aio_posix.sigevent import sigevent
+from aio_posix.listio import SLICE, submit_list, wait_for_all
+from aio_posix.sigevent import address, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from operator import index
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
 from aio_posix.flight import IN_FLIGHT, STATE, Stop, look
-from aio_posix.sigevent import sigevent
+from aio_posix.sigevent import address, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class aiocb:
             raise BlockingIOError(errno.EINPROGRESS, "the request is in flight: it cannot be made anew")
         put = super().__setattr__
         put("_request", ffi.new("struct request *"))
-        put("_address", int(ffi.cast("uintptr_t", self._request)))  # as csrc/aiocb.c wants it
+        put("_address", address(self._request))
         put("aio_fildes", _fildes(aio_fildes))
         put("aio_buf", _buffer(aio_buf))
         put("aio_offset", _offset(aio_offset))

@@ -109,7 +109,7 @@ def submittable() -> None:
         if multiprocessing is not None and multiprocessing.parent_process() is not None:
             from multiprocessing.util import Finalize  # such a child ends by os._exit: not through atexit
 
-            Finalize(None, _drain, (None,), exitpriority=-1000)  # after what else is to be done then, and may write
+            Finalize(None, _drain, exitpriority=-1000)  # after what else is to be done then, and may write
 
 
 def look(request: Any) -> int:
@@ -161,7 +161,7 @@ def _callbacks_due() -> bool:
     return False
 
 
-def _drain(deadline: float | None, callbacks: bool = True) -> bool:
+def _drain(deadline: float | None = None, callbacks: bool = True) -> bool:
     """Waits for writes and syncs, and for callbacks that may submit more; False, with a warning, if it gave up."""
     if lib.forked:
         return False

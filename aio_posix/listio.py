@@ -12,7 +12,7 @@ from collections import deque
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import aiocb, keep_list, refused, set_told, start_list, unkeep_list
-from aio_posix.sigevent import SIGEV_SIGNAL, sigevent
+from aio_posix.sigevent import SIGEV_SIGNAL, address, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ def _remember(listed: list[aiocb], told: flight.Told) -> None:
         set_told(listed[-1], (getattr(listed[-1], "_told", (None, None))[0], told))
     else:
         _of_empty_lists.append(told)
-
-
-def address(listing: Any) -> int:
-    return int(ffi.cast("uintptr_t", listing))
 
 
 def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None, waits: bool = False) -> tuple[Any, int]:

@@ -13,7 +13,7 @@ import time
 from aio_posix._ffi import ffi, lib
 from aio_posix.aio import FOREVER, seconds
 from aio_posix.flight import take, usable
-from aio_posix.sigevent import SIGEV_THREAD, sigevent
+from aio_posix.sigevent import SIGEV_THREAD, address, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class CompletionQueue:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._struct = ffi.gc(struct, lib.queue_free)
         self._left: list[Any] = []  # taken, and kept from get() by a signal handler that raised
-        self._address = int(ffi.cast("uintptr_t", struct))  # as csrc/flight.c wants it
+        self._address = address(struct)
         self.closed = False
 
     def fileno(self) -> int:

@@ -40,6 +40,11 @@ signals_used: set[int] = set()
 MINIMUM_STACK = 64 * 1024  # bytes; below it a Python callback's first imports overflow the stack
 
 
+def address(struct: Any) -> int:
+    """Of a C struct, for the functions of csrc that take and return Python objects."""
+    return int(ffi.cast("uintptr_t", struct))
+
+
 class sigevent:
     """How a request announces its completion.
 
@@ -108,7 +113,7 @@ class sigevent:
         put("_thread", self.sigev_notify is SIGEV_THREAD)
         put("_call", sigev_notify_function if queue is None else _let_go)
         put("_plan", self._make_plan())
-        put("_address", int(ffi.cast("uintptr_t", self._plan)))  # as csrc/aiocb.c wants it
+        put("_address", address(self._plan))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a sigevent does not change: make a new one with another {name}")

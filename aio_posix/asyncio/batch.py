@@ -11,6 +11,7 @@ from typing import Any
 
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import LIO_READ, LIO_WRITE
+from aio_posix.sigevent import address
 
 BATCH: int = lib.BATCH
 READ, WRITE, SYNC, DSYNC = int(LIO_READ), int(LIO_WRITE), os.O_SYNC, os.O_DSYNC
@@ -36,7 +37,7 @@ class Batch:
         self.c = ffi.gc(lib.batch_new(BATCH), lib.batch_free)
         if not self.c:
             raise MemoryError("no room for a batch of requests")
-        self.address = int(ffi.cast("uintptr_t", self.c))
+        self.address = address(self.c)
         self.entries: list[Entry] = []
         self.noticed = self.refused = False
         self.serials: list[int] = []

@@ -42,7 +42,7 @@ class Ring:
         self.loop = weakref.ref(loop)
         self._queue = CompletionQueue()
         self._sigevent = self._queue.sigevent()
-        self._plan = int(ffi.cast("uintptr_t", self._sigevent._plan))
+        self._plan = self._sigevent._address
         self._line: deque[Entry] = deque()
         self._batches: list[Batch] = []
         self._spare: list[Batch] = []

@@ -10,8 +10,6 @@
 #include "flight.h"
 #include "aiocb.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,14 +188,15 @@ static PyObject *keep(PyObject *cb, struct described *d, PyObject *also)
     op = PyLong_FromLong(w->op);
     if (alive != NULL && op != NULL)
         kept = PyTuple_Pack(5, d->request, op, d->pinned, d->file, alive);
-    if (kept != NULL && flight_watched())
-        flight_tell("request", serial, "(OOKK)", cb, op, (unsigned long long)(uintptr_t)w->buf, (unsigned long long)w->nbytes);
-    Py_XDECREF(op);
-    Py_XDECREF(alive);
     if (kept != NULL && flight_keep(serial, kept) != 0)
         Py_CLEAR(kept);
     if (kept == NULL && notify == SIGEV_THREAD)
         flight_break_promise(w->notice);
+    if (kept != NULL && flight_watched())
+        flight_tell("request", serial, "(OOKK)", cb, op, (unsigned long long)(uintptr_t)w->buf,
+                    (unsigned long long)w->nbytes);
+    Py_XDECREF(op);
+    Py_XDECREF(alive);
 out:
     Py_XDECREF(told);
     if (kept == NULL)

@@ -71,10 +71,8 @@ int baton_look(void)
     if (calm < CALM)
         return 1;
     atomic_store(&watched, false);
-    if (atomic_load(&waiting) > 0 && !atomic_exchange(&watched, true)) {   /* it came between the two */
-        calm = 0;
-        return 1;
-    }
+    if (atomic_load(&waiting) > 0)   /* it came before that, and has woken nobody */
+        atomic_store(&watched, true);
     return atomic_load(&watched);
 }
 

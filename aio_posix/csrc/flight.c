@@ -1,13 +1,12 @@
 /* The tables of flight.py: each submission and each completion goes through them, so it is C that does.
  *
- * State: the tables; `watcher`, who is told of each step, if anybody.  C holds them for ever: what is in flight when the interpreter ends is never freed.
+ * State: the tables, which C holds for ever: what is in flight when the interpreter ends is never freed; `watcher`, who
+ * is told of each step, if anybody.
  *
  * - The GIL is held, and no function here runs Python code before it has done its part, but for what a value that is let
  *   go of may run.
  */
 #include "flight.h"
-
-#include <errno.h>
 
 static PyObject *in_flight, *owed, *free_notices, *serials, *watcher;
 static PyObject *name_queue, *name_closed, *name_value;
