@@ -1,4 +1,6 @@
-"""How the C in aio_posix/csrc becomes the module aio_posix._ffi; setup.py names the object below."""
+"""How the C in aio_posix/csrc becomes the module aio_posix._ffi; setup.py names the object
+below.
+"""
 
 from pathlib import Path
 
@@ -9,7 +11,16 @@ SOURCES = [
     "flight.c", "aiocb.c", "request.c", "list.c", "cancel.c", "notice.c", "notify.c", "plan.c", "baton.c", "gate.c",
     "datastack.c", "queue.c", "sigwaitinfo.c", "batch.c", "now.c",
 ]  # fmt: skip
-HEADERS = ["notify.h", "flight.h", "aiocb.h", "python.h", "sigwaitinfo.h", "batch.h", "now.h", "aio.cdef.h"]
+HEADERS = [
+    "notify.h",
+    "flight.h",
+    "aiocb.h",
+    "python.h",
+    "sigwaitinfo.h",
+    "batch.h",
+    "now.h",
+    "aio.cdef.h",
+]
 
 ffibuilder = FFI()
 ffibuilder.cdef((Path(__file__).parent / CSRC / "aio.cdef.h").read_text())

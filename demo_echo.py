@@ -1,15 +1,18 @@
 """An echo server on POSIX AIO, after the design of a C program of 2016.
 
-lio_listio starts two reads, of standard input and of the listening socket; the main thread then sleeps.  Everything
-else happens in handler(), which glibc calls in a new thread for every completion:
+lio_listio starts two reads, of standard input and of the listening socket; the main thread then
+sleeps.  Everything else happens in handler(), which glibc calls in a new thread for every
+completion:
 
-    stdin     "exit" or end of file ends the server, otherwise the read is started again
-    listener  a read of a listening socket fails at once (ENOTCONN), so the handler runs at once: and accept(2) blocks
+    stdin     "exit" or end of file ends the server, otherwise the read is started again listener  a
+    read of a listening socket fails at once (ENOTCONN), so the handler runs at once: and accept(2)
+    blocks
               in it, in the notification thread.  By accident that is a way to be told of clients
     client    nothing read: close.  Otherwise write it back, print it, read again
 
-A blocked read holds a thread of glibc's pool, so the pool is made as large as the descriptor table; --threads 20 is
-what the C program had: standard input holds one of them, and the 20th silent client gets no service.
+A blocked read holds a thread of glibc's pool, so the pool is made as large as the descriptor table;
+--threads 20 is what the C program had: standard input holds one of them, and the 20th silent client
+gets no service.
 """
 
 import argparse
@@ -22,11 +25,23 @@ import struct
 import sys
 import threading
 
-from aio_posix import LIO_NOWAIT, LIO_READ, SIGEV_THREAD, aio_init, aio_read, aio_return, aiocb, lio_listio, sigevent
+from aio_posix import (
+    LIO_NOWAIT,
+    LIO_READ,
+    SIGEV_THREAD,
+    aio_init,
+    aio_read,
+    aio_return,
+    aiocb,
+    lio_listio,
+    sigevent,
+)
 
 BUFSIZ = 8192  # as in <stdio.h>
 STDIN_FILENO = 0
-MOST_THREADS = 30_000  # two mappings each, of the 65,530 that vm.max_map_count allows; below pid_max, 32,768
+MOST_THREADS = (
+    30_000  # two mappings each, of the 65,530 that vm.max_map_count allows; below pid_max, 32,768
+)
 
 PATIENCE = struct.pack("ll", 10, 0)  # struct timeval: a broadcast waits so long for one client
 clients: set[socket.socket] = set()
@@ -126,10 +141,14 @@ def tell_everybody(data: bytearray) -> None:
 
 def main() -> int:
     global listener, broadcast
-    parser = argparse.ArgumentParser(description="Echo server on POSIX AIO; 'exit' on standard input ends it.")
+    parser = argparse.ArgumentParser(
+        description="Echo server on POSIX AIO; 'exit' on standard input ends it."
+    )
     parser.add_argument("port", type=int, help="TCP port; 0 lets the system choose")
     parser.add_argument("-eb", action="store_true", help="echo broadcast: to all clients")
-    parser.add_argument("--threads", type=int, metavar="N", help="glibc's pool; default: the descriptor limit")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="glibc's pool; default: the descriptor limit"
+    )
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")
     args = parser.parse_args()
     broadcast = args.eb
@@ -145,9 +164,14 @@ def main() -> int:
     try:
         aio_init(aio_threads=enough if args.threads is None else args.threads)
         family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
-        listener = socket.create_server((args.host, args.port), family=family, backlog=socket.SOMAXCONN)
+        listener = socket.create_server(
+            (args.host, args.port), family=family, backlog=socket.SOMAXCONN
+        )
     except (OSError, OverflowError, ValueError) as error:
-        print(f"demo_echo: cannot serve port {args.port} of {args.host or 'all addresses'}: {error}", file=sys.stderr)
+        print(
+            f"demo_echo: cannot serve port {args.port} of {args.host or 'all addresses'}: {error}",
+            file=sys.stderr,
+        )
         return 1
     signal.signal(signal.SIGINT, lambda *_: done.set())
     say("[*] listening on {} port {}\n".format(*listener.getsockname()).encode())

@@ -1,4 +1,6 @@
-"""What pyproject.toml cannot say: the cffi module, the stable-ABI wheel tag, and what a failed build means."""
+"""What pyproject.toml cannot say: the cffi module, the stable-ABI wheel tag, and what a failed
+build means.
+"""
 
 import sysconfig
 
@@ -25,5 +27,5 @@ class BuildExt(build_ext):
 setup(
     cffi_modules=["build_ffi.py:ffibuilder"],
     cmdclass={"build_ext": BuildExt},
-    options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp310"}},
+    options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -1,4 +1,6 @@
-"""python -m aio_posix, and the script aio-posix: how the AIO of this system and of its processes works inside."""
+"""python -m aio_posix, and the script aio-posix: how the AIO of this system and of its processes
+works inside.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,12 @@ usage: python -m aio_posix COMMAND ...      (or the script aio-posix; each comma
   trace -- SCRIPT ARGS   run a program and draw its requests and threads (--svg, --html, --json FILE)
   limits                 what this system allows, and what follows for you
 """
-COMMANDS = {"study": "course", "ps": "ps", "trace": "trace.command", "limits": "limits"}  # in aio_posix.study
+COMMANDS = {
+    "study": "course",
+    "ps": "ps",
+    "trace": "trace.command",
+    "limits": "limits",
+}  # in aio_posix.study
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,7 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         status: int = run(rest)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # as with `| head`: nobody reads on, and that is no failure of the command
+    except (
+        BrokenPipeError
+    ):  # as with `| head`: nobody reads on, and that is no failure of the command
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 0
 

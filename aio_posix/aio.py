@@ -1,8 +1,10 @@
-"""<aio.h>: the calls.  Here C's errno becomes OSError, and every wait is one that a signal handler can interrupt.
+"""<aio.h>: the calls.  Here C's errno becomes OSError, and every wait is one that a signal handler
+can interrupt.
 
-- Arguments are checked before anything is submitted; a list is submitted whole or (EINPROGRESS, ValueError) not at all.
-- Waiting is done in slices of aio_suspend, never in LIO_WAIT: glibc leaves pointers into a dead stack frame behind when
-  a signal interrupts that, and aborts on a timeout it does not like.
+- Arguments are checked before anything is submitted; a list is submitted whole or (EINPROGRESS,
+  ValueError) not at all.
+- Waiting is done in slices of aio_suspend, never in LIO_WAIT: glibc leaves pointers into a dead
+  stack frame behind when a signal interrupts that, and aborts on a timeout it does not like.
 """
 
 from __future__ import annotations
@@ -15,7 +17,17 @@ from enum import IntEnum
 
 from aio_posix import flight
 from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, collect, fileno, land_list, refused, submit
+from aio_posix.aiocb import (
+    LIO_NOP,
+    LIO_READ,
+    LIO_WRITE,
+    aiocb,
+    collect,
+    fileno,
+    land_list,
+    refused,
+    submit,
+)
 from aio_posix.flight import COMPLETE, IN_FLIGHT, STATE, look, usable
 from aio_posix.listio import SLICE, submit_list, wait_for_all
 from aio_posix.sigevent import address, sigevent
@@ -58,9 +70,9 @@ def aio_read(cb: aiocb) -> None:
 
     C: ``int aio_read(struct aiocb *aiocbp)``
 
-    Raises BlockingIOError (EINPROGRESS) for a request in flight, OSError (EAGAIN) when glibc has no memory or cannot
-    start its first helper thread. A bad descriptor shows in aio_error, not here (POSIX allows both).
-    Source: glibc rt/aio_read.c, rt/aio_misc.c.
+    Raises BlockingIOError (EINPROGRESS) for a request in flight, OSError (EAGAIN) when glibc has no
+    memory or cannot start its first helper thread. A bad descriptor shows in aio_error, not here
+    (POSIX allows both). Source: glibc rt/aio_read.c, rt/aio_misc.c.
     """
     submit(cb, LIO_READ)
 
@@ -70,19 +82,21 @@ def aio_write(cb: aiocb) -> None:
 
     C: ``int aio_write(struct aiocb *aiocbp)``
 
-    Raises as aio_read does. At most 0x7ffff000 bytes are written: aio_return tells. A write waits behind a read of the
-    same descriptor. Source: glibc rt/aio_write.c.
+    Raises as aio_read does. At most 0x7ffff000 bytes are written: aio_return tells. A write waits
+    behind a read of the same descriptor. Source: glibc rt/aio_write.c.
     """
     submit(cb, LIO_WRITE)
 
 
 def aio_fsync(op: int, cb: aiocb) -> None:
-    """Start syncing what was written to ``aio_fildes`` before: os.O_SYNC as fsync, os.O_DSYNC as fdatasync.
+    """Start syncing what was written to ``aio_fildes`` before: os.O_SYNC as fsync, os.O_DSYNC as
+    fdatasync.
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)``
 
-    Raises ValueError for another op, OSError (EBADF) for a bad descriptor, and as aio_read does. glibc drops the
-    request's priority, so it may overtake writes with aio_reqprio > 0. Source: glibc rt/aio_fsync.c.
+    Raises ValueError for another op, OSError (EBADF) for a bad descriptor, and as aio_read does.
+    glibc drops the request's priority, so it may overtake writes with aio_reqprio > 0. Source:
+    glibc rt/aio_fsync.c.
     """
     if op not in (os.O_SYNC, os.O_DSYNC):
         raise ValueError(f"op must be os.O_SYNC or os.O_DSYNC, not {op!r}")
@@ -100,8 +114,9 @@ def aio_error(cb: aiocb) -> int:
 
     C: ``int aio_error(const struct aiocb *aiocbp)``
 
-    Never raises for a failed operation, nor returns -1. Raises OSError (EINVAL) for a request never submitted or
-    already returned, where glibc gives a number all the same. Source: glibc rt/aio_error.c.
+    Never raises for a failed operation, nor returns -1. Raises OSError (EINVAL) for a request never
+    submitted or already returned, where glibc gives a number all the same. Source: glibc
+    rt/aio_error.c.
     """
     usable()
     state = look(_checked(cb)._request) & STATE
@@ -117,9 +132,9 @@ def aio_return(cb: aiocb) -> int:
 
     C: ``ssize_t aio_return(struct aiocb *aiocbp)``
 
-    Raises the request's own OSError if it failed; BlockingIOError (EINPROGRESS) while it runs, and nothing is lost;
-    OSError (EINVAL) the second time or before submission, where glibc gives a number all the same.
-    Source: glibc rt/aio_return.c.
+    Raises the request's own OSError if it failed; BlockingIOError (EINPROGRESS) while it runs, and
+    nothing is lost; OSError (EINVAL) the second time or before submission, where glibc gives a
+    number all the same. Source: glibc rt/aio_return.c.
     """
     count = collect(cb)
     if count is not None:
@@ -142,7 +157,9 @@ def seconds(timeout: float | None) -> float | None:
     if timeout is None:
         return None
     if not timeout >= 0:  # nan is not
-        raise ValueError(f"timeout must be a non-negative number of seconds or None, not {timeout!r}")
+        raise ValueError(
+            f"timeout must be a non-negative number of seconds or None, not {timeout!r}"
+        )
     return None if timeout >= FOREVER else float(timeout)
 
 
@@ -151,14 +168,16 @@ def _listed(cbs: Iterable[aiocb | None]) -> list[aiocb]:
 
 
 def aio_suspend(cbs: Iterable[aiocb | None], timeout: float | None = None) -> bool:
-    """Wait until at least one of the requests is complete; False when the timeout (seconds) ends first.
+    """Wait until at least one of the requests is complete; False when the timeout (seconds) ends
+    first.
 
-    C: ``int aio_suspend(const struct aiocb *const list[], int nent, const struct timespec *timeout)``
+    C: ``int aio_suspend(const struct aiocb *const list[], int nent, const struct timespec
+    *timeout)``
 
-    Signal handlers run during the wait, which then goes on (PEP 475). Raises ValueError if there is nothing to wait
-    for (glibc: success at once) or the timeout is negative or nan (glibc: abort), OSError (EINVAL) for a request never
-    submitted or already returned. A list of more than 1,024 is watched in pieces, within 10 ms of a completion.
-    Source: glibc rt/aio_suspend.c.
+    Signal handlers run during the wait, which then goes on (PEP 475). Raises ValueError if there is
+    nothing to wait for (glibc: success at once) or the timeout is negative or nan (glibc: abort),
+    OSError (EINVAL) for a request never submitted or already returned. A list of more than 1,024 is
+    watched in pieces, within 10 ms of a completion. Source: glibc rt/aio_suspend.c.
     """
     usable()
     limit = seconds(timeout)
@@ -173,7 +192,9 @@ def aio_suspend(cbs: Iterable[aiocb | None], timeout: float | None = None) -> bo
         return True
     n = len(listed)
     array = ffi.new("struct request *[]", [cb._request for cb in listed])
-    serials = ffi.new("uint64_t[]", [word >> 2 for word in words])  # a callback may submit a request again
+    serials = ffi.new(
+        "uint64_t[]", [word >> 2 for word in words]
+    )  # a callback may submit a request again
     deadline = None if limit is None else time.monotonic() + limit
     longest = SLICE if n <= lib.PIECE else LONG_SLICE
     while True:
@@ -191,10 +212,11 @@ def aio_cancel(fd: Any, cb: aiocb | None = None) -> CancelResult:
 
     C: ``int aio_cancel(int fd, struct aiocb *aiocbp)``
 
-    AIO_CANCELED: aio_error will be ECANCELED, and the notification comes as for any completion. AIO_NOTCANCELED: it is
-    running and will end by itself (shutdown(2) ends a blocked read of a socket; close(2) does not). AIO_ALLDONE.
-    Raises OSError: EBADF for a bad descriptor, EINVAL for a request never submitted or of another descriptor.
-    glibc strands the requests behind a cancelled head; here they go on. Source: glibc rt/aio_cancel.c.
+    AIO_CANCELED: aio_error will be ECANCELED, and the notification comes as for any completion.
+    AIO_NOTCANCELED: it is running and will end by itself (shutdown(2) ends a blocked read of a
+    socket; close(2) does not). AIO_ALLDONE. Raises OSError: EBADF for a bad descriptor, EINVAL for
+    a request never submitted or of another descriptor. glibc strands the requests behind a
+    cancelled head; here they go on. Source: glibc rt/aio_cancel.c.
     """
     usable()
     number = fileno(fd)
@@ -213,22 +235,26 @@ def aio_cancel(fd: Any, cb: aiocb | None = None) -> CancelResult:
 
 
 def lio_listio(mode: int, cbs: Sequence[aiocb | None], sig: sigevent | None = None) -> None:
-    """Start all requests of a list, each as its ``aio_lio_opcode`` says; LIO_WAIT waits for all of them.
+    """Start all requests of a list, each as its ``aio_lio_opcode`` says; LIO_WAIT waits for all of
+    them.
 
     C: ``int lio_listio(int mode, struct aiocb *const list[], int nent, struct sigevent *sig)``
 
-    None and LIO_NOP entries are skipped. With LIO_NOWAIT ``sig`` announces that the whole list is complete (its value
-    defaults to the list); with LIO_WAIT it is ignored, as in C. Raises OSError: EIO (LIO_WAIT) when a request failed,
-    EAGAIN when glibc refused some: aio_error of each entry tells; BlockingIOError or ValueError with nothing submitted
-    if an entry is in flight or listed twice. A signal handler that raises ends the wait, not the requests.
-    Lists of any length work: glibc gets pieces of 1,024. Source: glibc rt/lio_listio-common.c.
+    None and LIO_NOP entries are skipped. With LIO_NOWAIT ``sig`` announces that the whole list is
+    complete (its value defaults to the list); with LIO_WAIT it is ignored, as in C. Raises OSError:
+    EIO (LIO_WAIT) when a request failed, EAGAIN when glibc refused some: aio_error of each entry
+    tells; BlockingIOError or ValueError with nothing submitted if an entry is in flight or listed
+    twice. A signal handler that raises ends the wait, not the requests. Lists of any length work:
+    glibc gets pieces of 1,024. Source: glibc rt/lio_listio-common.c.
     """
     usable()
     mode = LioMode(mode)
     if sig is not None and not isinstance(sig, sigevent):
         raise TypeError(f"sig must be a sigevent or None, not {type(sig).__name__}")
     listed = [cb for cb in _listed(cbs) if cb.aio_lio_opcode is not LIO_NOP]
-    listing, error = submit_list(listed, cbs, sig if mode is LIO_NOWAIT else None, waits=mode is LIO_WAIT)
+    listing, error = submit_list(
+        listed, cbs, sig if mode is LIO_NOWAIT else None, waits=mode is LIO_WAIT
+    )
     if mode is LIO_WAIT:
         wait_for_all(listing, len(listed))
         if land_list(address(listing)):
@@ -242,11 +268,12 @@ def aio_init(*, aio_threads: int = 20, aio_num: int = 64, aio_idle_time: int = 1
 
     C: ``void aio_init(const struct aioinit *init)`` (a GNU extension)
 
-    aio_threads: the most helpers at a time, so also the most reads that can block at once before every other request
-    of the process, files included, waits behind them. aio_num: slots allocated at first, not a limit.
-    aio_idle_time: seconds an idle helper stays; 0 keeps the former value, less than 0 lets it go at once.
-    Raises ValueError for what glibc would silently change or choke on, OSError (EBUSY) after the first request, when
-    glibc would ignore the call. Source: glibc rt/aio_misc.c.
+    aio_threads: the most helpers at a time, so also the most reads that can block at once before
+    every other request of the process, files included, waits behind them. aio_num: slots allocated
+    at first, not a limit. aio_idle_time: seconds an idle helper stays; 0 keeps the former value,
+    less than 0 lets it go at once. Raises ValueError for what glibc would silently change or choke
+    on, OSError (EBUSY) after the first request, when glibc would ignore the call. Source: glibc
+    rt/aio_misc.c.
     """
     usable()
     for name, number, low, high in (
@@ -259,5 +286,7 @@ def aio_init(*, aio_threads: int = 20, aio_num: int = 64, aio_idle_time: int = 1
         if not low <= number <= high:
             raise ValueError(f"{name} must be in {low}..{high}, not {number}")
     if lib.requests_used():
-        raise OSError(errno.EBUSY, "aio_init comes too late: glibc fixes the pool's size at the first request")
+        raise OSError(
+            errno.EBUSY, "aio_init comes too late: glibc fixes the pool's size at the first request"
+        )
     lib.pool_init(aio_threads, aio_num, aio_idle_time)

@@ -1,7 +1,8 @@
 """What to do: the request, its fields, its buffer.
 
 - Fields do not change while the request is in flight.
-- The buffer is exported (pinned: not resized, not freed) from submission until glibc is done, not before or after.
+- The buffer is exported (pinned: not resized, not freed) from submission until glibc is done, not
+  before or after.
 - One aiocb holds one C request, whose memory flight.py keeps for as long as glibc may use it.
 """
 
@@ -46,13 +47,14 @@ class aiocb:
     int aio_reqprio; struct sigevent aio_sigevent; int aio_lio_opcode; }``
 
     aio_fildes: int or any object with fileno(); it is kept alive while the request is in flight.
-    aio_buf: any C-contiguous buffer; it can be neither resized nor freed while the request is in flight.
-    aio_offset: bytes, 64 bits wide; ignored on sockets, pipes and terminals.
-    aio_nbytes: bytes; None stands for the whole buffer. Linux moves at most 0x7ffff000 bytes a request.
+    aio_buf: any C-contiguous buffer; it can be neither resized nor freed while the request is in
+    flight. aio_offset: bytes, 64 bits wide; ignored on sockets, pipes and terminals. aio_nbytes:
+    bytes; None stands for the whole buffer. Linux moves at most 0x7ffff000 bytes a request.
     aio_reqprio: 0 (urgent) to AIO_PRIO_DELTA_MAX. aio_sigevent: None means SIGEV_NONE.
 
-    Fields can be set while the request is not in flight: otherwise BlockingIOError (EINPROGRESS). TypeError and
-    ValueError for what can never be submitted. A request dropped in flight gives a ResourceWarning.
+    Fields can be set while the request is not in flight: otherwise BlockingIOError (EINPROGRESS).
+    TypeError and ValueError for what can never be submitted. A request dropped in flight gives a
+    ResourceWarning.
     """
 
     __slots__ = (
@@ -92,7 +94,9 @@ class aiocb:
         aio_lio_opcode: int = LIO_NOP,
     ) -> None:
         if hasattr(self, "_request") and self.in_progress:
-            raise BlockingIOError(errno.EINPROGRESS, "the request is in flight: it cannot be made anew")
+            raise BlockingIOError(
+                errno.EINPROGRESS, "the request is in flight: it cannot be made anew"
+            )
         put = super().__setattr__
         put("_request", ffi.new("struct request *"))
         put("_address", address(self._request))
@@ -111,7 +115,9 @@ class aiocb:
                 raise AttributeError(f"{name} is not a field of an aiocb")
             return super().__setattr__(name, value)  # a subclass may have attributes of its own
         if self.in_progress:
-            raise BlockingIOError(errno.EINPROGRESS, f"{name} cannot change: the request is in flight")
+            raise BlockingIOError(
+                errno.EINPROGRESS, f"{name} cannot change: the request is in flight"
+            )
         super().__setattr__("_nbytes" if name == "aio_nbytes" else name, check(value))
 
     def __delattr__(self, name: str) -> None:
@@ -120,7 +126,9 @@ class aiocb:
         super().__delattr__(name)
 
     def __reduce__(self) -> str:
-        raise TypeError("an aiocb can be neither copied nor pickled: it is memory that glibc knows by its address")
+        raise TypeError(
+            "an aiocb can be neither copied nor pickled: it is memory that glibc knows by its address"
+        )
 
     @property
     def aio_nbytes(self) -> int:
@@ -150,7 +158,9 @@ class aiocb:
             lib.request_abandon(request)
             import warnings  # rarely needed, and dear
 
-            warnings.warn(f"dropped while in flight: {self!r}", ResourceWarning, stacklevel=2, source=self)
+            warnings.warn(
+                f"dropped while in flight: {self!r}", ResourceWarning, stacklevel=2, source=self
+            )
         else:
             lib.request_fence(request)
 
@@ -176,8 +186,12 @@ def _buffer(value: Any) -> Any:
         with memoryview(value) as view:  # TypeError for what has no buffer
             if not view.c_contiguous:
                 raise ValueError("aio_buf must be C-contiguous")
-            if any("O" in codes for codes in view.format.split(":")[::2]):  # every second part is a field's name
-                raise TypeError("aio_buf holds references to Python objects, which no file can supply")
+            if any(
+                "O" in codes for codes in view.format.split(":")[::2]
+            ):  # every second part is a field's name
+                raise TypeError(
+                    "aio_buf holds references to Python objects, which no file can supply"
+                )
     return value
 
 
@@ -199,7 +213,9 @@ def _nbytes(value: int | None) -> int | None:
 def _reqprio(value: int) -> int:
     value = _integer("aio_reqprio", value)
     if not 0 <= value <= AIO_PRIO_DELTA_MAX:
-        raise ValueError(f"aio_reqprio {value} is not in 0..{AIO_PRIO_DELTA_MAX} (AIO_PRIO_DELTA_MAX)")
+        raise ValueError(
+            f"aio_reqprio {value} is not in 0..{AIO_PRIO_DELTA_MAX} (AIO_PRIO_DELTA_MAX)"
+        )
     return value
 
 
@@ -222,10 +238,15 @@ set_told = aiocb.__dict__["_told"].__set__
 
 # csrc/aiocb.c puts its functions in here: each submission and each result is one call.
 start: Callable[[aiocb, int], int]  # 0, or the errno of a refusal: then nothing is kept
-collect: Callable[[aiocb], int | None]  # the count, which is returned by this; None if there is none to return
-keep_list: Callable[[int, list[aiocb], Any], tuple[list[int], list[Any]]]  # listing, aiocbs, what else to keep
+collect: Callable[
+    [aiocb], int | None
+]  # the count, which is returned by this; None if there is none to return
+keep_list: Callable[
+    [int, list[aiocb], Any], tuple[list[int], list[Any]]
+]  # listing, aiocbs, what else to keep
 unkeep_list: Callable[[int], None]
-# listing, waits, number, sigevent, value, serials, what the promise keeps -> 0, an errno, or minus an errno
+# listing, waits, number, sigevent, value, serials, what the promise keeps -> 0, an errno, or minus
+# an errno
 start_list: Callable[[int, bool, int, sigevent | None, Any, list[int], Any], int]
 land_list: Callable[[int], bool]  # whether a request of a list, which is complete, failed
 

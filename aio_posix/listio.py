@@ -1,8 +1,9 @@
 """Lists of requests: submitted in one call, waited for together.
 
-- A list is checked and exported as a whole before C sees it; C checks once more, under its lock, that no entry is in
-  flight, and then submits all of it.
-- When glibc refuses some entries for want of memory or threads, those are complete with that error; the others run.
+- A list is checked and exported as a whole before C sees it; C checks once more, under its lock,
+  that no entry is in flight, and then submits all of it.
+- When glibc refuses some entries for want of memory or threads, those are complete with that error;
+  the others run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _of_empty_lists: deque[flight.Told] = deque(maxlen=1024)  # their signals have n
 
 
 def _told_of(listed: list[aiocb], value: Any) -> flight.Told:
-    """What the signal of this list means: the same as before, if the last request had it for the same list."""
+    """What the signal of this list means: the same as before, if the last request had it for the
+    same list.
+    """
     return flight.tell(getattr(listed[-1], "_told", (None, None))[1] if listed else None, value)
 
 
@@ -34,7 +37,9 @@ def _remember(listed: list[aiocb], told: flight.Told) -> None:
         _of_empty_lists.append(told)
 
 
-def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None, waits: bool = False) -> tuple[Any, int]:
+def submit_list(
+    listed: list[aiocb], value: Any, sig: sigevent | None, waits: bool = False
+) -> tuple[Any, int]:
     """Starts all of them; C's listing of them, and glibc's errno if it refused some.
 
     value: what sig's default stands for. waits: the caller is going to wait for all of them.
@@ -57,7 +62,11 @@ def submit_list(listed: list[aiocb], value: Any, sig: sigevent | None, waits: bo
         error = start_list(where, waits, number, sig, value, serials, (listing, requests))
     finally:
         # None: something raised, before C was called or (a signal handler) after
-        if error < 0 if error is not None else not listed or listed[0]._request.word >> 2 == before >> 2:
+        if (
+            error < 0
+            if error is not None
+            else not listed or listed[0]._request.word >> 2 == before >> 2
+        ):
             unkeep_list(where)
         elif told is not None:
             told.of = serials

@@ -1,8 +1,9 @@
-"""Completions without Python in glibc's threads: a queue that a thread or an event loop reads in batches.
+"""Completions without Python in glibc's threads: a queue that a thread or an event loop reads in
+batches.
 
 - The notify function is C: it pushes and, if the queue was empty, makes the descriptor readable.
-- The descriptor is closed when nobody can push or wait any more: by close(), by a get() that it ends, or by the last
-  notification of a request that was in flight.
+- The descriptor is closed when nobody can push or wait any more: by close(), by a get() that it
+  ends, or by the last notification of a request that was in flight.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 class CompletionQueue:
     """Collects completions in their order; readable (fileno()) while there are any.
 
-    A queue is what SIGEV_THREAD notifies instead of a callable: ``aiocb(..., aio_sigevent=queue.sigevent())``. It may
-    serve any number of requests, lists and threads. Close it: one that is dropped with completions in it keeps these
-    and its descriptor. Raises OSError when no eventfd can be had.
+    A queue is what SIGEV_THREAD notifies instead of a callable: ``aiocb(...,
+    aio_sigevent=queue.sigevent())``. It may serve any number of requests, lists and threads. Close
+    it: one that is dropped with completions in it keeps these and its descriptor. Raises OSError
+    when no eventfd can be had.
     """
 
     def __init__(self) -> None:
@@ -41,20 +43,25 @@ class CompletionQueue:
         self.closed = False
 
     def fileno(self) -> int:
-        """The eventfd, for poll, epoll or an event loop: readable while get(0) would return something."""
+        """The eventfd, for poll, epoll or an event loop: readable while get(0) would return
+        something.
+        """
         self._check()
         return int(self._struct.fd)
 
     def sigevent(self, sigev_value: Any = None) -> sigevent:
-        """A sigevent that announces to this queue; get() returns its value (None: the aiocb, or the list)."""
+        """A sigevent that announces to this queue; get() returns its value (None: the aiocb, or the
+        list).
+        """
         self._check()
         return sigevent(SIGEV_THREAD, sigev_notify_function=self, sigev_value=sigev_value)
 
     def get(self, timeout: float | None = None) -> list[Any]:
         """What completed, in order of completion, up to 1,024 at a time: the sigev_value of each.
 
-        Waits until there is something, or ``timeout`` seconds (then []). A completion whose notification glibc lost
-        comes within 0.5 s. Raises ValueError for a bad timeout or a closed queue.
+        Waits until there is something, or ``timeout`` seconds (then []). A completion whose
+        notification glibc lost comes within 0.5 s. Raises ValueError for a bad timeout or a closed
+        queue.
         """
         usable()
         limit = seconds(timeout)
@@ -70,7 +77,9 @@ class CompletionQueue:
             lib.queue_wait(self._struct, int(min(left, 3600.0) * 1000) + 1)
 
     def close(self) -> None:
-        """Forget completions that were not taken; requests in flight go on, and aio_error tells of them."""
+        """Forget completions that were not taken; requests in flight go on, and aio_error tells of
+        them.
+        """
         if not self.closed:
             self.closed = True
             lib.queue_close(self._struct)
@@ -83,7 +92,10 @@ class CompletionQueue:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 

@@ -1,7 +1,8 @@
 """How to be told that a request is complete: struct sigevent.
 
-A sigevent never changes once it is made, so one may serve many requests at the same time.  It owns a *plan*, the
-C struct from which each submission takes its notification; the plan lives as long as any request that uses it.
+A sigevent never changes once it is made, so one may serve many requests at the same time.  It owns
+a *plan*, the C struct from which each submission takes its notification; the plan lives as long as
+any request that uses it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ SIGEV_NONE = SigevNotify.SIGEV_NONE
 SIGEV_THREAD = SigevNotify.SIGEV_THREAD
 
 if sys.version_info[:2] == (3, 13):
-    lib.callback_stack = 6 << 20  # bytes; it allows 10,000 frames of C, others 1,000: the same sort takes 5 MiB
+    lib.callback_stack = (
+        6 << 20
+    )  # bytes; it allows 10,000 frames of C, others 1,000: the same sort takes 5 MiB
 signals_used: set[int] = set()
 MINIMUM_STACK = 64 * 1024  # bytes; below it a Python callback's first imports overflow the stack
 
@@ -51,16 +54,18 @@ class sigevent:
     C: ``struct sigevent { int sigev_notify; int sigev_signo; union sigval sigev_value;
     void (*sigev_notify_function)(union sigval); pthread_attr_t *sigev_notify_attributes; ... }``
 
-    sigev_notify: SIGEV_NONE; SIGEV_SIGNAL with ``sigev_signo``; SIGEV_THREAD with ``sigev_notify_function``, a
-    callable that glibc's notification thread calls as ``function(value)``, or a CompletionQueue.
-    sigev_value: what the callback, the queue or sigwaitinfo hands out; None stands for the aiocb itself (for a
-    list: the list), which is what C programs put there. An int of 32 bits travels in a signal unchanged.
-    sigev_notify_attributes: the stack size in bytes of the notification thread (4 MiB for a callable, 64 KiB for a
-    queue when None).
+    sigev_notify: SIGEV_NONE; SIGEV_SIGNAL with ``sigev_signo``; SIGEV_THREAD with
+    ``sigev_notify_function``, a callable that glibc's notification thread calls as
+    ``function(value)``, or a CompletionQueue. sigev_value: what the callback, the queue or
+    sigwaitinfo hands out; None stands for the aiocb itself (for a list: the list), which is what C
+    programs put there. An int of 32 bits travels in a signal unchanged. sigev_notify_attributes:
+    the stack size in bytes of the notification thread (4 MiB for a callable, 64 KiB for a queue
+    when None).
 
-    Raises TypeError and ValueError for what glibc would answer with silence, or with a result overwritten by an
-    error (facts: a signal number it cannot send). Linux queues no more than RLIMIT_SIGPENDING signals: past that
-    glibc reports EAGAIN for a request whose data did move. Source: glibc rt/aio_notify.c.
+    Raises TypeError and ValueError for what glibc would answer with silence, or with a result
+    overwritten by an error (facts: a signal number it cannot send). Linux queues no more than
+    RLIMIT_SIGPENDING signals: past that glibc reports EAGAIN for a request whose data did move.
+    Source: glibc rt/aio_notify.c.
     """
 
     __slots__ = (
@@ -101,7 +106,10 @@ class sigevent:
     ) -> None:
         put = super().__setattr__
         put("sigev_notify", SigevNotify(sigev_notify))
-        put("sigev_signo", _signal_number(sigev_signo) if sigev_notify == SIGEV_SIGNAL else sigev_signo)
+        put(
+            "sigev_signo",
+            _signal_number(sigev_signo) if sigev_notify == SIGEV_SIGNAL else sigev_signo,
+        )
         put("sigev_value", sigev_value)
         put("sigev_notify_function", sigev_notify_function)
         put("sigev_notify_attributes", sigev_notify_attributes)
@@ -129,13 +137,17 @@ class sigevent:
             if self._queue is not None:
                 queue = self._queue._struct
             elif not callable(self.sigev_notify_function):
-                raise TypeError("SIGEV_THREAD needs sigev_notify_function: a callable or a CompletionQueue")
+                raise TypeError(
+                    "SIGEV_THREAD needs sigev_notify_function: a callable or a CompletionQueue"
+                )
             stack = _stack_size(self.sigev_notify_attributes)
         value = self.sigev_value & 0xFFFF_FFFF_FFFF_FFFF if self._raw else 0
         plan = lib.plan_new(self.sigev_notify, self.sigev_signo, value, not self._raw, queue, stack)
         if not plan:
             if ffi.errno == errno.EINVAL:
-                raise ValueError(f"sigev_notify_attributes: pthread_attr_setstacksize refuses {stack} bytes")
+                raise ValueError(
+                    f"sigev_notify_attributes: pthread_attr_setstacksize refuses {stack} bytes"
+                )
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         return ffi.gc(plan, lib.plan_free)
 
@@ -168,7 +180,11 @@ def _stack_size(attributes: int | None) -> int:
     if attributes is None:
         return 0
     if not isinstance(attributes, int):
-        raise TypeError(f"sigev_notify_attributes is a stack size in bytes, not {type(attributes).__name__}")
+        raise TypeError(
+            f"sigev_notify_attributes is a stack size in bytes, not {type(attributes).__name__}"
+        )
     if not MINIMUM_STACK <= attributes < 2**63:
-        raise ValueError(f"sigev_notify_attributes: {attributes} bytes of stack, at least {MINIMUM_STACK} are needed")
+        raise ValueError(
+            f"sigev_notify_attributes: {attributes} bytes of stack, at least {MINIMUM_STACK} are needed"
+        )
     return attributes

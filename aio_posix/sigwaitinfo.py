@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 
 
 siginfo = namedtuple("siginfo", ["si_signo", "si_code", "si_value", "si_pid", "si_uid"])
-siginfo.__doc__ = "What sigwaitinfo tells of a signal; si_code is SI_ASYNCIO (-4) when a request completed."
+siginfo.__doc__ = (
+    "What sigwaitinfo tells of a signal; si_code is SI_ASYNCIO (-4) when a request completed."
+)
 
 
 def sigwaitinfo(signals: Iterable[int], timeout: float | None = None) -> siginfo | None:
-    """Wait for one of the signals, which the caller has blocked; None when the timeout (seconds) ends first.
+    """Wait for one of the signals, which the caller has blocked; None when the timeout (seconds)
+    ends first.
 
     C: ``int sigwaitinfo(const sigset_t *set, siginfo_t *info)``, ``sigtimedwait`` with a timeout
 
-    si_value is the sigev_value of the request (by default the aiocb, for a list the list), or the int that another
-    sender gave. Other signals' handlers run during the wait, which then goes on (PEP 475). Raises ValueError for a bad
-    signal number or timeout. Only real-time signals queue; others coalesce (facts 7.2).
+    si_value is the sigev_value of the request (by default the aiocb, for a list the list), or the
+    int that another sender gave. Other signals' handlers run during the wait, which then goes on
+    (PEP 475). Raises ValueError for a bad signal number or timeout. Only real-time signals queue;
+    others coalesce (facts 7.2).
     """
     usable()
     limit = seconds(timeout)

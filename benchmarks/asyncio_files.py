@@ -1,7 +1,9 @@
-"""python benchmarks/asyncio_files.py [--svg FILE]: awaited reads and files beside those of the peers, in one run.
+"""python benchmarks/asyncio_files.py [--svg FILE]: awaited reads and files beside those of the
+peers, in one run.
 
-Needs the package and its extra [bench]; fio for its rows; a peer that is not there costs its rows. All sides of a
-group alternate; a figure is the ratio of medians. turbofile needs Python 3.12 or newer.
+Needs the package and its extra [bench]; fio for its rows; a peer that is not there costs its rows.
+All sides of a group alternate; a figure is the ratio of medians. turbofile needs Python 3.12 or
+newer.
 """
 
 from __future__ import annotations
@@ -48,7 +50,13 @@ def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, fl
         file = FILE.with_name("asyncio-lines" if how == "lines" else "asyncio-whole")
         args = [str(HERE / "python" / "asyncio_whole.py"), peer, how, str(seconds), str(file)]
     else:
-        args = [str(HERE / "python" / "asyncio_reads.py"), peer, str(in_flight), str(seconds), str(FILE)]
+        args = [
+            str(HERE / "python" / "asyncio_reads.py"),
+            peer,
+            str(in_flight),
+            str(seconds),
+            str(FILE),
+        ]
         args += filter(None, [how])
     command = [sys.executable, *args]
     try:
@@ -67,7 +75,9 @@ def fio(engine: str, in_flight: int, seconds: float) -> dict[str, float] | None:
                f"--size={SIZE}", "--output-format=json"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     try:
-        return {"rate": json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]["read"]["iops"]}
+        return {
+            "rate": json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]["read"]["iops"]
+        }
     except (ValueError, KeyError):
         return None
 
@@ -97,21 +107,33 @@ def group(name: str, ours: str, in_flight: int, how: str, peers: dict[str, float
             print(f"{'':<6}{peer:<32} {'not here':>10}")
             continue
         its = median(rates[peer])
-        print(f"{'':<6}{peer:<32} {its:>10,.0f}   {mine / its:>7.2f}  {verdict(mine / its, goal)}".rstrip(), flush=True)
+        print(
+            f"{'':<6}{peer:<32} {its:>10,.0f}   {mine / its:>7.2f}  {verdict(mine / its, goal)}".rstrip(),
+            flush=True,
+        )
     unit = UNITS.get(how, "reads/s")
     return [(name, unit, peer, median(found)) for peer, found in rates.items() if found]
 
 
 def courtesy(seconds: float, pairs: int) -> None:
     """How long a turn of the loop is, and how evenly 32 workers are served."""
-    for peer, goal in (("ours", 10.0), ("ours-aio", 10.0), ("caio-uring", None), ("turbofile", None)):
+    for peer, goal in (
+        ("ours", 10.0),
+        ("ours-aio", 10.0),
+        ("caio-uring", None),
+        ("turbofile", None),
+    ):
         found = [f for _ in range(pairs) if (f := figures(peer, 32, seconds, "turns")) is not None]
         if found:
             turn, share = median(f["turn"] for f in found), median(f["share"] for f in found)
-            print(f"longest turn, {peer:<24} {turn:>10.1f} ms          {verdict(turn, goal, most=True)}".rstrip())
+            print(
+                f"longest turn, {peer:<24} {turn:>10.1f} ms          {verdict(turn, goal, most=True)}".rstrip()
+            )
             goal_of_share = None if goal is None else 0.5
             judged = verdict(share, goal_of_share)
-            print(f"least of 32 workers / mean, {peer:<10} {share:>10.2f}             {judged}".rstrip())
+            print(
+                f"least of 32 workers / mean, {peer:<10} {share:>10.2f}             {judged}".rstrip()
+            )
 
 
 def line_of(pairs: int) -> None:
@@ -125,7 +147,9 @@ def line_of(pairs: int) -> None:
                 found.append(measured["rate"])
     if few and many:
         ratio = median(few) / median(many)
-        print(f"cost with 100,000 outstanding / with 100 {ratio:>8.2f}             {verdict(ratio, 1.2, most=True)}")
+        print(
+            f"cost with 100,000 outstanding / with 100 {ratio:>8.2f}             {verdict(ratio, 1.2, most=True)}"
+        )
 
 
 def prepare() -> None:
@@ -147,10 +171,16 @@ def prepare() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks/asyncio_files.py", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=1.0, help="measured time of each run (default 1)")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/asyncio_files.py", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="measured time of each run (default 1)"
+    )
     parser.add_argument("--pairs", type=int, default=5, help="runs of each side (default 5)")
-    parser.add_argument("--only", action="append", metavar="NAME", help="groups whose name begins so")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="groups whose name begins so"
+    )
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the rates")
     options = parser.parse_args()
     prepare()

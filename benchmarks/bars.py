@@ -1,4 +1,6 @@
-"""Groups of bars as an SVG: the rate of each side, the longest bar being the fastest of its group."""
+"""Groups of bars as an SVG: the rate of each side, the longest bar being the fastest of its
+group.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,19 @@ OURS, THEIRS, INK, PALE = (
 
 
 def svg(title: str, bars: list[tuple[str, str, str, float]]) -> str:
-    """bars: group, unit, side, rate, those of a group together; sides that begin with "ours" stand out."""
-    out = [f'<text x="16" y="28" font-size="17" font-weight="bold" fill="{INK}">{escape(title)}</text>']
+    """bars: group, unit, side, rate, those of a group together; sides that begin with "ours" stand
+    out.
+    """
+    out = [
+        f'<text x="16" y="28" font-size="17" font-weight="bold" fill="{INK}">{escape(title)}</text>'
+    ]
     y = 40
     for (group, unit), members in groupby(bars, key=lambda bar: bar[:2]):
         sides = [(side, rate) for _, _, side, rate in members]
-        mine, most = next(rate for side, rate in sides if side.startswith("ours")), max(rate for _, rate in sides)
+        mine, most = (
+            next(rate for side, rate in sides if side.startswith("ours")),
+            max(rate for _, rate in sides),
+        )
         out.append(
             f'<text x="16" y="{y + 22}" font-size="13" font-weight="bold" fill="{INK}">{escape(group)}'
             f'<tspan font-weight="normal" fill="{PALE}">&#160; {unit}, and ours / theirs</tspan></text>'

@@ -93,7 +93,9 @@ def measure(row: Row, pairs: int) -> Result:
 
 
 def clocks() -> tuple[float, float, float]:
-    """Seconds: of the clock, of all cores at work, of this process and the children it has waited for."""
+    """Seconds: of the clock, of all cores at work, of this process and the children it has waited
+    for.
+    """
     with open("/proc/stat") as stat:
         ticks = [int(field) for field in stat.readline().split()[1:9]]
     busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # but for idle and iowait
@@ -106,9 +108,7 @@ def others(before: tuple[float, float, float], after: tuple[float, float, float]
     return max(0.0, (busy - own) / (elapsed * (os.cpu_count() or 1)))
 
 
-HEADINGS = (
-    f"{'row':<22} {'ours':>9} {'C':>9}  {'unit':<13} {'figure':>7}  {'of single pairs':<15} {'others':>6} {'goal':>7}"
-)
+HEADINGS = f"{'row':<22} {'ours':>9} {'C':>9}  {'unit':<13} {'figure':>7}  {'of single pairs':<15} {'others':>6} {'goal':>7}"
 
 
 def line(result: Result) -> str:
@@ -135,7 +135,12 @@ def rounded(figures: list[float]) -> str:
 
 def as_json(result: Result) -> dict[str, object]:
     row = result.row
-    figures: dict[str, object] = {"row": row.name, "unit": row.unit, "kind": row.kind, "goal": row.goal}
+    figures: dict[str, object] = {
+        "row": row.name,
+        "unit": row.unit,
+        "kind": row.kind,
+        "goal": row.goal,
+    }
     figures |= {
         "ours": result.ours,
         "c": result.c,

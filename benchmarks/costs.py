@@ -1,4 +1,6 @@
-"""Rows for what is paid without any I/O: importing the package, and the memory of a request in flight."""
+"""Rows for what is paid without any I/O: importing the package, and the memory of a request in
+flight.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,13 @@ def import_ms(module: str) -> float:
 def start_ms(statement: str) -> float:
     # -I: neither this directory nor the environment decides which package is found.
     begin = time.perf_counter()
-    done = subprocess.run([sys.executable, "-I", "-c", statement], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", statement],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     elapsed = time.perf_counter() - begin
     if done.returncode != 0:
         raise ProgramError(f"{statement}: {ending(done.returncode)}\n{done.stderr.strip()}")

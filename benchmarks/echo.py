@@ -2,9 +2,9 @@
 
 Beside them, without a goal, the synchronous alternative: the same echo over select, poll and epoll.
 
-- Both servers get the same pool, on 127.0.0.1, standard output to /dev/null, and a fresh process for
-  each measurement. Each is ended by "exit" on its standard input, as a person would, and must then
-  end with status 0; one that does not is killed, and that is an error.
+- Both servers get the same pool, on 127.0.0.1, standard output to /dev/null, and a fresh process
+  for each measurement. Each is ended by "exit" on its standard input, as a person would, and must
+  then end with status 0; one that does not is killed, and that is an error.
 - The load client checks every byte. Any error of it fails the row.
 """
 
@@ -24,7 +24,9 @@ from programs import ROOT, ProgramError, c_number, compiled, ending
 
 Side = Literal["ours", "aio", "select", "poll", "epoll"]
 
-SPARE = 4  # threads beside one for each client: standard input, the listener, the probe, one to spare
+SPARE = (
+    4  # threads beside one for each client: standard input, the listener, the probe, one to spare
+)
 START = 20.0  # seconds for a server to listen
 ACCEPT = 90.0  # seconds for a server to accept every silent client
 END = 30.0  # seconds for a server to end after "exit": 10,000 connections have just been closed
@@ -78,7 +80,9 @@ def server(side: Side, threads: int) -> Iterator[tuple[int, int]]:
     else:
         command = [str(compiled("readiness")), str(port), side]
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=ROOT)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=ROOT
+        )
         assert process.stdin is not None
         try:
             wait_until_it_listens(process, port)
@@ -88,9 +92,13 @@ def server(side: Side, threads: int) -> Iterator[tuple[int, int]]:
             if process.wait(END) != 0:
                 raise ProgramError("'exit' should end it with status 0")
         except subprocess.TimeoutExpired:
-            raise ProgramError(f"{side}: the server did not end within {END:.0f} s of 'exit'") from None
+            raise ProgramError(
+                f"{side}: the server did not end within {END:.0f} s of 'exit'"
+            ) from None
         except (ProgramError, BrokenPipeError) as error:
-            raise ProgramError(f"{side}: {error}; the server: {last_words(process, errors)}") from None
+            raise ProgramError(
+                f"{side}: {error}; the server: {last_words(process, errors)}"
+            ) from None
         finally:
             process.kill()
             process.wait()

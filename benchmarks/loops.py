@@ -1,4 +1,5 @@
-"""Rows for the calls themselves: callbacks, lists and the completion queue, on a file in the page cache.
+"""Rows for the calls themselves: callbacks, lists and the completion queue, on a file in the page
+cache.
 
 Every read is 4 KiB. python/NAME.py and c/NAME.c are the same loop and check every count.
 """
@@ -33,7 +34,9 @@ def callback(name: str, in_flight: int, stack: int, goal: float | None, seconds:
     )  # fmt: skip
 
 
-def completion_queue(name: str, in_flight: int, stack: int, goal: float | None, seconds: float) -> Row:
+def completion_queue(
+    name: str, in_flight: int, stack: int, goal: float | None, seconds: float
+) -> Row:
     return Row(
         name, "completions/s", "rate", goal,
         ours=lambda: python_number("completion_queue", pages(), in_flight, seconds, seconds=seconds),

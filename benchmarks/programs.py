@@ -1,4 +1,5 @@
-"""The programs a benchmark runs: the C ones are compiled into build/, ours run under this interpreter.
+"""The programs a benchmark runs: the C ones are compiled into build/, ours run under this
+interpreter.
 
 - A program prints one number, last; anything else than exit status 0 and a number is a ProgramError
   that names the program and shows its standard error. A benchmark never prints half a figure.
@@ -67,7 +68,9 @@ def python_number(name: str, *arguments: object, seconds: float) -> float:
 
 def number(command: list[str], seconds: float) -> float:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + GRACE, cwd=ROOT)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds + GRACE, cwd=ROOT
+        )
     except subprocess.TimeoutExpired as hung:
         raise ProgramError(f"{title(command)}: no result after {hung.timeout:.0f} s") from None
     if done.returncode != 0:

@@ -27,7 +27,9 @@ def chosen(rows: list[Row], wanted: list[str]) -> list[Row]:
     for word in wanted:
         found = [word] if word in names else [name for name in names if name.startswith(word)]
         if not found:
-            raise SystemExit(f"no row is called, or begins with, {word!r}; the rows are {', '.join(names)}")
+            raise SystemExit(
+                f"no row is called, or begins with, {word!r}; the rows are {', '.join(names)}"
+            )
         picked.update(found)
     return [row for row in rows if not wanted or row.name in picked]
 
@@ -50,10 +52,16 @@ def raise_the_limit_of_open_files() -> None:
 def main() -> int:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(prog="benchmarks/run.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", metavar="ROW", action="append", default=[], help="row, or how rows begin")
-    parser.add_argument("--seconds", type=float, default=2.0, help="measured time of each run (default 2)")
+    parser.add_argument(
+        "--only", metavar="ROW", action="append", default=[], help="row, or how rows begin"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="measured time of each run (default 2)"
+    )
     parser.add_argument("--pairs", type=int, default=5, help="runs of each side (default 5)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write every single figure to FILE")
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, help="write every single figure to FILE"
+    )
     options = parser.parse_args()
     if not 0.1 <= options.seconds <= 60 or not 1 <= options.pairs <= 99:
         parser.error("--seconds is 0.1 to 60, --pairs 1 to 99")
@@ -71,7 +79,11 @@ def main() -> int:
         results.append(measure(row, options.pairs))
         print(line(results[-1]), flush=True)
     if options.json is not None:
-        figures = {"machine": machine(), "seconds": options.seconds, "rows": [as_json(r) for r in results]}
+        figures = {
+            "machine": machine(),
+            "seconds": options.seconds,
+            "rows": [as_json(r) for r in results],
+        }
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 1 if any(result.failure for result in results) else 0
 

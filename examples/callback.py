@@ -20,7 +20,9 @@ def handler(cb: aiocb) -> None:
     aio_read(cb)
 
 
-aio_read(aiocb(text, bytearray(12), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=handler)))
+aio_read(
+    aiocb(text, bytearray(12), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=handler))
+)
 done.wait()
 
 # Output:

@@ -1,4 +1,6 @@
-"""What aio_cancel can do: what waits in the queue can be cancelled, what runs cannot; shutdown(2) ends that."""
+"""What aio_cancel can do: what waits in the queue can be cancelled, what runs cannot; shutdown(2)
+ends that.
+"""
 
 import errno
 import socket
@@ -11,7 +13,9 @@ with here, there:
     running, queued = aiocb(here, bytearray(8)), aiocb(here, bytearray(8))
     for cb in (running, queued):
         aio_read(cb)
-    time.sleep(0.1)  # until a thread of glibc's has taken the first; requests of one descriptor run one at a time
+    time.sleep(
+        0.1
+    )  # until a thread of glibc's has taken the first; requests of one descriptor run one at a time
 
     print(aio_cancel(here, running).name, aio_cancel(here, queued).name)
     print(errno.errorcode[aio_error(queued)], errno.errorcode[aio_error(running)])

@@ -1,6 +1,8 @@
-"""A write and the sync behind it: aio_fsync waits for what was submitted to the descriptor before it.
+"""A write and the sync behind it: aio_fsync waits for what was submitted to the descriptor before
+it.
 
-The order holds for one descriptor and equal priorities; a request with aio_reqprio > 0 may be overtaken.
+The order holds for one descriptor and equal priorities; a request with aio_reqprio > 0 may be
+overtaken.
 """
 
 import os
@@ -16,7 +18,11 @@ with tempfile.TemporaryFile(buffering=0) as file:
     aio_fsync(os.O_DSYNC, barrier)
 
     aio_suspend([barrier])
-    print(aio_return(barrier), [aio_error(record) for record in records], [aio_return(record) for record in records])
+    print(
+        aio_return(barrier),
+        [aio_error(record) for record in records],
+        [aio_return(record) for record in records],
+    )
     print(file.seek(0, os.SEEK_END))
 
 # Output:

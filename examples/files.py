@@ -1,4 +1,6 @@
-"""Files for asyncio: those of the built-in open(), awaited; and reads and writes at an offset beside them."""
+"""Files for asyncio: those of the built-in open(), awaited; and reads and writes at an offset
+beside them.
+"""
 
 import asyncio
 import tempfile
@@ -22,7 +24,9 @@ async def main(folder: Path) -> None:
         print(repr(await log.read()))
 
     async with open(folder / "log", "r+b") as file:
-        heads = await asyncio.gather(*(file.pread(5, offset) for offset in (0, 8, 16)))  # all at the same time
+        heads = await asyncio.gather(
+            *(file.pread(5, offset) for offset in (0, 8, 16))
+        )  # all at the same time
         await file.pwrite(b"EVENT", 8)
         await file.fsync()  # it is on the disk
         print(heads, await file.readline(), await file.readline())

@@ -1,4 +1,6 @@
-"""Two workers read every other block of a file each; layer: callbacks, in glibc's notification threads."""
+"""Two workers read every other block of a file each; layer: callbacks, in glibc's notification
+threads.
+"""
 
 import os
 import threading
@@ -12,7 +14,9 @@ total, working = 0, WORKERS
 done = threading.Event()
 
 
-def handler(cb: aiocb) -> None:  # never two at once unless one blocks, and an exception kills nothing
+def handler(
+    cb: aiocb,
+) -> None:  # never two at once unless one blocks, and an exception kills nothing
     global total, working
     n = aio_return(cb)
     total += n

@@ -3,7 +3,17 @@
 import os
 import threading
 
-from aio_posix import LIO_NOWAIT, LIO_READ, LIO_WAIT, LIO_WRITE, SIGEV_THREAD, aio_return, aiocb, lio_listio, sigevent
+from aio_posix import (
+    LIO_NOWAIT,
+    LIO_READ,
+    LIO_WAIT,
+    LIO_WRITE,
+    SIGEV_THREAD,
+    aio_return,
+    aiocb,
+    lio_listio,
+    sigevent,
+)
 
 file = os.memfd_create("file")
 writes = [aiocb(file, bytes([65 + i]) * 4, 4 * i, aio_lio_opcode=LIO_WRITE) for i in range(5)]

@@ -1,4 +1,6 @@
-"""A CompletionQueue beside other descriptors in one poll loop: no Python runs in glibc's threads."""
+"""A CompletionQueue beside other descriptors in one poll loop: no Python runs in glibc's
+threads.
+"""
 
 import os
 import select
@@ -12,7 +14,9 @@ written = 0
 with CompletionQueue() as queue:
     event = queue.sigevent()
     for i in range(100):
-        aio_write(aiocb(file, b"%04d" % i, 4 * i, aio_sigevent=event))  # the queue keeps what it will hand out
+        aio_write(
+            aiocb(file, b"%04d" % i, 4 * i, aio_sigevent=event)
+        )  # the queue keeps what it will hand out
 
     poll = select.poll()
     poll.register(queue, select.POLLIN)

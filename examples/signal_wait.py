@@ -1,7 +1,9 @@
-"""SIGEV_SIGNAL with a real-time signal, waited for with sigwaitinfo: si_value says which request it was.
+"""SIGEV_SIGNAL with a real-time signal, waited for with sigwaitinfo: si_value says which request it
+was.
 
-The signal is blocked before the first request, so that it is queued and not delivered.  Do not mix this with
-SIGEV_THREAD: a signal that everybody blocks finds the notification thread, which blocks none, and ends the process.
+The signal is blocked before the first request, so that it is queued and not delivered.  Do not mix
+this with SIGEV_THREAD: a signal that everybody blocks finds the notification thread, which blocks
+none, and ends the process.
 """
 
 import os
@@ -14,7 +16,10 @@ file = os.memfd_create("file")
 plain = sigevent(SIGEV_SIGNAL, sigev_signo=signal.SIGRTMIN)
 named = sigevent(SIGEV_SIGNAL, sigev_signo=signal.SIGRTMIN, sigev_value="the second")
 
-first, second = aiocb(file, b"12345", aio_sigevent=plain), aiocb(file, b"678", 5, aio_sigevent=named)
+first, second = (
+    aiocb(file, b"12345", aio_sigevent=plain),
+    aiocb(file, b"678", 5, aio_sigevent=named),
+)
 for cb in (first, second):
     aio_write(cb)
     info = sigwaitinfo([signal.SIGRTMIN], timeout=10)

@@ -1,4 +1,6 @@
-"""Waiting for the first of several requests, with a timeout; a blocked read does no harm to the others."""
+"""Waiting for the first of several requests, with a timeout; a blocked read does no harm to the
+others.
+"""
 
 import os
 

@@ -1,4 +1,5 @@
-"""A program written for aiofiles: copies a tree, counts its words, follows a log, edits a file in place.
+"""A program written for aiofiles: copies a tree, counts its words, follows a log, edits a file in
+place.
 
 aiofiles_program.py SOURCE TARGET
 """
@@ -77,7 +78,14 @@ async def edit(path):
         await file.write("".join(reversed(rest)))
         await file.truncate()
         await file.seek(0)
-        return [first, here, (await file.read())[-20:], file.name == str(path), file.mode, file.closed]
+        return [
+            first,
+            here,
+            (await file.read())[-20:],
+            file.name == str(path),
+            file.mode,
+            file.closed,
+        ]
     finally:
         await file.close()
 

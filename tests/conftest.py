@@ -1,4 +1,5 @@
-"""What the tests share: things to read from that block, things to read from that do not, and a last look at the end.
+"""What the tests share: things to read from that block, things to read from that do not, and a last
+look at the end.
 
 Every test must leave nothing in flight and nothing owed. What a fixture has blocked it lets go.
 """
@@ -18,8 +19,9 @@ from deadline import TAKEN, eventually
 import aio_posix as aio
 from aio_posix import flight
 
-# For sigwaitinfo: blocked before there is any thread, for a thread that starts with it unblocked (pytest's watchdog is
-# one for a moment) would take it, and its default action ends the process (G19).
+# For sigwaitinfo: blocked before there is any thread, for a thread that starts with it unblocked
+# (pytest's watchdog is one for a moment) would take it, and its default action ends the process
+# (G19).
 SIGNO = signal.SIGRTMIN + 3
 signal.pthread_sigmask(signal.SIG_BLOCK, [SIGNO])
 
@@ -57,7 +59,10 @@ def nothing_left_in_flight() -> Iterator[None]:
     yield
     if not {*flight.in_flight, *flight.owed} <= before:
         gc.collect()
-        assert eventually(lambda: {*flight.in_flight, *flight.owed} <= before), (flight.in_flight, flight.owed)
+        assert eventually(lambda: {*flight.in_flight, *flight.owed} <= before), (
+            flight.in_flight,
+            flight.owed,
+        )
 
 
 class Pipe:
@@ -68,7 +73,9 @@ class Pipe:
         self.started: list[aio.aiocb] = []
 
     def blocked(self, nbytes: int = 16, **fields: Any) -> aio.aiocb:
-        """A read that has been submitted and waits; the first one runs, the others are queued behind it."""
+        """A read that has been submitted and waits; the first one runs, the others are queued
+        behind it.
+        """
         cb = aio.aiocb(self.read, bytearray(nbytes), **fields)
         aio.aio_read(cb)
         self.started.append(cb)
@@ -107,7 +114,9 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     for end in (here, there):
         if end.fileno() >= 0:
             end.shutdown(socket.SHUT_RDWR)
-    assert eventually(lambda: all(flight.look(kept[0]) & 3 != 1 for kept in list(flight.in_flight.values())))
+    assert eventually(
+        lambda: all(flight.look(kept[0]) & 3 != 1 for kept in list(flight.in_flight.values()))
+    )
     here.close()
     there.close()
 

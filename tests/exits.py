@@ -1,9 +1,10 @@
-"""Interpreter exits with completions arriving: python tests/exits.py 1000 [jobs] prints how many went wrong.
+"""Interpreter exits with completions arriving: python tests/exits.py 1000 [jobs] prints how many
+went wrong.
 
-Each exit is a process of its own that keeps reads, writes and lists in flight, told by callbacks, queues and
-signals at once, and ends after a few milliseconds in one of several ways.  Another process goes on completing its
-reads until it is gone.  Which mixture is a matter of the exit's number, so that a crash can be looked for again:
-python tests/exits.py --one NUMBER
+Each exit is a process of its own that keeps reads, writes and lists in flight, told by callbacks,
+queues and signals at once, and ends after a few milliseconds in one of several ways.  Another
+process goes on completing its reads until it is gone.  Which mixture is a matter of the exit's
+number, so that a crash can be looked for again: python tests/exits.py --one NUMBER
 """
 
 from __future__ import annotations
@@ -24,14 +25,18 @@ from typing import NoReturn
 
 SHOWN = 5
 TIME_LIMIT = 60  # seconds for one exit; none needs more than two
-DRIPS = 1000  # reads that another process completes, one after the other, for longer than an exit takes
+DRIPS = (
+    1000  # reads that another process completes, one after the other, for longer than an exit takes
+)
 ENDS = ("return", "sys.exit", "exception", "gc", "os._exit")
 
 
 def one(number: int) -> None:
     """Runs in the process that is to exit."""
     tap = dripping()
-    atexit.register(turn_on, tap)  # registered first, so called last: when the gate is closed already
+    atexit.register(
+        turn_on, tap
+    )  # registered first, so called last: when the gate is closed already
     import aio_posix as aio
 
     chance = random.Random(number)
@@ -62,7 +67,9 @@ def one(number: int) -> None:
     told = [callback] * 3 + [queue.sigevent()] * 2 + [by_signal, None]
 
     def request(fd: int, opcode: aio.LioOpcode) -> aio.aiocb:
-        cb = aio.aiocb(fd, bytearray(512), 512 * chance.randrange(64), aio_sigevent=chance.choice(told))
+        cb = aio.aiocb(
+            fd, bytearray(512), 512 * chance.randrange(64), aio_sigevent=chance.choice(told)
+        )
         cb.aio_lio_opcode = opcode
         return cb
 
@@ -76,12 +83,16 @@ def one(number: int) -> None:
                         return
             time.sleep(0.0002)
 
-    kept = [request(fd, aio.LIO_READ) for fd in (file, os.dup(file), here.fileno()) for _ in range(8)]
+    kept = [
+        request(fd, aio.LIO_READ) for fd in (file, os.dup(file), here.fileno()) for _ in range(8)
+    ]
     for cb in kept:
         aio.aio_read(cb)
     for _ in range(9):
         cbs = [request(file, chance.choice((aio.LIO_READ, aio.LIO_WRITE))) for _ in range(9)]
-        look = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=lambda of: [cb.in_progress for cb in of])
+        look = aio.sigevent(
+            aio.SIGEV_THREAD, sigev_notify_function=lambda of: [cb.in_progress for cb in of]
+        )
         aio.lio_listio(aio.LIO_NOWAIT, cbs, chance.choice((look, queue.sigevent(), by_signal)))
         kept += cbs
     threading.Thread(target=write_back, daemon=True).start()

@@ -16,10 +16,14 @@ def start(program: str, *flags: str, **options: Any) -> subprocess.Popen[str]:
     """Starts a program, its standard streams being pipes."""
     command = [sys.executable, "-X", "faulthandler", *flags, "-c", textwrap.dedent(program)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **options)
+    return subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **options
+    )
 
 
-def end(process: subprocess.Popen[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
+def end(
+    process: subprocess.Popen[str], text: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Waits for its end, and fails if it hung, crashed or had something to say about a crash."""
     try:
         out, err = process.communicate(text, timeout=LIMIT)

@@ -58,7 +58,9 @@ def test_a_descriptor_without_requests_is_all_done(file: int) -> None:
     assert aio.aio_cancel(file) is aio.AIO_ALLDONE
 
 
-def test_a_file_object_may_stand_for_its_descriptor(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_file_object_may_stand_for_its_descriptor(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     cb = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(cb)
     queued = aio.aiocb(pair[0], bytearray(1))
@@ -68,7 +70,9 @@ def test_a_file_object_may_stand_for_its_descriptor(pair: tuple[socket.socket, s
     done(cb)
 
 
-def test_shutdown_ends_a_blocked_read_of_a_socket(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_shutdown_ends_a_blocked_read_of_a_socket(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G13"""
     cb = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(cb)
@@ -141,7 +145,9 @@ def test_a_cancelled_request_can_be_submitted_again(pipe: Pipe) -> None:
 
 def test_a_cancelled_request_is_announced_to_its_callback(pipe: Pipe) -> None:
     called: list[int] = []
-    event = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=lambda cb: called.append(aio.aio_error(cb)))
+    event = aio.sigevent(
+        aio.SIGEV_THREAD, sigev_notify_function=lambda cb: called.append(aio.aio_error(cb))
+    )
     pipe.blocked()
     queued = pipe.blocked(aio_sigevent=event)
     aio.aio_cancel(pipe.read, queued)
@@ -159,7 +165,9 @@ def test_a_cancelled_request_is_announced_to_its_queue(pipe: Pipe) -> None:
 def test_cancelling_a_member_counts_towards_its_list(pipe: Pipe) -> None:
     with aio.CompletionQueue() as queue:
         pipe.blocked(1)
-        members = [aio.aiocb(pipe.read, bytearray(1), aio_lio_opcode=aio.LIO_READ) for _ in range(2)]
+        members = [
+            aio.aiocb(pipe.read, bytearray(1), aio_lio_opcode=aio.LIO_READ) for _ in range(2)
+        ]
         aio.lio_listio(aio.LIO_NOWAIT, members, queue.sigevent())
         aio.aio_cancel(pipe.read, members[1])
         assert queue.get(0.1) == []
@@ -286,7 +294,9 @@ assert os.pread(fd, 9, 0) == b"hl"
 
 
 @pytest.mark.parametrize("kind", ["callback", "queue", "signal", "list callback", "list queue"])
-def test_followers_of_a_cancelled_head_are_announced_once_and_when_they_are_complete(kind: str) -> None:
+def test_followers_of_a_cancelled_head_are_announced_once_and_when_they_are_complete(
+    kind: str,
+) -> None:
     """G15"""
     fresh.output(
         FULL_POOL
@@ -378,7 +388,9 @@ assert os.pread(fd, 9, 0) == b"\\x0012"
 
 
 def test_threads_that_submit_and_cancel_at_once_lose_no_request() -> None:
-    """G15: every request ends, with its bytes or with ECANCELED, while heads are cancelled all the time."""
+    """G15: every request ends, with its bytes or with ECANCELED, while heads are cancelled all the
+    time.
+    """
     fresh.output(
         FULL_POOL
         + """

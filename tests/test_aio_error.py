@@ -1,4 +1,6 @@
-"""aio_error(3): the state of a request, and what glibc's aio_error would say of requests that have none."""
+"""aio_error(3): the state of a request, and what glibc's aio_error would say of requests that have
+none.
+"""
 
 from __future__ import annotations
 

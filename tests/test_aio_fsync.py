@@ -26,7 +26,9 @@ def test_a_sync_is_a_request_whose_result_is_0(tmp_path: Path, op: int) -> None:
         assert done(cb) == 0
 
 
-@pytest.mark.parametrize("op", [0, -1, os.O_APPEND, os.O_RDWR, None, "O_SYNC", [], os.O_SYNC | os.O_APPEND])
+@pytest.mark.parametrize(
+    "op", [0, -1, os.O_APPEND, os.O_RDWR, None, "O_SYNC", [], os.O_SYNC | os.O_APPEND]
+)
 def test_only_o_sync_and_o_dsync_are_operations(file: int, op: Any) -> None:
     with pytest.raises(ValueError, match="O_SYNC"):
         aio.aio_fsync(op, aio.aiocb(file))
@@ -115,7 +117,9 @@ def test_an_op_that_is_not_an_int_leaves_nothing_in_flight(file: int) -> None:
 
 
 def test_a_sync_drops_its_priority_and_overtakes_less_urgent_writes(pipe: Pipe) -> None:
-    """G21: documented, as glibc does it. A page read from a full pipe makes room for one of the two writes."""
+    """G21: documented, as glibc does it. A page read from a full pipe makes room for one of the two
+    writes.
+    """
     os.set_blocking(pipe.write, False)
     with contextlib.suppress(BlockingIOError):
         while True:

@@ -1,4 +1,6 @@
-"""aio_read(3): what a read does, what it reads into, and what is refused before glibc hears of it."""
+"""aio_read(3): what a read does, what it reads into, and what is refused before glibc hears of
+it.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +142,9 @@ def test_o_direct_with_memory_that_is_not_aligned_fails_with_einval(tmp_path: Pa
     ],
     ids=["bytes", "memoryview", "mmap", "toreadonly"],
 )
-def test_reading_into_what_is_read_only_is_refused(file: int, buffer: Any, error: type[Exception]) -> None:
+def test_reading_into_what_is_read_only_is_refused(
+    file: int, buffer: Any, error: type[Exception]
+) -> None:
     """G9: nothing is submitted that could only fail."""
     cb = aio.aiocb(file, buffer)
     with pytest.raises(error, match="read-only"):
@@ -213,7 +217,9 @@ def test_a_bad_descriptor_shows_in_aio_error_not_at_submission(fd: int) -> None:
         ("/dev/zero", os.O_RDONLY, -1, errno.EINVAL),
     ],
 )
-def test_what_read_refuses_shows_in_aio_error(path: str, flags: int, offset: int, error: int) -> None:
+def test_what_read_refuses_shows_in_aio_error(
+    path: str, flags: int, offset: int, error: int
+) -> None:
     fd = os.open(path, flags)
     cb = aio.aiocb(fd, bytearray(4), offset)
     aio.aio_read(cb)

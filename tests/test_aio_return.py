@@ -97,7 +97,9 @@ def test_of_many_threads_one_gets_the_result(file: int) -> None:
         cb = complete(file, bytearray(4))
         barrier, results = threading.Barrier(4), []
 
-        def take(cb: aio.aiocb = cb, barrier: threading.Barrier = barrier, results: list[int] = results) -> None:
+        def take(
+            cb: aio.aiocb = cb, barrier: threading.Barrier = barrier, results: list[int] = results
+        ) -> None:
             barrier.wait()
             try:
                 results.append(aio.aio_return(cb))

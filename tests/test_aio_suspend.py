@@ -74,7 +74,9 @@ def test_any_short_timeout_is_a_poll(pipe: Pipe, timeout: Any) -> None:
     assert aio.aio_suspend([pipe.blocked()], timeout) is False
 
 
-@pytest.mark.parametrize("timeout", [None, 1.9999999999, True, 1e9, 1e10, 1e20, 1e308, math.inf, 10**30])
+@pytest.mark.parametrize(
+    "timeout", [None, 1.9999999999, True, 1e9, 1e10, 1e20, 1e308, math.inf, 10**30]
+)
 def test_any_long_timeout_waits_for_the_completion(pipe: Pipe, timeout: Any) -> None:
     """G7: tv_nsec of 10^9 aborts the process; seconds beyond a time_t end the wait at once."""
     cb = pipe.blocked()
@@ -214,7 +216,9 @@ def test_waiting_releases_the_interpreter(pipe: Pipe) -> None:
 def test_several_threads_may_wait_for_the_same_request(pipe: Pipe) -> None:
     cb = pipe.blocked()
     ended: list[bool] = []
-    threads = [threading.Thread(target=lambda: ended.append(aio.aio_suspend([cb]))) for _ in range(5)]
+    threads = [
+        threading.Thread(target=lambda: ended.append(aio.aio_suspend([cb]))) for _ in range(5)
+    ]
     for thread in threads:
         thread.start()
     pipe.feed()
@@ -253,7 +257,9 @@ def test_a_request_that_its_callback_submits_again_ends_the_wait_all_the_same(pi
             aio.aio_read(cb)
         again.append(cb)
 
-    cb = pipe.blocked(1, aio_sigevent=aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=callback))
+    cb = pipe.blocked(
+        1, aio_sigevent=aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=callback)
+    )
     timer = later(pipe)
     assert aio.aio_suspend([cb], 10) is True
     timer.join()
@@ -309,8 +315,12 @@ assert aio_suspend([cb], 10)
 
 
 @pytest.mark.parametrize("how", ["callbacks", "cancellations"])
-def test_a_request_that_is_submitted_again_while_others_wait_for_it_crashes_nobody(how: str) -> None:
-    """glibc's clean-up after a wait walks the waiters of whatever is in progress once more: SIGSEGV in seconds."""
+def test_a_request_that_is_submitted_again_while_others_wait_for_it_crashes_nobody(
+    how: str,
+) -> None:
+    """glibc's clean-up after a wait walks the waiters of whatever is in progress once more: SIGSEGV
+    in seconds.
+    """
     ended = fresh.run(f"""
         import os, random, threading, time
         import aio_posix as aio

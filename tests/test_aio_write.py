@@ -167,7 +167,9 @@ assert os.pread(fd, 600_000, 0) == b"".join(bytes([i]) * 5000 for i in range(100
     )
 
 
-def test_a_bytearray_being_written_cannot_be_resized(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_bytearray_being_written_cannot_be_resized(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G11: a queued write, behind a read that is blocked."""
     ahead = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(ahead)
@@ -181,7 +183,9 @@ def test_a_bytearray_being_written_cannot_be_resized(pair: tuple[socket.socket, 
     buffer.append(0)
 
 
-def test_a_write_waits_behind_a_blocked_read_of_the_same_socket(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_write_waits_behind_a_blocked_read_of_the_same_socket(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G2"""
     ahead = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(ahead)
@@ -192,7 +196,9 @@ def test_a_write_waits_behind_a_blocked_read_of_the_same_socket(pair: tuple[sock
     assert done(ahead, cb) == [1, 6]
 
 
-def test_a_duplicate_of_the_socket_has_a_queue_of_its_own(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_duplicate_of_the_socket_has_a_queue_of_its_own(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G2"""
     ahead = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(ahead)
@@ -219,8 +225,12 @@ def test_a_large_write_is_whole(tmp_path: Path) -> None:
     assert (tmp_path / "large").read_bytes() == data
 
 
-def test_the_bytes_written_are_those_of_the_moment_of_writing(pair: tuple[socket.socket, socket.socket]) -> None:
-    """As in C: the buffer belongs to the request, and who changes it in flight gets what he asked for."""
+def test_the_bytes_written_are_those_of_the_moment_of_writing(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """As in C: the buffer belongs to the request, and who changes it in flight gets what he asked
+    for.
+    """
     ahead = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(ahead)
     buffer = bytearray(b"before")

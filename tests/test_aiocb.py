@@ -34,7 +34,13 @@ def test_the_fields_are_those_of_c_in_a_useful_order() -> None:
 
 def test_only_the_descriptor_is_required() -> None:
     cb = aio.aiocb(3)
-    assert (cb.aio_buf, cb.aio_offset, cb.aio_nbytes, cb.aio_reqprio, cb.aio_sigevent) == (None, 0, 0, 0, None)
+    assert (cb.aio_buf, cb.aio_offset, cb.aio_nbytes, cb.aio_reqprio, cb.aio_sigevent) == (
+        None,
+        0,
+        0,
+        0,
+        None,
+    )
     assert cb.aio_lio_opcode is aio.LIO_NOP
 
 
@@ -94,7 +100,9 @@ def test_fields_can_be_set_in_the_callback_and_the_request_submitted_again(file:
     assert eventually(lambda: seen == b"0123456789")
 
 
-@pytest.mark.parametrize("name", ["aio_fildes", "aio_buf", "aio_offset", "aio_nbytes", "aio_sigevent", "_request"])
+@pytest.mark.parametrize(
+    "name", ["aio_fildes", "aio_buf", "aio_offset", "aio_nbytes", "aio_sigevent", "_request"]
+)
 def test_no_field_can_be_deleted(name: str) -> None:
     with pytest.raises(AttributeError, match=name):
         delattr(aio.aiocb(3, bytearray(1)), name)
@@ -243,7 +251,12 @@ def test_a_structure_with_a_field_called_o_is_no_reference() -> None:
 
 def test_a_refused_value_leaves_the_field_as_it_was() -> None:
     cb = aio.aiocb(3, bytearray(4), 5)
-    for name, wrong in (("aio_offset", "x"), ("aio_buf", "x"), ("aio_fildes", None), ("aio_nbytes", -1)):
+    for name, wrong in (
+        ("aio_offset", "x"),
+        ("aio_buf", "x"),
+        ("aio_fildes", None),
+        ("aio_nbytes", -1),
+    ):
         with pytest.raises((TypeError, ValueError)):
             setattr(cb, name, wrong)
     assert (cb.aio_offset, cb.aio_nbytes, cb.aio_fildes) == (5, 4, 3)
@@ -309,9 +322,13 @@ def test_a_request_nobody_holds_and_that_is_not_in_flight_goes_at_once(file: int
 
 
 @pytest.mark.parametrize("kind", [aio.SIGEV_NONE, aio.SIGEV_SIGNAL, aio.SIGEV_THREAD])
-def test_no_notification_makes_a_cycle_that_only_the_collector_can_break(file: int, kind: int) -> None:
+def test_no_notification_makes_a_cycle_that_only_the_collector_can_break(
+    file: int, kind: int
+) -> None:
     called: list[str] = []
-    event = aio.sigevent(kind, sigev_signo=17, sigev_notify_function=lambda cb: called.append("called"))
+    event = aio.sigevent(
+        kind, sigev_signo=17, sigev_notify_function=lambda cb: called.append("called")
+    )
     cb = aio.aiocb(file, bytearray(1), aio_sigevent=event)
     aio.aio_read(cb)
     done(cb)
@@ -377,7 +394,9 @@ def test_a_view_in_flight_cannot_be_released(pipe: Pipe) -> None:
 
 
 def test_a_file_object_lives_as_long_as_its_request() -> None:
-    """G11: else the collector closes it, and what opens next gets its number and the queued write."""
+    """G11: else the collector closes it, and what opens next gets its number and the queued
+    write.
+    """
     fresh.output(
         FULL_POOL
         + """
@@ -407,7 +426,9 @@ def test_the_file_object_of_a_dropped_request_lives_too(tmp_path: Path) -> None:
     del reader
     assert gone() is not None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # now the file is not closed by anybody either
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # now the file is not closed by anybody either
         os.write(write, b"x")
         assert eventually(lambda: gone() is None)
     os.close(write)
@@ -436,7 +457,9 @@ def test_a_thousand_dropped_requests_leave_nothing_behind(pipe: Pipe) -> None:
 
 
 def test_freed_requests_do_not_confuse_the_queues_of_glibc(pipes: list[Pipe]) -> None:
-    """G11: glibc walks the requests of all descriptors, and looks into each, at every submission."""
+    """G11: glibc walks the requests of all descriptors, and looks into each, at every
+    submission.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         for _ in range(50):

@@ -1,4 +1,6 @@
-"""aio_posix.asyncio.open: what a file does beyond what the built-in would do, and what it must never do."""
+"""aio_posix.asyncio.open: what a file does beyond what the built-in would do, and what it must
+never do.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,26 @@ from fresh import output
 import aio_posix.asyncio as aio
 
 T = TypeVar("T")
-MODES = ["r", "w", "a", "x", "r+", "w+", "a+", "x+", "rb", "wb", "ab", "xb", "r+b", "w+b", "a+b", "x+b", "rt", "br+"]
+MODES = [
+    "r",
+    "w",
+    "a",
+    "x",
+    "r+",
+    "w+",
+    "a+",
+    "x+",
+    "rb",
+    "wb",
+    "ab",
+    "xb",
+    "r+b",
+    "w+b",
+    "a+b",
+    "x+b",
+    "rt",
+    "br+",
+]
 
 
 def run(program: Coroutine[Any, Any, T]) -> T:
@@ -71,7 +92,9 @@ def test_every_mode_of_the_builtin(tmp_path: Path, mode: str) -> None:
         ((1.5,), TypeError),
     ],
 )
-def test_what_the_builtin_refuses_is_refused_with_the_same_words(args: Any, error: type[Exception]) -> None:
+def test_what_the_builtin_refuses_is_refused_with_the_same_words(
+    args: Any, error: type[Exception]
+) -> None:
     with pytest.raises(error) as theirs:
         open(*args)  # noqa: SIM115  # it fails
     with pytest.raises(error) as ours:
@@ -152,7 +175,9 @@ def test_writes_of_many_tasks_land_in_the_order_of_the_calls(tmp_path: Path) -> 
 
     for mode in ("wb", "ab"):
         run(program(mode))
-        assert (tmp_path / mode).read_bytes() == b"".join(b"%05d" % i * (1 + i % 700) for i in range(2000))
+        assert (tmp_path / mode).read_bytes() == b"".join(
+            b"%05d" % i * (1 + i % 700) for i in range(2000)
+        )
 
 
 def test_readers_of_one_file_share_its_lines(path: Path) -> None:
@@ -240,12 +265,17 @@ def test_close_with_400_writes_in_flight_writes_them_and_no_byte_elsewhere(tmp_p
     async def program() -> None:
         file = await aio.open(tmp_path / "f", "wb")
         number = file.fileno()
-        writes = [asyncio.ensure_future(file.pwrite(bytes([i % 251]) * 65536, i * 65536)) for i in range(400)]
+        writes = [
+            asyncio.ensure_future(file.pwrite(bytes([i % 251]) * 65536, i * 65536))
+            for i in range(400)
+        ]
         await asyncio.sleep(0)
         await file.close()
         other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
         assert other == number, "the number is free"
-        assert (tmp_path / "f").read_bytes() == b"".join(bytes([i % 251]) * 65536 for i in range(400))
+        assert (tmp_path / "f").read_bytes() == b"".join(
+            bytes([i % 251]) * 65536 for i in range(400)
+        )
         assert await asyncio.gather(*writes) == [65536] * 400
         assert os.fstat(other).st_size == 0
         os.close(other)
@@ -279,7 +309,15 @@ def test_a_closed_file_says_so(path: Path, mode: str) -> None:
         file = await aio.open(path, mode)
         await file.close()
         await file.close()
-        calls: list[Any] = [file.read, file.readline, file.readlines, file.tell, file.flush, file.fsync, file.isatty]
+        calls: list[Any] = [
+            file.read,
+            file.readline,
+            file.readlines,
+            file.tell,
+            file.flush,
+            file.fsync,
+            file.isatty,
+        ]
         calls += [lambda: file.write("x" if mode == "w" else b"x"), file.__anext__, file.__aenter__]
         for call in [*calls, lambda: file.seek(0), lambda: file.pread(1, 0)]:
             with pytest.raises(ValueError, match="closed"):
@@ -400,7 +438,9 @@ def test_a_cancelled_read_of_a_pipe_loses_nothing() -> None:
     os.close(w)
 
 
-def test_a_cancelled_write_is_whole_or_not_there_and_the_next_one_comes_after_it(tmp_path: Path) -> None:
+def test_a_cancelled_write_is_whole_or_not_there_and_the_next_one_comes_after_it(
+    tmp_path: Path,
+) -> None:
     async def program() -> None:
         sizes = []
         async with aio.open(tmp_path / "f", "wb", 0) as file:

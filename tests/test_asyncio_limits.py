@@ -1,4 +1,6 @@
-"""aio_posix.asyncio when threads cannot be had, helpers are blocked, notifications are lost, processes fork and end."""
+"""aio_posix.asyncio when threads cannot be had, helpers are blocked, notifications are lost,
+processes fork and end.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,11 @@ def forbid_threads():
 
 
 def test_everything_completes_where_no_thread_can_be_made() -> None:
-    program = PROGRAM + as_nobody() + "forbid_threads(); asyncio.run(asyncio.wait_for(mixed(500), 40)); print('done')"
+    program = (
+        PROGRAM
+        + as_nobody()
+        + "forbid_threads(); asyncio.run(asyncio.wait_for(mixed(500), 40)); print('done')"
+    )
     assert output(program) == "done\n"
 
 

@@ -45,7 +45,9 @@ def block(i: int) -> bytes:
 
 
 async def read_all(fd: int) -> None:
-    assert await asyncio.gather(*(aio.read(fd, BLOCK, i * BLOCK) for i in range(256))) == [block(i) for i in range(256)]
+    assert await asyncio.gather(*(aio.read(fd, BLOCK, i * BLOCK) for i in range(256))) == [
+        block(i) for i in range(256)
+    ]
 
 
 def new_loop(kind: str) -> asyncio.AbstractEventLoop:
@@ -91,7 +93,9 @@ def test_several_loops_in_several_threads(fd: int, kind: str) -> None:
 
 @pytest.mark.usefixtures("no_fast_path")
 @pytest.mark.parametrize("kind", LOOPS)
-def test_a_loop_that_closes_with_requests_in_flight_leaks_nothing(tmp_path: Path, kind: str) -> None:
+def test_a_loop_that_closes_with_requests_in_flight_leaks_nothing(
+    tmp_path: Path, kind: str
+) -> None:
     path, data = tmp_path / "f", os.urandom(1 << 20)
 
     def once() -> None:
@@ -101,7 +105,9 @@ def test_a_loop_that_closes_with_requests_in_flight_leaks_nothing(tmp_path: Path
 
         async def program() -> None:
             for i in range(20):
-                asyncio.ensure_future(descriptor.pwrite(data, i << 20)).add_done_callback(lambda t: t.cancelled())
+                asyncio.ensure_future(descriptor.pwrite(data, i << 20)).add_done_callback(
+                    lambda t: t.cancelled()
+                )
             await asyncio.sleep(0.001)
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
@@ -155,7 +161,9 @@ def test_200_cancellations_among_10000_reads_and_writes_lose_no_byte(tmp_path: P
                     cancelled.add(victim)
         results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
         for number, result in enumerate(results):
-            assert result is None or (isinstance(result, asyncio.CancelledError) and number in cancelled), result
+            assert result is None or (
+                isinstance(result, asyncio.CancelledError) and number in cancelled
+            ), result
         lost = {order[n][1] for n in cancelled if order[n][0] == "w" and results[n] is not None}
         await descriptor.fsync()
         descriptor.close()
@@ -232,7 +240,9 @@ def test_a_failure_that_nobody_awaits_any_more_makes_no_noise(fd: int) -> None:
     complaints = []
 
     async def program() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: complaints.append(context)
+        )
         for _ in range(50):
             task = asyncio.ensure_future(aio.read(fd, 1, -1))
             await asyncio.sleep(0.0005)

@@ -1,4 +1,6 @@
-"""aio_posix.asyncio: what a read, a write and a sync do, with the page cache's fast path and without."""
+"""aio_posix.asyncio: what a read, a write and a sync do, with the page cache's fast path and
+without.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def run(coroutine: Any) -> Any:
 
 
 @pytest.mark.usefixtures("way")
-@pytest.mark.parametrize(("nbytes", "offset"), [(0, 0), (1, 5), (4096, 4096), (100, 1000), (len(CONTENT), 0)])
+@pytest.mark.parametrize(
+    ("nbytes", "offset"), [(0, 0), (1, 5), (4096, 4096), (100, 1000), (len(CONTENT), 0)]
+)
 def test_a_read_gives_the_bytes_at_its_offset(fd: int, nbytes: int, offset: int) -> None:
     assert run(aio.read(fd, nbytes, offset)) == CONTENT[offset : offset + nbytes]
 
@@ -93,7 +97,9 @@ def test_writes_of_one_turn_land_in_their_order(fd: int) -> None:
 
 
 def test_appends_of_one_turn_land_in_their_order(tmp_path: Path) -> None:
-    descriptor = Descriptor(appending := os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    descriptor = Descriptor(
+        appending := os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    )
     os.close(appending)
 
     async def program() -> None:
@@ -146,7 +152,9 @@ def test_a_descriptor_closes_while_it_writes_and_no_byte_goes_astray(tmp_path: P
         descriptor = Descriptor(fd)
         os.close(fd)
         number = descriptor.fileno()
-        writes = [asyncio.ensure_future(descriptor.pwrite(b"x" * 65536, i * 65536)) for i in range(400)]
+        writes = [
+            asyncio.ensure_future(descriptor.pwrite(b"x" * 65536, i * 65536)) for i in range(400)
+        ]
         await asyncio.sleep(0)
         descriptor.close()
         assert descriptor.closed
@@ -245,8 +253,12 @@ def direct(tmp_path: Path) -> Iterator[int]:
     os.close(number)
 
 
-@pytest.mark.parametrize(("nbytes", "offset"), [(4096, 4096), (100, 1), (5000, 3000), (2 << 20, 0), (10, 1 << 20)])
-def test_a_read_of_an_o_direct_descriptor_needs_no_alignment(direct: int, nbytes: int, offset: int) -> None:
+@pytest.mark.parametrize(
+    ("nbytes", "offset"), [(4096, 4096), (100, 1), (5000, 3000), (2 << 20, 0), (10, 1 << 20)]
+)
+def test_a_read_of_an_o_direct_descriptor_needs_no_alignment(
+    direct: int, nbytes: int, offset: int
+) -> None:
     assert run(aio.read(direct, nbytes, offset)) == CONTENT[:-100][offset : offset + nbytes]
 
 
@@ -272,7 +284,9 @@ def test_a_failed_request_has_let_go_of_its_buffer(fd: int) -> None:
     assert raised.value.errno
 
 
-def test_reads_that_wait_for_a_device_use_several_descriptors_and_give_them_back(direct: int) -> None:
+def test_reads_that_wait_for_a_device_use_several_descriptors_and_give_them_back(
+    direct: int,
+) -> None:
     async def program() -> None:
         before = len(os.listdir("/proc/self/fd"))
         reads = [asyncio.ensure_future(aio.read(direct, 4096, i * 4096)) for i in range(32)]

@@ -1,4 +1,6 @@
-"""aio_posix.asyncio.open against the built-in: the same random scripts, the same results, errors and bytes."""
+"""aio_posix.asyncio.open against the built-in: the same random scripts, the same results, errors
+and bytes.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,20 @@ Step = tuple[str, tuple[Any, ...]]
 sizes = st.one_of(st.none(), st.integers(-2, 40), st.sampled_from([8191, 8192, 8193, 20000]))
 offsets = st.one_of(st.integers(-2, 60), st.sampled_from([8190, 8192, 30000]))
 lengths = st.sampled_from([1, 1, 1, 1, 3, 400, 9000])
-bytes_ = st.builds(bytes.__mul__, st.one_of(st.binary(max_size=6), st.sampled_from([b"\n", b"ab\r\n", b"\r"])), lengths)
-words = st.sampled_from(["", "a", "ä", "\n", "\r", "\r\n", "word\n", "語", "x\r\ny", "\U0001f600", "é\n\n", "ü\r"])
+bytes_ = st.builds(
+    bytes.__mul__,
+    st.one_of(st.binary(max_size=6), st.sampled_from([b"\n", b"ab\r\n", b"\r"])),
+    lengths,
+)
+words = st.sampled_from(
+    ["", "a", "ä", "\n", "\r", "\r\n", "word\n", "語", "x\r\ny", "\U0001f600", "é\n\n", "ü\r"]
+)
 texts = st.builds(str.__mul__, st.builds("".join, st.lists(words, max_size=5)), lengths)
 
 
-def steps(data: st.SearchStrategy[Any], *more: st.SearchStrategy[Step]) -> st.SearchStrategy[list[Step]]:
+def steps(
+    data: st.SearchStrategy[Any], *more: st.SearchStrategy[Step]
+) -> st.SearchStrategy[list[Step]]:
     def step(name: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[Step]:
         return st.tuples(st.just(name), st.tuples(*args))
 
@@ -84,7 +94,9 @@ def do(file: Any, name: str, args: tuple[Any, ...], cookies: list[int]) -> Any:
     if name == "readinto":
         buffer = bytearray(args[0])
         return file.readinto(buffer), buffer
-    if "write" in name and "a" in file.mode:  # as C asks for; where an append goes after a read-ahead is an accident
+    if (
+        "write" in name and "a" in file.mode
+    ):  # as C asks for; where an append goes after a read-ahead is an accident
         file.seek(0, 2)
     result = getattr(file, name)(*args)
     if "write" in name and "+" in file.mode and isinstance(file, io.TextIOBase):
@@ -115,12 +127,16 @@ async def compare(content: bytes, mode: str, script: list[Step], **how: Any) -> 
         mine.write_bytes(content)
         with open(theirs, mode, **how) as file, contextlib.suppress(UnicodeError):
             async with aio.open(mine, mode, **how) as our:
-                await compare_step_by_step(file, our, script, lambda: mine.read_bytes() == theirs.read_bytes())
+                await compare_step_by_step(
+                    file, our, script, lambda: mine.read_bytes() == theirs.read_bytes()
+                )
                 assert await awaited(our.close()) == outcome(file.close)
         assert mine.read_bytes() == theirs.read_bytes()
 
 
-async def compare_step_by_step(file: Any, our: Any, script: list[Step], same: Callable[[], bool]) -> None:
+async def compare_step_by_step(
+    file: Any, our: Any, script: list[Step], same: Callable[[], bool]
+) -> None:
     cookies: list[int] = [0]
     for name, args in script:
         expected = outcome(lambda: do(file, name, args, cookies))  # noqa: B023  # called at once
@@ -128,13 +144,17 @@ async def compare_step_by_step(file: Any, our: Any, script: list[Step], same: Ca
         if name == "tell" and isinstance(expected, int) and isinstance(got, int):
             cookies.append(expected)
             assert got == expected, (name, got, expected)
-        elif not (got is io.UnsupportedOperation and expected is TypeError):  # 3.12.1 when a writer is to read(None)
+        elif not (
+            got is io.UnsupportedOperation and expected is TypeError
+        ):  # 3.12.1 when a writer is to read(None)
             assert got == expected, (name, args, got, expected)
         if isinstance(expected, type) and issubclass(expected, UnicodeError):
             break  # what the built-in holds then is its secret
         if name == "flush":
             assert same()
-    if not {"tell", "seek", "back"} & {name for name, _ in script}:  # at which the built-in's decoder may be reset
+    if not {"tell", "seek", "back"} & {
+        name for name, _ in script
+    }:  # at which the built-in's decoder may be reset
         assert getattr(our, "newlines", None) == getattr(file, "newlines", None)
 
 
@@ -169,7 +189,13 @@ def test_a_binary_file_does_what_the_builtin_does(
     buffering=st.sampled_from([-1, -1, -1, 1]),
 )
 def test_a_text_file_does_what_the_builtin_does(
-    content: str, mode: str, script: list[Step], encoding: str, errors: str, newline: str | None, buffering: int
+    content: str,
+    mode: str,
+    script: list[Step],
+    encoding: str,
+    errors: str,
+    newline: str | None,
+    buffering: int,
 ) -> None:
     encoded = content.encode(encoding, "ignore")
     how = {"encoding": encoding, "errors": errors, "newline": newline, "buffering": buffering}

@@ -1,5 +1,5 @@
-"""What is built: a source archive with all that a build needs, a wheel for every Python from 3.10 on; and a build that
-cannot succeed says what to install.
+"""What is built: a source archive with all that a build needs, a wheel for every Python from 3.10
+on; and a build that cannot succeed says what to install.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LEFT = shutil.ignore_patterns(
-    ".git", ".venv*", ".*_cache", ".hypothesis", "build", "dist", "*.so", "*.egg-info", "__pycache__", "_ffi.c"
+    ".git",
+    ".venv*",
+    ".*_cache",
+    ".hypothesis",
+    "build",
+    "dist",
+    "*.so",
+    "*.egg-info",
+    "__pycache__",
+    "_ffi.c",
 )
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
@@ -27,7 +36,14 @@ def build(hook: str, where: Path, to: Path, **environment: str) -> subprocess.Co
     """Calls a hook of PEP 517, as pip does."""
     code = f"from setuptools import build_meta; build_meta.{hook}({str(to)!r})"
     command = [sys.executable, "-W", "ignore", "-c", code]
-    return subprocess.run(command, cwd=where, env=os.environ | environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command,
+        cwd=where,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +56,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (archive,) = out.iterdir()
     assert archive.name == "aio_posix-0.1.0.tar.gz"
     with tarfile.open(archive) as tar:
-        tar.extractall(out, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(out)
+        tar.extractall(out, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(
+            out
+        )
     return out / "aio_posix-0.1.0"
 
 
@@ -80,9 +98,15 @@ def test_one_wheel_serves_every_python_from_3_10_on(wheel: Path) -> None:
 def test_the_wheel_contains_the_whole_package_and_nothing_of_the_build(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     package = ROOT / "aio_posix"
-    modules = {str(path.relative_to(ROOT)) for path in package.rglob("*.py*") if path.suffix in (".py", ".pyi")}
+    modules = {
+        str(path.relative_to(ROOT))
+        for path in package.rglob("*.py*")
+        if path.suffix in (".py", ".pyi")
+    }
     assert modules | {"aio_posix/py.typed"} <= names
-    assert not [name for name in names if name.endswith((".c", ".h")) or not name.startswith("aio_posix")]
+    assert not [
+        name for name in names if name.endswith((".c", ".h")) or not name.startswith("aio_posix")
+    ]
 
 
 def test_the_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
@@ -102,12 +126,16 @@ def test_the_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["compiler", "every header", "Python.h", "aio.h"])
-def test_a_build_that_lacks_something_says_what_to_install(source: Path, tmp_path: Path, missing: str) -> None:
+def test_a_build_that_lacks_something_says_what_to_install(
+    source: Path, tmp_path: Path, missing: str
+) -> None:
     if missing.endswith(".h"):
         (tmp_path / missing).write_text(f"#error {missing}: No such file or directory\n")
         environment = {"CFLAGS": f"-I{tmp_path}"}
     else:
-        environment = {"CC": "/nonexistent/cc"} if missing == "compiler" else {"CFLAGS": "-nostdinc"}
+        environment = (
+            {"CC": "/nonexistent/cc"} if missing == "compiler" else {"CFLAGS": "-nostdinc"}
+        )
     shutil.copytree(source, tmp_path / "tree", ignore=LEFT)
     built = build("build_wheel", tmp_path / "tree", tmp_path, **environment)
     assert built.returncode == 1

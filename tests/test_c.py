@@ -1,7 +1,8 @@
-"""The C that runs in glibc's threads, under every sanitizer: tests/c/stress.c with the real csrc, but without Python.
+"""The C that runs in glibc's threads, under every sanitizer: tests/c/stress.c with the real csrc,
+but without Python.
 
-ThreadSanitizer cannot follow the threads that the C library makes for itself, so it gets tests/c/model.c, an AIO of its
-own; AddressSanitizer and valgrind run on glibc's.
+ThreadSanitizer cannot follow the threads that the C library makes for itself, so it gets
+tests/c/model.c, an AIO of its own; AddressSanitizer and valgrind run on glibc's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ ROOT = Path(__file__).parent.parent
 CSRC = ROOT / "aio_posix" / "csrc"
 HERE = ROOT / "tests" / "c"
 PYTHON_H = ('"python.h"', '"flight.h"')
-FREE_OF_PYTHON = [path for path in sorted(CSRC.glob("*.c")) if not any(h in path.read_text() for h in PYTHON_H)]
+FREE_OF_PYTHON = [
+    path for path in sorted(CSRC.glob("*.c")) if not any(h in path.read_text() for h in PYTHON_H)
+]
 STRICT = [
     "-std=c11",
     "-D_GNU_SOURCE",
@@ -28,7 +31,12 @@ STRICT = [
     "-Werror",
     "-pthread",
 ]
-PYTHON = ["-isystem", sysconfig.get_paths()["include"], "-isystem", sysconfig.get_paths()["platinclude"]]
+PYTHON = [
+    "-isystem",
+    sysconfig.get_paths()["include"],
+    "-isystem",
+    sysconfig.get_paths()["platinclude"],
+]
 TIME_LIMIT = 120  # seconds; ThreadSanitizer needs about ten on one core
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="there is no gcc")
@@ -37,7 +45,9 @@ pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="there is no gcc
 def compile_stress(to: Path, *flags: str, more: tuple[Path, ...] = ()) -> Path:
     sources = [*FREE_OF_PYTHON, HERE / "gate.c", HERE / "stress.c", *more]
     program = to / "stress"
-    subprocess.run(["gcc", *STRICT, "-g", "-O1", *flags, f"-I{CSRC}", *sources, "-o", program], check=True)
+    subprocess.run(
+        ["gcc", *STRICT, "-g", "-O1", *flags, f"-I{CSRC}", *sources, "-o", program], check=True
+    )
     return program
 
 
@@ -47,7 +57,9 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("source", sorted(CSRC.glob("*.c")), ids=lambda path: path.name)
 def test_every_file_compiles_without_a_warning(source: Path, tmp_path: Path) -> None:
-    subprocess.run(["gcc", *STRICT, "-O2", *PYTHON, "-c", source, "-o", tmp_path / "object"], check=True)
+    subprocess.run(
+        ["gcc", *STRICT, "-O2", *PYTHON, "-c", source, "-o", tmp_path / "object"], check=True
+    )
 
 
 def test_many_threads_lose_nothing_and_get_everything_once(tmp_path: Path) -> None:
@@ -63,7 +75,9 @@ def test_addresssanitizer_finds_nothing(tmp_path: Path) -> None:
 def test_threadsanitizer_finds_nothing(tmp_path: Path) -> None:
     program = compile_stress(tmp_path, "-fsanitize=thread", more=(HERE / "model.c",))
     ended = run(program)
-    if "unexpected memory mapping" in ended.stderr:  # it expects less randomness than newer kernels have
+    if (
+        "unexpected memory mapping" in ended.stderr
+    ):  # it expects less randomness than newer kernels have
         ended = run("setarch", "-R", program)
     assert (ended.returncode, ended.stderr) == (0, "")
 
@@ -72,5 +86,13 @@ def test_threadsanitizer_finds_nothing(tmp_path: Path) -> None:
 def test_valgrind_finds_nothing_but_the_leak_of_glibc_itself(tmp_path: Path) -> None:
     leaks = ["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]
     known = f"--suppressions={HERE / 'glibc.supp'}"
-    ended = run("valgrind", "-q", "--fair-sched=yes", "--error-exitcode=9", *leaks, known, compile_stress(tmp_path))
+    ended = run(
+        "valgrind",
+        "-q",
+        "--fair-sched=yes",
+        "--error-exitcode=9",
+        *leaks,
+        known,
+        compile_stress(tmp_path),
+    )
     assert (ended.returncode, ended.stderr) == (0, "")

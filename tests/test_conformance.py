@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-NAMED = re.findall(r"(test_\w+)::(test_\w+)", (TESTS.parent / "docs" / "conformance.md").read_text())
+NAMED = re.findall(
+    r"(test_\w+)::(test_\w+)", (TESTS.parent / "docs" / "conformance.md").read_text()
+)
 
 
 @pytest.mark.parametrize(("file", "test"), sorted(set(NAMED)))

@@ -29,7 +29,16 @@ class Server:
 
     def __init__(self, *options: str) -> None:
         pipe = subprocess.PIPE
-        command = [sys.executable, "-X", "faulthandler", str(DEMO), "0", "--host", "127.0.0.1", *options]
+        command = [
+            sys.executable,
+            "-X",
+            "faulthandler",
+            str(DEMO),
+            "0",
+            "--host",
+            "127.0.0.1",
+            *options,
+        ]
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
         assert self.process.stdout is not None
         self.printed = self.process.stdout.readline()
@@ -136,7 +145,9 @@ def test_ctrl_c_ends_the_server_with_status_0(server: Server) -> None:
 
 def test_a_port_in_use_is_said_in_one_line(server: Server) -> None:
     command = [sys.executable, str(DEMO), str(server.port), "--host", "127.0.0.1"]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+    second = subprocess.run(
+        command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL
+    )
     assert second.returncode == 1
     assert re.fullmatch(r"demo_echo: .*Address already in use.*\n", second.stderr)
 
@@ -155,7 +166,9 @@ def test_eb_sends_what_one_client_says_to_all(server: Server) -> None:
 def test_of_20_silent_clients_20_threads_serve_19(server: Server) -> None:
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(server.connect()) for _ in range(20)]
-        assert eventually(lambda: server.printed.count(b"accept") >= 19)  # the 20th, if at all, without a read
+        assert eventually(
+            lambda: server.printed.count(b"accept") >= 19
+        )  # the 20th, if at all, without a read
         clients[19].sendall(b"x")
         assert select.select([clients[19]], [], [], 0.5)[0] == []
         clients[0].sendall(b"y")  # its thread is free for a moment: the listener's read gets it
@@ -172,7 +185,9 @@ def test_a_thousand_silent_clients_starve_nobody(server: Server) -> None:
         talker = stack.enter_context(server.connect())
         talker.sendall(b"anybody?")
         assert receive(talker, 8) == b"anybody?"
-        for i, client in enumerate(clients):  # and all at once, the burst that once got no answer for seconds
+        for i, client in enumerate(
+            clients
+        ):  # and all at once, the burst that once got no answer for seconds
             client.sendall(b"%04d" % i)
         assert [receive(client, 4) for client in clients] == [b"%04d" % i for i in range(n)]
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
@@ -208,7 +223,9 @@ def test_a_full_descriptor_table_is_said_and_ends_nothing() -> None:
 def test_a_file_as_standard_input_is_read_to_its_end(end: bytes, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"no command\n" * 2000 + end)
     with (tmp_path / "in").open("rb") as file:
-        ended = subprocess.run([sys.executable, str(DEMO), "0"], stdin=file, capture_output=True, timeout=LIMIT)
+        ended = subprocess.run(
+            [sys.executable, str(DEMO), "0"], stdin=file, capture_output=True, timeout=LIMIT
+        )
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 

@@ -1,6 +1,8 @@
-"""The end of the interpreter: accepted writes are drained, nothing else holds it up, and nothing late can crash it.
+"""The end of the interpreter: accepted writes are drained, nothing else holds it up, and nothing
+late can crash it.
 
-A program that *lingers* stays in the C library's exit, after Python's own end, until a line comes on its stdin.
+A program that *lingers* stays in the C library's exit, after Python's own end, until a line comes
+on its stdin.
 """
 
 from __future__ import annotations
@@ -64,15 +66,24 @@ WRITES = """
 
 def whole(path: Path) -> bool:
     data = path.read_bytes()
-    return len(data) == 400 * 65536 and all(data[i * 65536 :: 65536][0] == i % 251 + 1 for i in range(400))
+    return len(data) == 400 * 65536 and all(
+        data[i * 65536 :: 65536][0] == i % 251 + 1 for i in range(400)
+    )
 
 
 @pytest.mark.parametrize(
-    ("end", "status"), [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError", 1), ("cbs = None; sys.exit()", 0)]
+    ("end", "status"),
+    [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError", 1), ("cbs = None; sys.exit()", 0)],
 )
-def test_400_writes_of_64_kib_are_whole_after_any_orderly_end(tmp_path: Path, end: str, status: int) -> None:
+def test_400_writes_of_64_kib_are_whole_after_any_orderly_end(
+    tmp_path: Path, end: str, status: int
+) -> None:
     path = tmp_path / "whole"
-    text = program(WRITES.format(path=str(path))) + "\nfor cb in cbs: aio.aio_write(cb)\ncb = None\n" + end
+    text = (
+        program(WRITES.format(path=str(path)))
+        + "\nfor cb in cbs: aio.aio_write(cb)\ncb = None\n"
+        + end
+    )
     assert fresh.run(text, "-W", "ignore").returncode == status
     assert whole(path)
 
@@ -83,7 +94,9 @@ def test_a_list_of_400_writes_is_whole(tmp_path: Path) -> None:
     assert whole(path)
 
 
-def test_a_chain_of_writes_each_submitted_by_the_callback_of_the_one_before_is_drained(tmp_path: Path) -> None:
+def test_a_chain_of_writes_each_submitted_by_the_callback_of_the_one_before_is_drained(
+    tmp_path: Path,
+) -> None:
     fresh.output(
         program(f"""
         fd = os.open({str(tmp_path / "chain")!r}, os.O_RDWR | os.O_CREAT)
@@ -206,7 +219,8 @@ def test_that_warning_made_an_error_leaves_an_orderly_exit() -> None:
 
 def test_ctrl_c_during_the_drain_ends_it() -> None:
     process = fresh.start(
-        program(FULL_PIPE) + "\nflight.DRAIN = 3600\natexit.register(lambda: print('end', flush=True))"
+        program(FULL_PIPE)
+        + "\nflight.DRAIN = 3600\natexit.register(lambda: print('end', flush=True))"
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "end\n"
@@ -242,7 +256,8 @@ BLOCKED = """
 
 
 @pytest.mark.parametrize(
-    "how", ["here.recv(1)", "threading.Lock().acquire(); threading.Event().wait()", "time.sleep(3600)"]
+    "how",
+    ["here.recv(1)", "threading.Lock().acquire(); threading.Event().wait()", "time.sleep(3600)"],
 )
 def test_a_callback_that_blocks_for_ever_holds_up_no_exit(how: str) -> None:
     fresh.output(program(BLOCKED.format(how=how)))
@@ -281,7 +296,9 @@ def test_an_exception_in_a_callback_goes_to_unraisablehook_and_ends_nothing(erro
     assert fresh.output(text) == "1 2\n"
 
 
-@pytest.mark.parametrize("call", ["aio.aio_read(cb)", "aio.aio_write(cb)", "aio.lio_listio(aio.LIO_WAIT, [cb])"])
+@pytest.mark.parametrize(
+    "call", ["aio.aio_read(cb)", "aio.aio_write(cb)", "aio.lio_listio(aio.LIO_WAIT, [cb])"]
+)
 def test_what_is_submitted_after_the_drain_is_refused(call: str) -> None:
     text = program(f"""
         cb = aio.aiocb(os.memfd_create("m"), bytearray(8), aio_lio_opcode=aio.LIO_WRITE)
@@ -296,8 +313,12 @@ def test_what_is_submitted_after_the_drain_is_refused(call: str) -> None:
 
 
 @pytest.mark.parametrize("notify", ["told(print)", "aio.CompletionQueue().sigevent()", "None"])
-@pytest.mark.parametrize("call", ["aio.aio_read(cb)", "aio.lio_listio(aio.LIO_NOWAIT, [cb], event)"])
-def test_what_completes_after_the_interpreter_ended_finds_its_memory(call: str, notify: str) -> None:
+@pytest.mark.parametrize(
+    "call", ["aio.aio_read(cb)", "aio.lio_listio(aio.LIO_NOWAIT, [cb], event)"]
+)
+def test_what_completes_after_the_interpreter_ended_finds_its_memory(
+    call: str, notify: str
+) -> None:
     here, there = os.pipe()
     process = started(
         f"""
@@ -310,7 +331,8 @@ def test_what_completes_after_the_interpreter_ended_finds_its_memory(call: str, 
         "-W",
         "ignore",
         pass_fds=[here],
-        env=os.environ | {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165"},  # what is freed becomes rubbish
+        env=os.environ
+        | {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165"},  # what is freed becomes rubbish
     )
     os.write(there, b"x" * 100)
     time.sleep(0.1)
@@ -353,8 +375,12 @@ def test_exec_with_requests_in_flight_leaves_the_new_program_alone() -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-@pytest.mark.parametrize("imported", [False, True], ids=["imported in the child", "imported before"])
-def test_a_child_of_multiprocessing_writes_what_it_accepted(method: str, imported: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "imported", [False, True], ids=["imported in the child", "imported before"]
+)
+def test_a_child_of_multiprocessing_writes_what_it_accepted(
+    method: str, imported: bool, tmp_path: Path
+) -> None:
     """G16: such a child leaves by os._exit, so atexit is not enough."""
     script = tmp_path / "script.py"
     script.write_text(f"""
@@ -371,7 +397,9 @@ if __name__ == "__main__":
     process = multiprocessing.get_context("{method}").Process(target=child, args=({str(tmp_path / "out")!r},))
     process.start(); process.join(); print(process.exitcode)
 """)
-    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=fresh.LIMIT)
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=fresh.LIMIT
+    )
     assert (ended.stdout, ended.stderr) == ("0\n", "")
     assert (tmp_path / "out").read_bytes() == b"".join(bytes([i % 256]) * 65536 for i in range(400))
 

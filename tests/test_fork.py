@@ -1,6 +1,8 @@
-"""os.fork: a child of a process that used AIO is refused at once, with a reason, and disturbs nobody.
+"""os.fork: a child of a process that used AIO is refused at once, with a reason, and disturbs
+nobody.
 
-Each test forks in a process of its own.  A child that hangs is ended by SIGALRM, which is then its status.
+Each test forks in a process of its own.  A child that hangs is ended by SIGALRM, which is then its
+status.
 """
 
 from __future__ import annotations
@@ -221,7 +223,9 @@ def test_multiprocessing_fork_says_what_to_use_instead_and_spawn_works(tmp_path:
     forked = fresh.output(run.format("fork"))
     assert "use exec, or the multiprocessing start method 'spawn'" in forked
     assert forked.endswith("\n0\n")
-    command = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, {path!r}, 'spawn']))"
+    command = (
+        f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, {path!r}, 'spawn']))"
+    )
     assert fresh.output(command) == "5\n0\n"
 
 

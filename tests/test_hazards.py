@@ -1,7 +1,7 @@
 """The rows of docs/design.md's hazards, each taken away or turned into a clear error.
 
-G2 and G3 are what one descriptor is (one queue): they are documented and studied.  G10 is in test_fork.py, G12 and
-G16 in test_exit.py, G13's tasks in the tests of asyncio.
+G2 and G3 are what one descriptor is (one queue): they are documented and studied.  G10 is in
+test_fork.py, G12 and G16 in test_exit.py, G13's tasks in the tests of asyncio.
 """
 
 from __future__ import annotations
@@ -50,11 +50,15 @@ def file() -> Iterator[IO[bytes]]:
 
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two connected sockets; what still reads from them at the end is let go, and nothing stays in flight."""
+    """Two connected sockets; what still reads from them at the end is let go, and nothing stays in
+    flight.
+    """
     here, there = socket.socketpair()
     yield here, there
     here.shutdown(socket.SHUT_RDWR)
-    assert eventually(lambda: all(flight.look(kept[0]) & 3 != 1 for kept in list(flight.in_flight.values())))
+    assert eventually(
+        lambda: all(flight.look(kept[0]) & 3 != 1 for kept in list(flight.in_flight.values()))
+    )
     here.close()
     there.close()
 
@@ -89,12 +93,16 @@ with tempfile.TemporaryFile() as file:
 
 
 @pytest.mark.parametrize("kind", ["callable", "queue"])
-def test_a_notification_that_glibc_lost_comes_all_the_same_and_once(file: IO[bytes], kind: str) -> None:
+def test_a_notification_that_glibc_lost_comes_all_the_same_and_once(
+    file: IO[bytes], kind: str
+) -> None:
     """G4: a stack of 64 TiB makes pthread_create fail, which glibc does not notice."""
     told: list[object] = []
     queue = aio.CompletionQueue()
     function = told.append if kind == "callable" else queue
-    lost = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=function, sigev_notify_attributes=1 << 46)
+    lost = aio.sigevent(
+        aio.SIGEV_THREAD, sigev_notify_function=function, sigev_notify_attributes=1 << 46
+    )
     cbs = [aio.aiocb(file, bytearray(1), i, aio_sigevent=lost) for i in range(50)]
     for cb in cbs:
         aio.aio_read(cb)
@@ -133,7 +141,9 @@ assert len(told) == 20, len(told)
     )
 
 
-@pytest.mark.parametrize("wait", ["aio.lio_listio(aio.LIO_WAIT, [cb])", "aio.aio_suspend([cb])", "queue.get()"])
+@pytest.mark.parametrize(
+    "wait", ["aio.lio_listio(aio.LIO_WAIT, [cb])", "aio.aio_suspend([cb])", "queue.get()"]
+)
 def test_a_signal_handler_that_raises_ends_the_wait_and_not_the_process(wait: str) -> None:
     """G5: the request completes after the wait has been left."""
     fresh.output(
@@ -193,7 +203,9 @@ def test_any_timeout_that_makes_sense_ends_without_an_abort(
 
 
 @pytest.mark.parametrize("timeout", [1.9999999999, 1e20, math.inf])
-def test_a_long_timeout_lasts_until_the_completion(pair: tuple[socket.socket, socket.socket], timeout: float) -> None:
+def test_a_long_timeout_lasts_until_the_completion(
+    pair: tuple[socket.socket, socket.socket], timeout: float
+) -> None:
     """G7"""
     cb = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(cb)
@@ -206,7 +218,10 @@ def test_a_timeout_that_makes_no_sense_is_refused(file: IO[bytes], timeout: floa
     """G7"""
     cb = aio.aiocb(file, bytearray(1))
     aio.aio_read(cb)
-    for wait in (lambda: aio.aio_suspend([cb], timeout), lambda: aio.sigwaitinfo([signal.SIGUSR1], timeout)):
+    for wait in (
+        lambda: aio.aio_suspend([cb], timeout),
+        lambda: aio.sigwaitinfo([signal.SIGUSR1], timeout),
+    ):
         with pytest.raises(ValueError, match="timeout"):
             wait()
     aio.aio_suspend([cb])
@@ -219,7 +234,9 @@ def test_there_must_be_something_to_wait_for(nothing: list[None]) -> None:
         aio.aio_suspend(nothing)
 
 
-def test_a_result_is_there_once_and_neither_early_nor_twice(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_result_is_there_once_and_neither_early_nor_twice(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G8"""
     cb = aio.aiocb(pair[0], bytearray(4))
     for call in (aio.aio_error, aio.aio_return):
@@ -237,13 +254,17 @@ def test_a_result_is_there_once_and_neither_early_nor_twice(pair: tuple[socket.s
 
 
 @pytest.mark.parametrize("signo", [0, -1, 32, 33, 65, 99])
-def test_a_signal_that_cannot_be_sent_is_refused_before_the_result_could_be_overwritten(signo: int) -> None:
+def test_a_signal_that_cannot_be_sent_is_refused_before_the_result_could_be_overwritten(
+    signo: int,
+) -> None:
     """G9"""
     with pytest.raises(ValueError, match="not a signal"):
         aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signo)
 
 
-def test_a_buffer_in_flight_cannot_be_resized_and_is_free_afterwards(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_buffer_in_flight_cannot_be_resized_and_is_free_afterwards(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G11"""
     buffer = bytearray(8)
     cb = aio.aiocb(pair[0], buffer)
@@ -256,7 +277,9 @@ def test_a_buffer_in_flight_cannot_be_resized_and_is_free_afterwards(pair: tuple
     buffer.clear()
 
 
-def test_a_request_dropped_in_flight_warns_and_leaves_nothing_behind(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_request_dropped_in_flight_warns_and_leaves_nothing_behind(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G11"""
     cb = aio.aiocb(pair[0], bytearray(8))
     aio.aio_read(cb)
@@ -286,7 +309,9 @@ assert open({str(tmp_path / "wrong")!r}, "rb").read() == b""
     )
 
 
-def test_a_running_request_cannot_be_cancelled_but_shutdown_ends_it(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_running_request_cannot_be_cancelled_but_shutdown_ends_it(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G13"""
     cb = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(cb)
@@ -303,7 +328,9 @@ def test_an_exception_in_a_callback_goes_to_unraisablehook_and_the_next_callback
 ) -> None:
     """G14"""
     hooked: list[object] = []
-    monkeypatch.setattr("sys.unraisablehook", lambda args: hooked.append((args.exc_type, args.object)))
+    monkeypatch.setattr(
+        "sys.unraisablehook", lambda args: hooked.append((args.exc_type, args.object))
+    )
     told: list[object] = []
 
     def callback(cb: aio.aiocb) -> None:
@@ -319,7 +346,9 @@ def test_an_exception_in_a_callback_goes_to_unraisablehook_and_the_next_callback
 
 
 def test_cancelling_a_head_strands_nobody() -> None:
-    """G15: the pool is full, so the head has not started; its followers have priorities and every notification."""
+    """G15: the pool is full, so the head has not started; its followers have priorities and every
+    notification.
+    """
     fresh.output(
         FULL_POOL
         + """
@@ -348,15 +377,26 @@ assert told == [called] and not queue.get(0) and not list_queue.get(0)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"aio_threads": 0}, {"aio_threads": -1}, {"aio_num": 0}, {"aio_num": 2**31 - 1}, {"aio_idle_time": 2**31}]
+    "wrong",
+    [
+        {"aio_threads": 0},
+        {"aio_threads": -1},
+        {"aio_num": 0},
+        {"aio_num": 2**31 - 1},
+        {"aio_idle_time": 2**31},
+    ],
 )
-def test_aio_init_refuses_what_would_be_changed_in_silence_or_end_all_aio(wrong: dict[str, int]) -> None:
+def test_aio_init_refuses_what_would_be_changed_in_silence_or_end_all_aio(
+    wrong: dict[str, int],
+) -> None:
     """G17"""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         aio.aio_init(**wrong)
 
 
-def test_a_request_in_flight_cannot_be_submitted_again_or_changed(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_request_in_flight_cannot_be_submitted_again_or_changed(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G18"""
     cb = aio.aiocb(pair[0], bytearray(1), aio_lio_opcode=aio.LIO_READ)
     aio.aio_read(cb)
@@ -377,13 +417,17 @@ def test_a_request_in_flight_cannot_be_submitted_again_or_changed(pair: tuple[so
     assert aio.aio_return(cb) == 1
 
 
-def test_of_two_threads_that_submit_the_same_request_one_wins(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_of_two_threads_that_submit_the_same_request_one_wins(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """G18"""
     for _ in range(200):
         cb = aio.aiocb(pair[0], bytearray(1))
         barrier, outcomes = threading.Barrier(2), []
 
-        def submit(cb: aio.aiocb = cb, barrier: threading.Barrier = barrier, outcomes: list[int] = outcomes) -> None:
+        def submit(
+            cb: aio.aiocb = cb, barrier: threading.Barrier = barrier, outcomes: list[int] = outcomes
+        ) -> None:
             barrier.wait()
             try:
                 aio.aio_read(cb)

@@ -8,17 +8,33 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "aio_posix"
-ORDER = ["_ffi", "sigevent", "flight", "aiocb", "listio", "aio", "queue", "sigwaitinfo", "asyncio", "study", "__main__"]
+ORDER = [
+    "_ffi",
+    "sigevent",
+    "flight",
+    "aiocb",
+    "listio",
+    "aio",
+    "queue",
+    "sigwaitinfo",
+    "asyncio",
+    "study",
+    "__main__",
+]
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 
 def layer(module: str) -> int:
-    """The place of a module of the package in the order; 'aio_posix.asyncio.ring' belongs to asyncio."""
+    """The place of a module of the package in the order; 'aio_posix.asyncio.ring' belongs to
+    asyncio.
+    """
     return ORDER.index(module.split(".")[1])
 
 
 def imported(path: Path) -> set[str]:
-    """Names of the package's modules that a file imports, also for type checking and inside functions."""
+    """Names of the package's modules that a file imports, also for type checking and inside
+    functions.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -36,7 +52,9 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MODULES if path.parent != PACKAGE or path.stem != "__init__"], ids=name
+    "path",
+    [path for path in MODULES if path.parent != PACKAGE or path.stem != "__init__"],
+    ids=name,
 )
 def test_a_module_imports_only_from_the_layers_before_it(path: Path) -> None:
     here = layer(name(path))
@@ -46,4 +64,6 @@ def test_a_module_imports_only_from_the_layers_before_it(path: Path) -> None:
 
 
 def test_the_package_itself_imports_neither_asyncio_nor_study() -> None:
-    assert {layer(module) for module in imported(PACKAGE / "__init__.py")} < set(range(ORDER.index("asyncio")))
+    assert {layer(module) for module in imported(PACKAGE / "__init__.py")} < set(
+        range(ORDER.index("asyncio"))
+    )

@@ -1,8 +1,8 @@
 """The life of a request (G8, G18), step by step in every order that hypothesis can think of.
 
-unsubmitted -> in flight -> complete -> returned -> in flight ...; each wrong step raises and changes nothing.
-Reads of one byte from pipes: a pipe's reads are served in their order, so it is known which are complete.
-Not covered here: priorities, notifications, lists.
+unsubmitted -> in flight -> complete -> returned -> in flight ...; each wrong step raises and
+changes nothing. Reads of one byte from pipes: a pipe's reads are served in their order, so it is
+known which are complete. Not covered here: priorities, notifications, lists.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(target=requests, pipe=st.integers(0, PIPES - 1))
     def make(self, pipe: int) -> Request:
-        self.made.append(Request(pipe, aio.aiocb(self.pipes[pipe][0], bytearray(1), aio_lio_opcode=aio.LIO_READ)))
+        self.made.append(
+            Request(pipe, aio.aiocb(self.pipes[pipe][0], bytearray(1), aio_lio_opcode=aio.LIO_READ))
+        )
         return self.made[-1]
 
     @rule(request=requests, as_list=st.booleans())
@@ -165,11 +167,15 @@ class Life(RuleBasedStateMachine):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             request.cb = None  # type: ignore[assignment]
-        assert [warning.category for warning in caught] == [ResourceWarning] * (request.state == "in flight")
+        assert [warning.category for warning in caught] == [ResourceWarning] * (
+            request.state == "in flight"
+        )
 
     @rule()
     def let_helpers_take_what_they_can(self) -> None:
-        if any(self.waiting):  # no precondition: after a cancellation it depends on the helpers, and is no choice
+        if any(
+            self.waiting
+        ):  # no precondition: after a cancellation it depends on the helpers, and is no choice
             eventually(lambda: False, TAKEN)
 
     @invariant()
@@ -187,6 +193,9 @@ class Life(RuleBasedStateMachine):
 
 
 Life.TestCase.settings = settings(
-    max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 TestLife = Life.TestCase

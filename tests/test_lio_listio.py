@@ -1,4 +1,6 @@
-"""lio_listio(3): many requests in one call; LIO_WAIT that a signal cannot turn into a crash; lists of any length."""
+"""lio_listio(3): many requests in one call; LIO_WAIT that a signal cannot turn into a crash; lists
+of any length.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from aio_posix import flight
 
 
 def reads(fd: int, n: int, nbytes: int = 1, **fields: Any) -> list[aio.aiocb]:
-    return [aio.aiocb(fd, bytearray(nbytes), i, aio_lio_opcode=aio.LIO_READ, **fields) for i in range(n)]
+    return [
+        aio.aiocb(fd, bytearray(nbytes), i, aio_lio_opcode=aio.LIO_READ, **fields) for i in range(n)
+    ]
 
 
 def test_lio_wait_returns_when_all_are_complete(file: int) -> None:
@@ -112,7 +116,9 @@ def test_a_request_listed_twice_is_refused_with_nothing_submitted(file: int) -> 
         aio.aio_error(second)
 
 
-def test_a_list_with_a_request_in_flight_is_refused_with_nothing_submitted(pipe: Pipe, file: int) -> None:
+def test_a_list_with_a_request_in_flight_is_refused_with_nothing_submitted(
+    pipe: Pipe, file: int
+) -> None:
     """G18"""
     flying = pipe.blocked(aio_lio_opcode=aio.LIO_READ)
     other = reads(file, 1)[0]
@@ -123,7 +129,9 @@ def test_a_list_with_a_request_in_flight_is_refused_with_nothing_submitted(pipe:
     assert len(flight.in_flight) == 1
 
 
-def test_a_list_with_a_buffer_of_the_wrong_kind_is_refused_with_nothing_submitted(file: int) -> None:
+def test_a_list_with_a_buffer_of_the_wrong_kind_is_refused_with_nothing_submitted(
+    file: int,
+) -> None:
     wrong = aio.aiocb(file, b"read-only", aio_lio_opcode=aio.LIO_READ)
     cbs = reads(file, 1)
     with pytest.raises(TypeError, match="read-only"):
@@ -137,7 +145,9 @@ def test_of_two_threads_that_submit_overlapping_lists_one_wins(file: int) -> Non
         cbs = reads(file, 20)
         barrier, outcomes = threading.Barrier(2), []
 
-        def submit(cbs: list[aio.aiocb], barrier: threading.Barrier = barrier, out: list[int] = outcomes) -> None:
+        def submit(
+            cbs: list[aio.aiocb], barrier: threading.Barrier = barrier, out: list[int] = outcomes
+        ) -> None:
             barrier.wait()
             try:
                 aio.lio_listio(aio.LIO_NOWAIT, cbs)
@@ -187,7 +197,9 @@ def test_a_signal_carries_the_list(file: int, signo: int) -> None:
 
 
 @pytest.mark.parametrize("n", [1025, 5000])
-def test_a_signal_for_a_long_list_comes_once_and_after_all_of_it(pipe: Pipe, file: int, signo: int, n: int) -> None:
+def test_a_signal_for_a_long_list_comes_once_and_after_all_of_it(
+    pipe: Pipe, file: int, signo: int, n: int
+) -> None:
     """G6: a list in pieces must not be announced with its last piece."""
     slow = reads(pipe.read, 1)
     cbs = [*slow, *reads(file, n - 1)]
@@ -202,7 +214,9 @@ def test_a_signal_for_a_long_list_comes_once_and_after_all_of_it(pipe: Pipe, fil
 
 
 @pytest.mark.parametrize("n", [1024, 1025, 5000])
-def test_a_queue_is_told_of_a_long_list_once_and_after_all_of_it(pipe: Pipe, file: int, n: int) -> None:
+def test_a_queue_is_told_of_a_long_list_once_and_after_all_of_it(
+    pipe: Pipe, file: int, n: int
+) -> None:
     """G6"""
     with aio.CompletionQueue() as queue:
         cbs = [*reads(pipe.read, 1), *reads(file, n - 1)]
@@ -217,7 +231,9 @@ def test_a_queue_is_told_of_a_long_list_once_and_after_all_of_it(pipe: Pipe, fil
 @pytest.mark.parametrize("nothing", [[], [None]])
 def test_an_empty_list_is_announced_at_once(nothing: list[None], signo: int) -> None:
     called: list[Any] = []
-    aio.lio_listio(aio.LIO_NOWAIT, nothing, aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=called.append))
+    aio.lio_listio(
+        aio.LIO_NOWAIT, nothing, aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=called.append)
+    )
     assert eventually(lambda: called == [nothing])
     aio.lio_listio(aio.LIO_NOWAIT, nothing, aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signo))
     info = aio.sigwaitinfo([signo], 10)
@@ -256,7 +272,9 @@ def test_with_lio_wait_each_request_is_announced_by_its_own_sigevent(file: int) 
 def test_a_lost_announcement_of_a_list_comes_all_the_same(file: int) -> None:
     """G4"""
     called: list[Any] = []
-    lost = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=called.append, sigev_notify_attributes=1 << 46)
+    lost = aio.sigevent(
+        aio.SIGEV_THREAD, sigev_notify_function=called.append, sigev_notify_attributes=1 << 46
+    )
     cbs = reads(file, 3)
     aio.lio_listio(aio.LIO_NOWAIT, cbs, lost)
     assert eventually(lambda: called)
@@ -270,7 +288,10 @@ def test_the_requests_of_a_list_live_until_it_is_announced(file: int) -> None:
         cbs = reads(file, 3)
         structs = [weakref.ref(cb._request) for cb in cbs]
         lost = aio.sigevent(
-            aio.SIGEV_THREAD, sigev_notify_function=queue, sigev_value="done", sigev_notify_attributes=1 << 46
+            aio.SIGEV_THREAD,
+            sigev_notify_function=queue,
+            sigev_value="done",
+            sigev_notify_attributes=1 << 46,
         )
         aio.lio_listio(aio.LIO_NOWAIT, cbs, lost)
         done(*cbs)
@@ -282,9 +303,13 @@ def test_the_requests_of_a_list_live_until_it_is_announced(file: int) -> None:
         assert all(struct() is None for struct in structs)
 
 
-def test_a_list_that_nobody_holds_is_announced_with_all_its_requests(signo: int, pipe: Pipe) -> None:
+def test_a_list_that_nobody_holds_is_announced_with_all_its_requests(
+    signo: int, pipe: Pipe
+) -> None:
     """G11"""
-    aio.lio_listio(aio.LIO_NOWAIT, reads(pipe.read, 2), aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signo))
+    aio.lio_listio(
+        aio.LIO_NOWAIT, reads(pipe.read, 2), aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signo)
+    )
     gc.collect()
     pipe.feed(b"ab")
     info = aio.sigwaitinfo([signo], 10)
@@ -392,7 +417,9 @@ def test_a_callback_that_submits_again_does_not_keep_lio_wait_waiting(file: int)
         if rounds < 2000:
             aio.aio_read(cb)
 
-    cbs = reads(file, 1, aio_sigevent=aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=callback))
+    cbs = reads(
+        file, 1, aio_sigevent=aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=callback)
+    )
     aio.lio_listio(aio.LIO_WAIT, cbs)
     assert rounds < 2000
     assert eventually(lambda: rounds == 2000, 30)

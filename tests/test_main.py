@@ -14,7 +14,9 @@ from aio_posix.__main__ import COMMANDS, main
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "aio_posix", *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "aio_posix", *arguments], capture_output=True, text=True, timeout=60
+    )
 
 
 def test_limits_tells_what_the_system_allows() -> None:
@@ -76,7 +78,9 @@ def test_help_names_the_commands(arguments: list[str], capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help_under_its_own_name(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_command_has_help_under_its_own_name(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0

@@ -1,4 +1,6 @@
-"""Python callbacks in glibc's notification threads: what they may do, and what must not become of them."""
+"""Python callbacks in glibc's notification threads: what they may do, and what must not become of
+them.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ class Hook:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[tuple[Any, Any]] = []
-        monkeypatch.setattr(sys, "unraisablehook", lambda args: self.seen.append((args.exc_type, args.object)))
+        monkeypatch.setattr(
+            sys, "unraisablehook", lambda args: self.seen.append((args.exc_type, args.object))
+        )
 
 
 @pytest.fixture
@@ -55,8 +59,12 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Hook:
     return Hook(monkeypatch)
 
 
-@pytest.mark.parametrize("kind", [KeyError, SystemExit, KeyboardInterrupt, RecursionError, MemoryError])
-def test_an_exception_goes_to_unraisablehook_with_its_callback(file: int, hook: Hook, kind: Any) -> None:
+@pytest.mark.parametrize(
+    "kind", [KeyError, SystemExit, KeyboardInterrupt, RecursionError, MemoryError]
+)
+def test_an_exception_goes_to_unraisablehook_with_its_callback(
+    file: int, hook: Hook, kind: Any
+) -> None:
     """G14"""
 
     def callback(cb: aio.aiocb) -> None:
@@ -359,7 +367,9 @@ def test_lost_notifications_of_callbacks_that_block_hold_up_nobody(file: int) ->
 
 
 def test_a_notification_that_is_merely_late_does_not_come_twice(file: int) -> None:
-    """G4: its thread waits for the interpreter, the sweeper finds the request complete, and only one may call."""
+    """G4: its thread waits for the interpreter, the sweeper finds the request complete, and only
+    one may call.
+    """
     called: list[Any] = []
     interval = sys.getswitchinterval()
     sys.setswitchinterval(100)
@@ -459,12 +469,16 @@ assert eventually(lambda: len(called) == 2)
     )
 
 
-def test_callbacks_keep_their_logging_and_their_order_of_locks(file: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_callbacks_keep_their_logging_and_their_order_of_locks(
+    file: int, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO):
         for i in range(10):
             read(file, lambda value: logging.info("value %d", value), sigev_value=i)
         assert eventually(lambda: len(caplog.records) == 10)
-    assert sorted(record.getMessage() for record in caplog.records) == [f"value {i}" for i in range(10)]
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        f"value {i}" for i in range(10)
+    ]
     assert not flight.owed
 
 
@@ -483,7 +497,9 @@ def test_a_lost_callback_runs_with_an_empty_signal_mask_as_any_other(file: int) 
 
 @pytest.mark.parametrize("closed_by", ["the program", "a destructor in the sweeper"])
 def test_the_sweeper_never_waits_behind_a_callback_that_blocks(closed_by: str) -> None:
-    """It is the sweeper that lets the next one in, so whatever it lets go of itself must not wait."""
+    """It is the sweeper that lets the next one in, so whatever it lets go of itself must not
+    wait.
+    """
     lost = """
 queue = CompletionQueue()
 cb = aiocb(r, bytearray(1), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=queue,

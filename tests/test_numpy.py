@@ -47,7 +47,9 @@ def test_rows_of_an_array_can_be_read_apart(file: int) -> None:
     assert array.tobytes() == bytes(5) + b"56789"
 
 
-@pytest.mark.parametrize("view", [np.s_[:, 1], np.s_[::2], np.s_[::-1]], ids=["column", "every second", "backwards"])
+@pytest.mark.parametrize(
+    "view", [np.s_[:, 1], np.s_[::2], np.s_[::-1]], ids=["column", "every second", "backwards"]
+)
 def test_a_view_with_gaps_is_refused(view: Any) -> None:
     with pytest.raises(ValueError, match="contiguous"):
         aio.aiocb(0, np.zeros((4, 4), dtype="u1")[view])
@@ -67,7 +69,9 @@ def test_a_read_only_array_is_refused_for_a_read_and_good_for_a_write(file: int)
     assert done(cb) == 4
 
 
-@pytest.mark.parametrize("dtype", [object, [("number", "i8"), ("thing", "O")], [("inner", [("thing", "O")])]])
+@pytest.mark.parametrize(
+    "dtype", [object, [("number", "i8"), ("thing", "O")], [("inner", [("thing", "O")])]]
+)
 def test_an_array_of_objects_is_refused(dtype: Any) -> None:
     """Whoever looked at it after the read would crash."""
     with pytest.raises(TypeError, match="references"):
@@ -115,7 +119,9 @@ def test_numpy_s_integers_are_integers(file: int, kind: str) -> None:
     assert aio.aio_cancel(number(file)) == aio.AIO_ALLDONE
 
 
-@pytest.mark.parametrize("wrong", [np.float64(1), np.zeros(2), np.array(["a"])], ids=["float", "array", "text"])
+@pytest.mark.parametrize(
+    "wrong", [np.float64(1), np.zeros(2), np.array(["a"])], ids=["float", "array", "text"]
+)
 def test_numpy_s_other_things_are_not(wrong: Any) -> None:
     with pytest.raises(TypeError, match="aio_offset"):
         aio.aiocb(0, bytearray(1), wrong)

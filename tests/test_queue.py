@@ -74,7 +74,9 @@ def test_a_short_timeout_is_a_poll(queue: aio.CompletionQueue, timeout: Any) -> 
 
 
 @pytest.mark.parametrize("timeout", [1.9999999999, 1e9, 1e20, math.inf, None, 10**30])
-def test_a_long_timeout_waits_for_a_completion(queue: aio.CompletionQueue, pipe: Pipe, timeout: Any) -> None:
+def test_a_long_timeout_waits_for_a_completion(
+    queue: aio.CompletionQueue, pipe: Pipe, timeout: Any
+) -> None:
     """G7"""
     pipe.blocked(aio_sigevent=queue.sigevent("told"))
     timer = threading.Timer(0.05, pipe.feed)
@@ -108,15 +110,22 @@ def test_completions_come_in_their_order(queue: aio.CompletionQueue, pipes: list
 
 def test_the_value_is_the_request_unless_given(queue: aio.CompletionQueue, file: int) -> None:
     values: list[Any] = ["text", 0, {"a": 1}]
-    cbs = [aio.aiocb(file, bytearray(1), aio_sigevent=queue.sigevent(value)) for value in [*values, None]]
+    cbs = [
+        aio.aiocb(file, bytearray(1), aio_sigevent=queue.sigevent(value))
+        for value in [*values, None]
+    ]
     for cb in cbs:
         aio.aio_read(cb)
     got = collect(queue, 4)
     assert all(value in got for value in [*values, cbs[-1]])
 
 
-def test_a_batch_has_1024_at_most_and_the_rest_comes_next(queue: aio.CompletionQueue, file: int) -> None:
-    cbs = [aio.aiocb(file, bytearray(1), i % 10, aio_sigevent=queue.sigevent(i)) for i in range(3000)]
+def test_a_batch_has_1024_at_most_and_the_rest_comes_next(
+    queue: aio.CompletionQueue, file: int
+) -> None:
+    cbs = [
+        aio.aiocb(file, bytearray(1), i % 10, aio_sigevent=queue.sigevent(i)) for i in range(3000)
+    ]
     for cb in cbs:
         aio.aio_read(cb)
     assert eventually(lambda: not any(cb.in_progress for cb in cbs))
@@ -151,7 +160,9 @@ def test_a_queue_serves_many_sigevents_and_threads(queue: aio.CompletionQueue, f
     assert sorted(collect(queue, 800)) == [(k, i) for k in range(4) for i in range(200)]
 
 
-def test_of_several_threads_that_get_each_completion_goes_to_one(queue: aio.CompletionQueue, file: int) -> None:
+def test_of_several_threads_that_get_each_completion_goes_to_one(
+    queue: aio.CompletionQueue, file: int
+) -> None:
     got: list[Any] = []
     stop = threading.Event()
 
@@ -188,7 +199,9 @@ def test_a_queue_can_be_given_as_the_function_itself(queue: aio.CompletionQueue,
 # fileno
 
 
-def test_it_is_readable_while_there_is_something_to_get(queue: aio.CompletionQueue, pipe: Pipe) -> None:
+def test_it_is_readable_while_there_is_something_to_get(
+    queue: aio.CompletionQueue, pipe: Pipe
+) -> None:
     assert not readable(queue)
     pipe.blocked(aio_sigevent=queue.sigevent())
     assert not readable(queue)
@@ -198,7 +211,9 @@ def test_it_is_readable_while_there_is_something_to_get(queue: aio.CompletionQue
     assert not readable(queue)
 
 
-def test_it_stays_readable_while_a_batch_left_something(queue: aio.CompletionQueue, file: int) -> None:
+def test_it_stays_readable_while_a_batch_left_something(
+    queue: aio.CompletionQueue, file: int
+) -> None:
     cbs = [aio.aiocb(file, bytearray(1), aio_sigevent=queue.sigevent()) for _ in range(1500)]
     for cb in cbs:
         aio.aio_read(cb)
@@ -445,9 +460,13 @@ def test_a_destructor_that_uses_the_queue_may_run_while_it_is_closed(file: int) 
 # G4, G5, G11
 
 
-def test_a_lost_notification_comes_all_the_same_and_once(queue: aio.CompletionQueue, file: int) -> None:
+def test_a_lost_notification_comes_all_the_same_and_once(
+    queue: aio.CompletionQueue, file: int
+) -> None:
     """G4: glibc does not notice that its thread could not be made."""
-    lost = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=queue, sigev_notify_attributes=1 << 46)
+    lost = aio.sigevent(
+        aio.SIGEV_THREAD, sigev_notify_function=queue, sigev_notify_attributes=1 << 46
+    )
     cbs = [aio.aiocb(file, bytearray(1), aio_sigevent=lost) for _ in range(20)]
     for cb in cbs:
         aio.aio_read(cb)
@@ -463,7 +482,9 @@ def test_requests_live_until_they_come_out(queue: aio.CompletionQueue, file: int
     assert [aio.aio_return(cb) for cb in collect(queue, 100)] == [4] * 100
 
 
-def test_a_dropped_request_with_a_value_of_its_own_still_comes_out(queue: aio.CompletionQueue, pipe: Pipe) -> None:
+def test_a_dropped_request_with_a_value_of_its_own_still_comes_out(
+    queue: aio.CompletionQueue, pipe: Pipe
+) -> None:
     """G11"""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -473,7 +494,9 @@ def test_a_dropped_request_with_a_value_of_its_own_still_comes_out(queue: aio.Co
     assert queue.get(10) == ["value"]
 
 
-def test_a_request_can_be_submitted_again_as_soon_as_it_came_out(queue: aio.CompletionQueue, file: int) -> None:
+def test_a_request_can_be_submitted_again_as_soon_as_it_came_out(
+    queue: aio.CompletionQueue, file: int
+) -> None:
     cb = aio.aiocb(file, bytearray(1), aio_sigevent=queue.sigevent())
     for _ in range(500):
         aio.aio_read(cb)
@@ -510,7 +533,9 @@ def test_ctrl_c_ends_get() -> None:
     assert output == "interrupted\n[]\n"
 
 
-def test_a_queue_needs_no_python_in_the_threads_of_glibc(queue: aio.CompletionQueue, file: int) -> None:
+def test_a_queue_needs_no_python_in_the_threads_of_glibc(
+    queue: aio.CompletionQueue, file: int
+) -> None:
     """Completions arrive while this thread holds on to the interpreter."""
     cbs = [aio.aiocb(file, bytearray(1), aio_sigevent=queue.sigevent()) for _ in range(50)]
     interval = sys.getswitchinterval()

@@ -1,4 +1,6 @@
-"""struct sigevent: the kinds of announcement, what each refuses, what arrives, and in which thread."""
+"""struct sigevent: the kinds of announcement, what each refuses, what arrives, and in which
+thread.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,10 @@ def test_a_request_with_sigev_none_is_announced_to_nobody(file: int) -> None:
 
 def test_the_fields_read_back() -> None:
     event = aio.sigevent(
-        aio.SIGEV_THREAD, sigev_value="value", sigev_notify_function=print, sigev_notify_attributes=1 << 20
+        aio.SIGEV_THREAD,
+        sigev_value="value",
+        sigev_notify_function=print,
+        sigev_notify_attributes=1 << 20,
     )
     assert event.sigev_notify is aio.SIGEV_THREAD
     assert event.sigev_value == "value"
@@ -66,7 +71,9 @@ def test_the_fields_read_back() -> None:
     assert event.sigev_notify_attributes == 1 << 20
 
 
-@pytest.mark.parametrize("name", ["sigev_notify", "sigev_signo", "sigev_value", "sigev_notify_function", "other"])
+@pytest.mark.parametrize(
+    "name", ["sigev_notify", "sigev_signo", "sigev_value", "sigev_notify_function", "other"]
+)
 def test_it_never_changes(name: str) -> None:
     """One may serve many requests at once."""
     with pytest.raises(AttributeError, match=name):
@@ -178,7 +185,9 @@ def test_the_notification_thread_has_the_stack_that_was_asked_for(file: int, siz
         libc.pthread_attr_destroy(attr)
         sizes.append(found.value)
 
-    event = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=callback, sigev_notify_attributes=size)
+    event = aio.sigevent(
+        aio.SIGEV_THREAD, sigev_notify_function=callback, sigev_notify_attributes=size
+    )
     aio.aio_read(aio.aiocb(file, bytearray(1), aio_sigevent=event))
     assert eventually(lambda: sizes)
     assert sizes[0] >= size  # glibc may give a larger one that it has kept
@@ -212,7 +221,11 @@ assert sorted(called) == list(range(100))
 
 def test_the_value_of_a_request_is_the_request_itself_unless_given(file: int) -> None:
     got: list[Any] = []
-    cb = aio.aiocb(file, bytearray(1), aio_sigevent=aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=got.append))
+    cb = aio.aiocb(
+        file,
+        bytearray(1),
+        aio_sigevent=aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=got.append),
+    )
     aio.aio_read(cb)
     assert eventually(lambda: got)
     assert got[0] is cb
@@ -254,7 +267,10 @@ def test_a_value_lives_until_it_is_handed_out_whoever_drops_it(file: int) -> Non
     value = Value()
     gone = weakref.ref(value)
     lost = aio.sigevent(
-        aio.SIGEV_THREAD, sigev_notify_function=got.append, sigev_value=value, sigev_notify_attributes=1 << 46
+        aio.SIGEV_THREAD,
+        sigev_notify_function=got.append,
+        sigev_value=value,
+        sigev_notify_attributes=1 << 46,
     )
     cb = aio.aiocb(file, bytearray(1), aio_sigevent=lost)
     aio.aio_read(cb)
@@ -271,7 +287,10 @@ def test_the_request_of_a_late_announcement_lives_until_then(file: int) -> None:
     """G11, G4: its memory is looked at once more, by the late thread or by the sweeper."""
     got: list[Any] = []
     lost = aio.sigevent(
-        aio.SIGEV_THREAD, sigev_notify_function=got.append, sigev_value="late", sigev_notify_attributes=1 << 46
+        aio.SIGEV_THREAD,
+        sigev_notify_function=got.append,
+        sigev_value="late",
+        sigev_notify_attributes=1 << 46,
     )
     cb = aio.aiocb(file, bytearray(1), aio_sigevent=lost)
     struct = weakref.ref(cb._request)
@@ -318,7 +337,9 @@ def test_one_sigevent_serves_many_requests_at_once(file: int) -> None:
 def test_a_callback_runs_in_a_thread_that_glibc_made_for_it(file: int) -> None:
     """G14"""
     threads: list[int] = []
-    event = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=lambda cb: threads.append(threading.get_native_id()))
+    event = aio.sigevent(
+        aio.SIGEV_THREAD, sigev_notify_function=lambda cb: threads.append(threading.get_native_id())
+    )
     known = {thread.native_id for thread in threading.enumerate()}
     for n in range(1, 4):
         aio.aio_read(aio.aiocb(file, bytearray(1), aio_sigevent=event))
@@ -330,7 +351,8 @@ def test_a_callback_has_an_empty_signal_mask_as_glibc_makes_it(file: int) -> Non
     """G14, G19"""
     masks: list[set[Any]] = []
     event = aio.sigevent(
-        aio.SIGEV_THREAD, sigev_notify_function=lambda cb: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        aio.SIGEV_THREAD,
+        sigev_notify_function=lambda cb: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
     )
     aio.aio_read(aio.aiocb(file, bytearray(1), aio_sigevent=event))
     assert eventually(lambda: masks == [set()])
@@ -338,7 +360,9 @@ def test_a_callback_has_an_empty_signal_mask_as_glibc_makes_it(file: int) -> Non
 
 def test_a_signal_for_a_resubmitted_request_still_means_it(file: int) -> None:
     """Two signals may be on their way for one request."""
-    cb = aio.aiocb(file, bytearray(1), aio_sigevent=aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO))
+    cb = aio.aiocb(
+        file, bytearray(1), aio_sigevent=aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO)
+    )
     for _ in range(3):
         aio.aio_read(cb)
         done(cb)
@@ -392,10 +416,14 @@ def test_requests_nobody_holds_whose_signals_nobody_takes_are_not_kept_for_ever(
     before = len(flight.in_flight)
     for _ in range(5000):
         aio.aio_read(aio.aiocb(file, bytearray(1), aio_sigevent=event))
-    assert eventually(lambda: len(flight.in_flight) < 4000 or aio.aio_read(aio.aiocb(file, aio_sigevent=event)))
+    assert eventually(
+        lambda: len(flight.in_flight) < 4000 or aio.aio_read(aio.aiocb(file, aio_sigevent=event))
+    )
     assert len(flight.in_flight) - before < 4000
     flight.Told.patience = 0
-    assert eventually(lambda: not aio.aio_read(aio.aiocb(file, aio_sigevent=event)) and len(flight.in_flight) < 10)
+    assert eventually(
+        lambda: not aio.aio_read(aio.aiocb(file, aio_sigevent=event)) and len(flight.in_flight) < 10
+    )
     flight.Told.patience = flight.PATIENCE
     for kept in list(flight.in_flight.values()):
         done(kept[4])

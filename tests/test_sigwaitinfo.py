@@ -30,7 +30,9 @@ def sigqueue(signo: int, value: int) -> None:
 
 
 def test_a_completion_is_told_with_its_request(file: int) -> None:
-    cb = aio.aiocb(file, bytearray(1), aio_sigevent=aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO))
+    cb = aio.aiocb(
+        file, bytearray(1), aio_sigevent=aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO)
+    )
     aio.aio_read(cb)
     info = aio.sigwaitinfo([SIGNO])
     assert info is not None
@@ -94,7 +96,9 @@ def test_a_timeout_is_a_length_of_time(timeout: float) -> None:
         aio.sigwaitinfo([SIGNO], timeout)
 
 
-@pytest.mark.parametrize("wrong", [[0], [-1], [32], [33], [65], [99], ["SIGUSR1"], [SIGNO, 0], [2**40]])
+@pytest.mark.parametrize(
+    "wrong", [[0], [-1], [32], [33], [65], [99], ["SIGUSR1"], [SIGNO, 0], [2**40]]
+)
 def test_only_signals_can_be_waited_for(wrong: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         aio.sigwaitinfo(wrong, 0)

@@ -102,4 +102,7 @@ def test_the_machine_is_described_without_its_name() -> None:
 
 def test_the_command_needs_no_file_to_write() -> None:
     command = [sys.executable, "-m", "aio_posix.study.echoes", "--help"]
-    assert "--markdown" in subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert (
+        "--markdown"
+        in subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    )

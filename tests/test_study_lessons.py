@@ -32,14 +32,18 @@ def written(lesson: Lesson) -> str:
 def test_a_lesson_holds_and_prints_what_its_transcript_says(lesson: Lesson) -> None:
     if lesson.missing:
         pytest.skip(course.needs(lesson))
-    assert drift(see(lesson)) == drift(seen_in(written(lesson))), "python -m aio_posix.study.transcripts writes it anew"
+    assert drift(see(lesson)) == drift(seen_in(written(lesson))), (
+        "python -m aio_posix.study.transcripts writes it anew"
+    )
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
 def test_the_words_and_the_code_of_a_transcript_are_those_of_its_lesson(lesson: Lesson) -> None:
     text = written(lesson)
     anew = transcript(lesson, seen_in(text))
-    assert text == anew, "python -m aio_posix.study.transcripts --words writes them anew, and runs nothing"
+    assert text == anew, (
+        "python -m aio_posix.study.transcripts --words writes them anew, and runs nothing"
+    )
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
@@ -50,7 +54,9 @@ def test_a_lesson_has_all_six_parts_and_under_110_lines(lesson: Lesson) -> None:
 
 
 def test_numbers_are_those_of_the_files_and_none_comes_twice() -> None:
-    assert [lesson.number for lesson in LESSONS] == sorted({int(lesson.stem[:2]) for lesson in LESSONS})
+    assert [lesson.number for lesson in LESSONS] == sorted(
+        {int(lesson.stem[:2]) for lesson in LESSONS}
+    )
 
 
 def test_every_transcript_has_its_lesson_and_its_row_in_the_table() -> None:
@@ -82,7 +88,9 @@ def taught(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lesson
     return lesson
 
 
-def test_a_false_lesson_fails_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_false_lesson_fails_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lesson = taught("assert 1 == 2, 'arithmetic'", tmp_path, monkeypatch)
     seen = lesson.see()
     assert next(seen) == "seen"
@@ -126,7 +134,9 @@ def test_study_lists_the_questions() -> None:
 
 
 def test_study_of_a_lesson_prints_its_six_parts_in_order() -> None:
-    words = re.findall(r"^(?:\d+\. )?([A-Z]{3,})$", study(str(LESSONS[0].number)).stdout, re.MULTILINE)
+    words = re.findall(
+        r"^(?:\d+\. )?([A-Z]{3,})$", study(str(LESSONS[0].number)).stdout, re.MULTILINE
+    )
     assert words == ["ASK", "GUESS", "RUN", "SEE", "SOURCE", "TRY"]
 
 
@@ -150,9 +160,15 @@ def test_the_lists_are_drawn_as_the_model_has_them() -> None:
     for name, fd in asked.items():
         op = Op.WRITE if name in "CG" else Op.READ
         moment = moment.submit(Request(name, fd, op, aio_reqprio=5 if name == "G" else 0))
-    taken = {f"helper {helper.number}: in read({helper.request.fd})" for helper in moment.helpers if helper.request}
+    taken = {
+        f"helper {helper.number}: in read({helper.request.fd})"
+        for helper in moment.helpers
+        if helper.request
+    }
     words = re.findall(r"<text[^>]*>([^<]*)</text>", (DOCS / "lists.svg").read_text())
     assert taken == {word for word in words if word.startswith("helper ")}
-    assert [request.name for request in moment.runlist] == [word for word in words if word in ("E", "G")]
+    assert [request.name for request in moment.runlist] == [
+        word for word in words if word in ("E", "G")
+    ]
     drawn = [word.split()[1] for word in words if re.match(r"(read|write) [A-H]", word)]
     assert drawn == [request.name for queue in moment.requests for request in queue]

@@ -58,7 +58,9 @@ from aio_posix.study import limits
 facts = limits.read()
 print(facts.nofile, facts.sigpending)
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
     assert ran.stdout.split() == ["77", "77"]
 
 
@@ -70,7 +72,9 @@ def test_every_row_has_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) == len(limits.rows(FACTS))
 
 
-def test_json_tells_no_limit_from_unknown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_tells_no_limit_from_unknown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "read", lambda: replace(FACTS, pids_max=None))
     assert limits.main(["--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -83,7 +87,10 @@ def test_the_tightest_limit_bounds_the_blocked_reads() -> None:
     assert limits.at_once(wide) == (5000, "RLIMIT_NPROC")
     assert limits.at_once(replace(wide, root=True)) == (32765, "vm.max_map_count")
     assert limits.at_once(replace(wide, pids_max=300)) == (200, "cgroup pids.max")
-    assert limits.at_once(replace(wide, pids_max=300, pids_current=None)) == (300, "cgroup pids.max")
+    assert limits.at_once(replace(wide, pids_max=300, pids_current=None)) == (
+        300,
+        "cgroup pids.max",
+    )
 
 
 def test_what_cannot_be_read_is_unknown_and_bounds_nothing() -> None:

@@ -1,6 +1,7 @@
 """The model of glibc's AIO: the facts it must retell, and that real glibc agrees with it.
 
-Not tested here: time (when idle helpers leave), sizes of stacks, notifications other than their order.
+Not tested here: time (when idle helpers leave), sizes of stacks, notifications other than their
+order.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def test_without_any_thread_a_failed_pthread_create_refuses_the_request() -> Non
     assert now.requests == ()
 
 
-def test_with_one_thread_alive_a_failed_pthread_create_leaves_the_request_waiting_in_silence() -> None:
+def test_with_one_thread_alive_a_failed_pthread_create_leaves_the_request_waiting_in_silence() -> (
+    None
+):
     now = Glibc().submit(read("hold", 9)).threads_allowed(False).submit(write("w", A))
     assert now.answers == (0, 0)
     now = now.threads_allowed(True).settle()
@@ -89,7 +92,9 @@ def test_with_one_thread_alive_a_failed_pthread_create_leaves_the_request_waitin
 def test_a_list_reports_the_errno_of_the_last_failed_call_even_of_an_accepted_entry() -> None:
     now = Glibc().submit(read("hold", 9)).threads_allowed(False)
     now = now.submit(read("refused", A, 21), read("accepted", B))
-    assert now.answers[-1] == -errno.EAGAIN  # EINVAL was the reason, pthread_create left EAGAIN behind
+    assert (
+        now.answers[-1] == -errno.EAGAIN
+    )  # EINVAL was the reason, pthread_create left EAGAIN behind
     assert now.queue(B) == (read("accepted", B),)
 
 
@@ -131,7 +136,11 @@ def test_priorities_invert_across_descriptors() -> None:
 
 
 def test_an_fsync_overtakes_earlier_writes_with_a_reqprio() -> None:
-    now = replace(one_busy_thread(), files=frozenset({FILE})).submit(write("0", FILE)).submit(write("5", FILE, 5))
+    now = (
+        replace(one_busy_thread(), files=frozenset({FILE}))
+        .submit(write("0", FILE))
+        .submit(write("5", FILE, 5))
+    )
     assert freed(now.submit(Request("sync", FILE, Op.SYNC, 20))) == "0 sync 5"
 
 
@@ -206,7 +215,9 @@ def test_one_request_cannot_be_submitted_twice() -> None:
 # Real glibc.
 
 
-def real(aio_threads: int, *calls: Call, files: frozenset[int] = frozenset()) -> tuple[list[Seen], Script]:
+def real(
+    aio_threads: int, *calls: Call, files: frozenset[int] = frozenset()
+) -> tuple[list[Seen], Script]:
     script = Script(aio_threads, files=files, bursts=tuple((call,) for call in calls))
     with Players() as players:
         return players.play(script), script

@@ -25,9 +25,12 @@ from aio_posix.study.inside import Pool
 from aio_posix.study.proc import Process, Socket, Thread, read
 
 DEMO = Path(__file__).parent.parent / "demo_echo.py"
-x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="finds the start of a thread on x86-64 alone")
+x86_64 = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="finds the start of a thread on x86-64 alone"
+)
 
-# Three blocked reads, a thread of its own, an idle helper, and a notification thread that blocks in accept.
+# Three blocked reads, a thread of its own, an idle helper, and a notification thread that blocks in
+# accept.
 TARGET = """
 import os, socket, sys, threading, time
 import aio_posix as aio
@@ -68,7 +71,9 @@ class Target:
         self.server = cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port = self.server.getsockname()[1]
         command = [sys.executable, "-c", TARGET, arguments[0], str(self.port), *arguments[1:]]
-        self.process = cleanup.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        self.process = cleanup.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        )
         cleanup.callback(self.process.kill)
         assert self.process.stdout is not None
         self.tcp, self.local, self.pipe = map(int, self.process.stdout.readline().split())
@@ -84,12 +89,17 @@ def start() -> Iterator[Callable[..., Target]]:
         yield lambda *arguments: Target(cleanup, *arguments)
 
 
-def test_each_helper_is_shown_with_the_descriptor_it_is_blocked_in(start: Callable[..., Target]) -> None:
+def test_each_helper_is_shown_with_the_descriptor_it_is_blocked_in(
+    start: Callable[..., Target],
+) -> None:
     target = start("8")
     assert eventually(lambda: {row.doing for row in target.report().rows} == {"read"})
     found = {row.fd: str(row) for row in target.report().rows}
     assert found.keys() == {target.tcp, target.local, target.pipe}
-    assert found[target.tcp] == f"read of fd {target.tcp} = socket to 127.0.0.1:{target.port}, 64 bytes"
+    assert (
+        found[target.tcp]
+        == f"read of fd {target.tcp} = socket to 127.0.0.1:{target.port}, 64 bytes"
+    )
     assert found[target.local] == f"read of fd {target.local} = unix socket, 64 bytes"
     assert found[target.pipe].startswith(f"read of fd {target.pipe} = pipe:[")
 
@@ -100,7 +110,9 @@ def test_the_maximum_of_the_pool_is_read_from_the_process(start: Callable[..., T
 
 
 @x86_64
-def test_idle_helpers_notifications_and_own_threads_are_told_apart(start: Callable[..., Target]) -> None:
+def test_idle_helpers_notifications_and_own_threads_are_told_apart(
+    start: Callable[..., Target],
+) -> None:
     target = start("8", "accept")
 
     def settled() -> bool:
@@ -141,16 +153,23 @@ def test_a_starved_demo_shows_at_a_glance_why_the_fourth_client_gets_no_answer()
         port = int(demo.stdout.readline().split()[-1])
 
         def connected() -> socket.socket:
-            client = cleanup.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            client = cleanup.enter_context(
+                socket.create_connection(("127.0.0.1", port), timeout=20)
+            )
             client.sendall(b"hello")
             return client
 
         for _ in range(3):
             assert connected().recv(64) == b"hello"
-        # their next reads hold three helpers and standard input one, or the fourth could be served before the third's
-        assert eventually(lambda: [row.doing for row in ps.report(read(demo.pid)).rows].count("read") == 4)
+        # their next reads hold three helpers and standard input one, or the fourth could be served
+        # before the third's
+        assert eventually(
+            lambda: [row.doing for row in ps.report(read(demo.pid)).rows].count("read") == 4
+        )
         fourth = connected().getsockname()[1]
-        assert eventually(lambda: len(ps.report(read(demo.pid)).unserved) == 1), ps.text(ps.report(read(demo.pid)))
+        assert eventually(lambda: len(ps.report(read(demo.pid)).unserved) == 1), ps.text(
+            ps.report(read(demo.pid))
+        )
         lines = ps.text(ps.report(read(demo.pid))).splitlines()
     words = [line.split() for line in lines]
     title = f"{Path(sys.executable).name} {DEMO} 0 --host 127.0.0.1 --threads 4"
@@ -165,7 +184,9 @@ def test_a_starved_demo_shows_at_a_glance_why_the_fourth_client_gets_no_answer()
 def test_the_bar_has_a_mark_for_each_helper_there_could_be() -> None:
     found = replace(ps.report(FACTS), helpers=3, idle=1, aio_threads=5)
     assert ps.bar(found) == "[##-..] "
-    assert ps.bar(replace(found, aio_threads=30_000)) == ps.bar(replace(found, aio_threads=None)) == ""
+    assert (
+        ps.bar(replace(found, aio_threads=30_000)) == ps.bar(replace(found, aio_threads=None)) == ""
+    )
 
 
 def test_a_process_is_named_by_its_command_line() -> None:
@@ -193,7 +214,9 @@ def test_json_has_one_line_with_the_whole_report(
 
 
 def test_watch_ends_with_the_process_and_status_0(
-    start: Callable[..., Target], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Target],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     target = start("8")
 
@@ -233,7 +256,9 @@ def test_a_process_without_aio(capsys: pytest.CaptureFixture[str]) -> None:
             sleeper.kill()
 
 
-def test_a_process_that_has_ended_and_was_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_process_that_has_ended_and_was_not_waited_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as zombie:
         status = Path(f"/proc/{zombie.pid}/status")
         assert eventually(lambda: "Z (zombie)" in status.read_text())
@@ -242,7 +267,8 @@ def test_a_process_that_has_ended_and_was_not_waited_for(capsys: pytest.CaptureF
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a process of another user")
 def test_a_process_of_another_user() -> None:
-    # locale, shutil: argparse imports them late, when nobody may not be able to read this interpreter's library
+    # locale, shutil: argparse imports them late, when nobody may not be able to read this
+    # interpreter's library
     program = (
         "import locale, os, shutil, sys; from aio_posix.study import ps; "
         "os.setuid(65534); sys.exit(ps.main(sys.argv[1:]))"
@@ -250,7 +276,10 @@ def test_a_process_of_another_user() -> None:
     command = [sys.executable, "-c", program, str(os.getpid())]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == f"ps: process {os.getpid()} belongs to uid 0 or is protected: /proc hides it\n"
+    assert (
+        ran.stderr
+        == f"ps: process {os.getpid()} belongs to uid 0 or is protected: /proc hides it\n"
+    )
 
 
 # What is made of facts.
@@ -288,7 +317,9 @@ def test_a_thread_of_the_program_with_the_mask_of_a_helper_is_not_taken_for_one(
 
 
 def test_a_descriptor_closed_under_a_running_read_is_said_to_be_closed() -> None:
-    assert shown(replace(HELPER, syscall=(READ, 9, 0, 16))) == "read of fd 9 = closed since, 16 bytes"
+    assert (
+        shown(replace(HELPER, syscall=(READ, 9, 0, 16))) == "read of fd 9 = closed since, 16 bytes"
+    )
 
 
 def test_an_unknown_system_call_is_shown_by_its_number() -> None:
@@ -298,7 +329,9 @@ def test_an_unknown_system_call_is_shown_by_its_number() -> None:
 def test_clients_nobody_accepts_are_shown_when_the_pool_is_full() -> None:
     listening = Socket("tcp", "0.0.0.0:5000", "", True, 2)
     facts = replace(FACTS, sockets={"socket:[2]": listening})
-    assert ps.report(facts).unserved == ("accepts fd 3 = socket listening on 0.0.0.0:5000: 2 connected",)
+    assert ps.report(facts).unserved == (
+        "accepts fd 3 = socket listening on 0.0.0.0:5000: 2 connected",
+    )
     assert ps.report(replace(facts, pool=Pool(20, 64, 1))).unserved == ()
 
 
@@ -326,7 +359,9 @@ def test_threads_that_come_and_go_while_they_are_read_do_no_harm() -> None:
 
 
 @x86_64
-def test_a_thread_of_the_program_that_runs_with_every_signal_blocked_is_not_taken_for_a_helper() -> None:
+def test_a_thread_of_the_program_that_runs_with_every_signal_blocked_is_not_taken_for_a_helper() -> (
+    None
+):
     program = """
 import signal, threading
 signal.pthread_sigmask(signal.SIG_BLOCK, set(range(1, 65)) - {32, 33})
@@ -337,7 +372,9 @@ thread.start()
 print(thread.native_id, flush=True)
 while True: pass
 """
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as running:
         try:
             assert running.stdout is not None
             tid = int(running.stdout.readline())

@@ -1,4 +1,6 @@
-"""aio_posix.study.trace.Recorder: what it sees while it is on, and that nothing of it is left when it is off."""
+"""aio_posix.study.trace.Recorder: what it sees while it is on, and that nothing of it is left when
+it is off.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def file() -> Iterator[int]:
 
 def functions() -> dict[tuple[str, str], int]:
     """Every function that the binding's modules hold now."""
-    modules = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "aio_posix"}
+    modules = {
+        name: module for name, module in sys.modules.items() if name.split(".")[0] == "aio_posix"
+    }
     return {
         (name, key): id(value)
         for name, module in modules.items()
@@ -61,7 +65,9 @@ def test_off_nothing_of_the_binding_is_replaced() -> None:
 def test_the_binding_itself_does_not_know_of_the_recorder() -> None:
     package = Path(aio_posix.__file__).parent
     sources = [*package.glob("[!_]*.py"), *package.glob("csrc/*"), *package.glob("asyncio/*.py")]
-    assert [path for path in sources if "trace" in path.read_text().lower().replace("traceback", "")] == []
+    assert [
+        path for path in sources if "trace" in path.read_text().lower().replace("traceback", "")
+    ] == []
 
 
 def test_a_read_is_seen_with_its_descriptor_buffer_and_submission(file: int) -> None:
@@ -71,7 +77,12 @@ def test_a_read_is_seen_with_its_descriptor_buffer_and_submission(file: int) -> 
     aio_suspend([cb])
     aio_return(cb)
     request, submission = recorder.events
-    assert (request.what, request.name, request.fd, request.nbytes) == (What.REQUEST, "read", file, 8)
+    assert (request.what, request.name, request.fd, request.nbytes) == (
+        What.REQUEST,
+        "read",
+        file,
+        8,
+    )
     assert (request.file, request.told) == (Path(__file__).name, "")
     assert request.tid == threading.get_native_id()
     assert (submission.what, submission.of, submission.error) == (What.SUBMISSION, request.of, "")
@@ -85,15 +96,23 @@ def test_a_callback_is_seen_with_its_thread_and_its_request(file: int) -> None:
         tids.append(threading.get_native_id())
 
     with Recorder() as recorder:
-        aio_read(aiocb(file, bytearray(8), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=told)))
-        assert eventually(lambda: [event.what for event in recorder.events].count(What.RETURNED) == 1)
+        aio_read(
+            aiocb(
+                file, bytearray(8), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=told)
+            )
+        )
+        assert eventually(
+            lambda: [event.what for event in recorder.events].count(What.RETURNED) == 1
+        )
     (request,) = [event for event in recorder.events if event.what is What.REQUEST]
     (begins,) = [event for event in recorder.events if event.what is What.CALLBACK]
     assert (begins.tid, begins.of, request.told) == (tids[0], request.of, "callback")
     assert begins.name.endswith("told")
 
 
-def test_a_callback_that_raises_is_seen_to_return(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_callback_that_raises_is_seen_to_return(
+    file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raised: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda what: raised.append(what.exc_type))
     with Recorder() as recorder:
@@ -108,7 +127,11 @@ def test_a_list_is_one_submission_and_one_callback_of_all_its_requests(file: int
     done = threading.Event()
     told = sigevent(SIGEV_THREAD, sigev_notify_function=lambda cbs: done.set())
     with Recorder() as recorder:
-        lio_listio(LIO_NOWAIT, [aiocb(file, bytearray(1), aio_lio_opcode=LIO_READ) for _ in range(40)], told)
+        lio_listio(
+            LIO_NOWAIT,
+            [aiocb(file, bytearray(1), aio_lio_opcode=LIO_READ) for _ in range(40)],
+            told,
+        )
         assert done.wait(20)
     by_what = {event.what: event for event in recorder.events}
     assert len(by_what[What.SUBMISSION].of) == 40
@@ -120,7 +143,9 @@ def test_what_is_taken_from_a_queue_is_seen(file: int) -> None:
     with Recorder() as recorder, CompletionQueue() as queue:
         aio_read(aiocb(file, bytearray(1), aio_sigevent=queue.sigevent()))
         assert queue.get(20)
-    assert [event.of for event in recorder.events if event.what is What.TAKEN] == [recorder.events[0].of]
+    assert [event.of for event in recorder.events if event.what is What.TAKEN] == [
+        recorder.events[0].of
+    ]
 
 
 def test_a_refused_submission_is_seen_with_its_error() -> None:
@@ -131,7 +156,10 @@ def test_a_refused_submission_is_seen_with_its_error() -> None:
             aio_read(cb)
             with pytest.raises(BlockingIOError):
                 aio_read(cb)
-        assert [event.error for event in recorder.events if event.what is What.SUBMISSION] == ["", "EINPROGRESS"]
+        assert [event.error for event in recorder.events if event.what is What.SUBMISSION] == [
+            "",
+            "EINPROGRESS",
+        ]
         peer.send(b"!")
         assert eventually(lambda: aio_error(cb) != errno.EINPROGRESS)
 
@@ -147,7 +175,9 @@ def test_a_callback_that_comes_when_the_recorder_is_off_again_runs() -> None:
         assert eventually(lambda: called == [cb])
 
 
-def test_a_request_that_its_callback_submits_again_and_again_has_an_event_for_each(file: int) -> None:
+def test_a_request_that_its_callback_submits_again_and_again_has_an_event_for_each(
+    file: int,
+) -> None:
     left = iter(range(199))
     done = threading.Event()
 
@@ -163,7 +193,9 @@ def test_a_request_that_its_callback_submits_again_and_again_has_an_event_for_ea
     with Recorder() as recorder:
         aio_read(cb)
         assert done.wait(20)
-        assert eventually(lambda: [event.what for event in recorder.events].count(What.RETURNED) == 200)
+        assert eventually(
+            lambda: [event.what for event in recorder.events].count(What.RETURNED) == 200
+        )
     for what in (What.REQUEST, What.SUBMISSION, What.CALLBACK, What.RETURNED):
         serials = [event.of for event in recorder.events if event.what is what]
         assert (what, len(serials), len(set(serials))) == (what, 200, 200)
@@ -176,16 +208,29 @@ def test_the_callback_of_a_list_of_callbacks_and_theirs_are_told_apart(file: int
     with Recorder() as recorder:
         lio_listio(
             LIO_NOWAIT,
-            [aiocb(file, bytearray(1), aio_lio_opcode=LIO_READ, aio_sigevent=own) for _ in range(3)],
+            [
+                aiocb(file, bytearray(1), aio_lio_opcode=LIO_READ, aio_sigevent=own)
+                for _ in range(3)
+            ],
             of_list,
         )
-        assert eventually(lambda: [event.what for event in recorder.events].count(What.RETURNED) == 4)
-    assert sorted(len(event.of) for event in recorder.events if event.what is What.CALLBACK) == [1, 1, 1, 3]
+        assert eventually(
+            lambda: [event.what for event in recorder.events].count(What.RETURNED) == 4
+        )
+    assert sorted(len(event.of) for event in recorder.events if event.what is What.CALLBACK) == [
+        1,
+        1,
+        1,
+        3,
+    ]
 
 
 def test_what_cannot_be_submitted_raises_as_it_does_without(file: int) -> None:
     with Recorder() as recorder:
-        for wrong in (aiocb(-1 - 2**30, bytearray(1), aio_nbytes=2), aiocb(file, None, aio_nbytes=5)):
+        for wrong in (
+            aiocb(-1 - 2**30, bytearray(1), aio_nbytes=2),
+            aiocb(file, None, aio_nbytes=5),
+        ):
             with pytest.raises(ValueError, match="aio_nbytes"):
                 aio_read(wrong)
         with pytest.raises(TypeError, match="expected an aiocb"):
@@ -194,7 +239,10 @@ def test_what_cannot_be_submitted_raises_as_it_does_without(file: int) -> None:
 
 
 def test_a_socket_is_described_and_still_open_afterwards() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+    ):
         port = listener.getsockname()[1]
         assert file_of(listener.fileno()) == f"listens on port {port}"
         assert file_of(client.fileno()) == f"socket to port {port}"

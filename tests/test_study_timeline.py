@@ -1,4 +1,6 @@
-"""From events and what strace wrote to lanes, boxes, arrows; from these to text, SVG, HTML, Trace Event Format."""
+"""From events and what strace wrote to lanes, boxes, arrows; from these to text, SVG, HTML, Trace
+Event Format.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ from aio_posix.study.trace.timeline import QUEUE, Box, Group, Kind, Lane
 
 MS = 10**6
 
-# The main thread 100 reads fd 7, a socket; helper 102 is told that it is none with an offset, waits, and starts 103.
+# The main thread 100 reads fd 7, a socket; helper 102 is told that it is none with an offset,
+# waits, and starts 103.
 STRACE = """\
 100 1000.000100 read(0x3, 0x5500, 0x1000) = 0x1f <0.000010>
 100 1000.001100 clone3({flags=CLONE_VM|CLONE_THREAD, stack=0x1} => {parent_tid=[101]}, 88) = 101 <0.000050>
@@ -44,7 +47,9 @@ STRACE = """\
 """
 T = 1000 * 10**9  # when its first second begins
 EVENTS = [
-    Event(What.REQUEST, T + MS, 100, (1,), "read", 0, 7, "socket to port 9", 0xBEEF, 16, "callback"),
+    Event(
+        What.REQUEST, T + MS, 100, (1,), "read", 0, 7, "socket to port 9", 0xBEEF, 16, "callback"
+    ),
     Event(What.SUBMISSION, T + MS, 100, (1,), "aio_read", until=T + MS + 300_000),
     Event(What.CALLBACK, T + 6 * MS, 103, (1,), "Server.handler"),
     Event(What.RETURNED, T + 6_800_000, 103, (1,)),
@@ -68,7 +73,12 @@ def boxes(line: Timeline, kind: Kind) -> list[Box]:
 
 def test_threads_are_those_of_the_first_process_with_their_parents() -> None:
     threads = strace.parse(STRACE)
-    assert {tid: thread.parent for tid, thread in threads.items()} == {100: None, 101: 100, 102: 100, 103: 102}
+    assert {tid: thread.parent for tid, thread in threads.items()} == {
+        100: None,
+        101: 100,
+        102: 100,
+        103: 102,
+    }
 
 
 def test_a_call_that_was_interrupted_in_the_file_is_one_call() -> None:
@@ -80,7 +90,9 @@ def test_a_call_that_was_interrupted_in_the_file_is_one_call() -> None:
 
 
 def test_a_line_that_is_not_understood_is_passed_over() -> None:
-    assert strace.parse("strace: Process 5 attached\n\n5 1.000000 read(garbage\n5 1.000001 +++ exited\n").keys() == {5}
+    assert strace.parse(
+        "strace: Process 5 attached\n\n5 1.000000 read(garbage\n5 1.000001 +++ exited\n"
+    ).keys() == {5}
 
 
 # What happened.
@@ -116,7 +128,12 @@ def test_each_thread_has_a_lane_and_a_name_and_what_did_nothing_has_none() -> No
 def test_arrows_say_who_started_whom() -> None:
     arrows = [(arrow.what, arrow.source, arrow.target) for arrow in drawn().arrows]
     assert Counter(arrows) == Counter(
-        [("submits", 100, QUEUE), ("starts", 100, 102), ("is taken", QUEUE, 102), ("notifies", 102, 103)]
+        [
+            ("submits", 100, QUEUE),
+            ("starts", 100, 102),
+            ("is taken", QUEUE, 102),
+            ("notifies", 102, 103),
+        ]
     )
 
 
@@ -142,7 +159,9 @@ def test_after_the_last_request_nothing_is_drawn() -> None:
 
 
 def test_a_request_that_nobody_took_is_queued_until_it_is_told_of() -> None:
-    without = "\n".join(one for one in STRACE.splitlines() if not one.startswith("102") or "clone" in one)
+    without = "\n".join(
+        one for one in STRACE.splitlines() if not one.startswith("102") or "clone" in one
+    )
     (box,) = boxes(timeline(EVENTS, strace.parse(without), ""), Kind.QUEUE)
     assert (box.end - T) // 1000 == 6000
 
@@ -165,7 +184,12 @@ def test_no_request_is_an_error() -> None:
 def test_a_long_gap_is_broken_and_says_so() -> None:
     scale = Scale(0, 1000 * MS, [0, 10 * MS, 20 * MS, 990 * MS, 1000 * MS], left=100, width=1000)
     (gap,) = scale.breaks
-    assert (gap.begin > 20 * MS, gap.end < 990 * MS, scale.x(0), round(scale.x(1000 * MS))) == (True, True, 100, 1100)
+    assert (gap.begin > 20 * MS, gap.end < 990 * MS, scale.x(0), round(scale.x(1000 * MS))) == (
+        True,
+        True,
+        100,
+        1100,
+    )
     places = [scale.x(moment * MS) for moment in range(1001)]
     assert places == sorted(places)
     assert scale.x(20 * MS) - scale.x(10 * MS) > 200
@@ -203,7 +227,9 @@ def many(count: int) -> Timeline:
     lanes, found = [Lane(1, Group.PROGRAM, "main thread", 0, count * 100)], []
     for n in range(count):
         tid = 10 + n
-        lanes.append(Lane(tid, Group.NOTIFICATION, f"notification thread {n + 1}", n * 100, n * 100 + 50))
+        lanes.append(
+            Lane(tid, Group.NOTIFICATION, f"notification thread {n + 1}", n * 100, n * 100 + 50)
+        )
         found.append(Box(tid, Kind.CALLBACK, n * 100, n * 100 + 50, "handler", (n,)))
     return Timeline(0, count * 100, tuple(lanes), tuple(found), (), {}, True, "many")
 
@@ -231,7 +257,9 @@ def test_more_rows_than_a_picture_has_are_counted() -> None:
 
 def long(count: int) -> Timeline:
     line = many(count)
-    queued = tuple(Box(QUEUE, Kind.QUEUE, n * 100, n * 100 + 20, "fd 3", (n,)) for n in range(count))
+    queued = tuple(
+        Box(QUEUE, Kind.QUEUE, n * 100, n * 100 + 20, "fd 3", (n,)) for n in range(count)
+    )
     return replace(line, boxes=queued + line.boxes)
 
 
@@ -262,11 +290,21 @@ def test_the_svg_is_well_formed_and_every_box_says_what_it_is() -> None:
     line = drawn([*EVENTS, *AGAIN])
     root = ElementTree.fromstring(svg(line))
     space = "{http://www.w3.org/2000/svg}"
-    titles = [title.text for group in root.iter(f"{space}g") for title in group.iter(f"{space}title")]
-    assert len([one for one in root.iter(f"{space}g") if one.get("class") == "box"]) == len(line.boxes)
+    titles = [
+        title.text for group in root.iter(f"{space}g") for title in group.iter(f"{space}title")
+    ]
+    assert len([one for one in root.iter(f"{space}g") if one.get("class") == "box"]) == len(
+        line.boxes
+    )
     assert any(title and "pread64 ESPIPE, read 5" in title for title in titles)
     words = [text.text for text in root.iter(f"{space}text")]
-    assert {"server.py 5000", "main thread", "helper 1", "notification thread 1", "time, in ms"} <= set(words)
+    assert {
+        "server.py 5000",
+        "main thread",
+        "helper 1",
+        "notification thread 1",
+        "time, in ms",
+    } <= set(words)
 
 
 def test_no_text_of_the_svg_leaves_the_picture_or_its_box() -> None:
@@ -281,7 +319,10 @@ def test_no_text_of_the_svg_leaves_the_picture_or_its_box() -> None:
 
 
 def test_names_with_markup_do_no_harm() -> None:
-    evil = [Event(e.what, e.at, e.tid, e.of, "<b>&", e.until, e.fd, "</svg>", e.address, e.nbytes) for e in EVENTS]
+    evil = [
+        Event(e.what, e.at, e.tid, e.of, "<b>&", e.until, e.fd, "</svg>", e.address, e.nbytes)
+        for e in EVENTS
+    ]
     ElementTree.fromstring(svg(timeline(evil, strace.parse(STRACE), "<script>")))
     assert html(timeline(evil, strace.parse(STRACE), "<script>alert")).count("<script>") == 1
 
@@ -294,8 +335,19 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
 
 def test_the_table_has_a_line_for_each_request() -> None:
     lines = text(drawn([*EVENTS, *AGAIN])).splitlines()
-    assert lines[0].split() == ["at", "request", "queued", "I/O", "notification", "callback", "file"]
-    assert re.sub(" +", " ", lines[1]).strip() == "0 ns read fd 7 250 µs 3.8 ms 900 µs 800 µs socket to port 9"
+    assert lines[0].split() == [
+        "at",
+        "request",
+        "queued",
+        "I/O",
+        "notification",
+        "callback",
+        "file",
+    ]
+    assert (
+        re.sub(" +", " ", lines[1]).strip()
+        == "0 ns read fd 7 250 µs 3.8 ms 900 µs 800 µs socket to port 9"
+    )
     assert lines[2].split()[:5] == ["6.9", "ms", "read", "fd", "7"]
     assert len(lines) == 4
 
@@ -339,7 +391,9 @@ def test_slices_of_a_thread_nest() -> None:
             slices[one["tid"]].append((one["ts"], one["ts"] + one["dur"]))
     for spans in slices.values():
         for a, b in spans:
-            assert all(d <= a or b <= c or (a <= c and d <= b) or (c <= a and b <= d) for c, d in spans)
+            assert all(
+                d <= a or b <= c or (a <= c and d <= b) or (c <= a and b <= d) for c, d in spans
+            )
 
 
 def test_a_call_that_sticks_out_of_its_callback_is_cut() -> None:
@@ -352,7 +406,11 @@ def test_each_flow_leaves_one_slice_and_arrives_at_another() -> None:
     slices = [one for one in found if one["ph"] == "X"]
     for phase in "sf":
         for flow in [one for one in found if one["ph"] == phase]:
-            inside = [s for s in slices if s["tid"] == flow["tid"] and s["ts"] <= flow["ts"] <= s["ts"] + s["dur"]]
+            inside = [
+                s
+                for s in slices
+                if s["tid"] == flow["tid"] and s["ts"] <= flow["ts"] <= s["ts"] + s["dur"]
+            ]
             assert inside, flow
     assert Counter(one["id"] for one in found if one["ph"] == "s") == Counter(
         one["id"] for one in found if one["ph"] == "f"

@@ -49,11 +49,18 @@ def test_the_script_runs_as_it_does_alone_and_a_table_follows(script: Path) -> N
     assert (ended.returncode, ended.stderr) == (0, "")
     lines = ended.stdout.splitlines()
     assert lines[0] == "5 __main__ --one two"
-    assert "script.py --one two: 1 requests" in lines[-1] or "script.py --one two: 1 requests" in lines[-2]
+    assert (
+        "script.py --one two: 1 requests" in lines[-1]
+        or "script.py --one two: 1 requests" in lines[-2]
+    )
 
 
-@pytest.mark.parametrize(("option", "begin"), [("--svg", "<svg "), ("--html", "<!DOCTYPE html>"), ("--json", "{")])
-def test_each_format_is_written_and_nothing_else_is_said(option: str, begin: str, script: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "begin"), [("--svg", "<svg "), ("--html", "<!DOCTYPE html>"), ("--json", "{")]
+)
+def test_each_format_is_written_and_nothing_else_is_said(
+    option: str, begin: str, script: Path, tmp_path: Path
+) -> None:
     ended = trace(option, str(tmp_path / "out"), "--", str(script))
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "5 __main__\n", "")
     assert (tmp_path / "out").read_text().startswith(begin)
@@ -88,8 +95,19 @@ try:
 except KeyboardInterrupt:
     print("bye")
 """)  # fmt: skip
-    command = [sys.executable, "-m", "aio_posix", "trace", "--svg", str(tmp_path / "out.svg"), "--", str(script)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
+    command = [
+        sys.executable,
+        "-m",
+        "aio_posix",
+        "trace",
+        "--svg",
+        str(tmp_path / "out.svg"),
+        "--",
+        str(script),
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "5 __main__\n"
         assert running.stdout.readline() == "ready\n"
@@ -110,7 +128,9 @@ def test_no_such_script_is_one_line_on_stderr(tmp_path: Path) -> None:
 
 
 def test_nowhere_to_write_is_said_before_the_script_runs(script: Path, tmp_path: Path) -> None:
-    assert "there is no directory" in complaint("--svg", str(tmp_path / "no" / "x.svg"), str(script), status=2)
+    assert "there is no directory" in complaint(
+        "--svg", str(tmp_path / "no" / "x.svg"), str(script), status=2
+    )
 
 
 def test_a_script_without_aio_is_one_line_on_stderr(script: Path) -> None:
@@ -146,7 +166,9 @@ def test_a_read_is_queued_then_done_by_a_helper_that_the_main_thread_started(scr
     assert [(box.kind, names[box.tid]) for box in line.boxes if box.kind is not Kind.CALL] == [
         (Kind.SUBMIT, "main thread"), (Kind.QUEUE, "queued"), (Kind.IO, "helper 1")
     ]  # fmt: skip
-    assert ("starts", "main thread", "helper 1") in [(a.what, names[a.source], names[a.target]) for a in line.arrows]
+    assert ("starts", "main thread", "helper 1") in [
+        (a.what, names[a.source], names[a.target]) for a in line.arrows
+    ]
 
 
 @straced
@@ -192,18 +214,22 @@ def test_the_demo_with_three_clients_is_seen_whole(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     clients = subprocess.Popen(
-        [sys.executable, "-m", "aio_posix.study.trace.clients", port], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "aio_posix.study.trace.clients", port],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     drawn = tmp_path / "echo.json"
     run = [sys.executable, "-m", "aio_posix", "trace", "--json", str(drawn), "--", str(DEMO), port]
     with clients:
-        ended = subprocess.run(run, stdin=clients.stdout, capture_output=True, text=True, timeout=120)
+        ended = subprocess.run(
+            run, stdin=clients.stdout, capture_output=True, text=True, timeout=120
+        )
     assert (clients.returncode, ended.returncode, ended.stderr) == (0, 0, "")
     assert Counter(ended.stdout.split("\n"))["hello"] == 3
     found = json.loads(drawn.read_text())["traceEvents"]
     kinds = Counter(one["cat"] for one in found if one["ph"] == "X")
-    # Of standard input; of the listening socket before each client; of each client's message. What comes after that,
-    # when the clients leave, may or may not be done when the program ends.
+    # Of standard input; of the listening socket before each client; of each client's message. What
+    # comes after that, when the clients leave, may or may not be done when the program ends.
     expected = 1 + 3 + 3
     assert min(kinds["I/O"], kinds["callback"], kinds["notification"]) >= expected, kinds
     errors = [one["args"].get("error") for one in found if one["ph"] == "X" and one["cat"] == "I/O"]
@@ -215,7 +241,9 @@ def test_strace_tells_of_buffers_by_their_address(tmp_path: Path) -> None:
     program = "import ctypes, os; b = ctypes.create_string_buffer(7); os.readv(0, [b]); ctypes.CDLL(None).read(0, b, 7)"
     program += "; print(ctypes.addressof(b))"
     run = [*strace.command(tmp_path / "calls"), sys.executable, "-c", program]
-    address = int(subprocess.run(run, input="", capture_output=True, text=True, check=True, timeout=60).stdout)
+    address = int(
+        subprocess.run(run, input="", capture_output=True, text=True, check=True, timeout=60).stdout
+    )
     (thread,) = strace.parse((tmp_path / "calls").read_text()).values()
     assert (0, address, 7) in [call.arguments for call in thread.calls if call.name == "read"]
     assert thread.death is not None

@@ -1,7 +1,8 @@
 """Requests on a descriptor that belongs to somebody else.
 
-- The first lane is the descriptor itself; reads that wait for a device at the same time make duplicates, which are gone
-  when the last of them is done. A cancelled request may still run: what comes later gets a channel of its own.
+- The first lane is the descriptor itself; reads that wait for a device at the same time make
+  duplicates, which are gone when the last of them is done. A cancelled request may still run: what
+  comes later gets a channel of its own.
 - An object with fileno() is kept until its requests are done.
 """
 
@@ -48,7 +49,8 @@ async def _through(fd: Any, call: Callable[..., Coroutine[Any, Any, T]], *args: 
 async def read(fd: Any, nbytes: int, offset: int) -> bytes:
     """nbytes at offset; less only at the end of the file (of a pipe or socket: what there is).
 
-    C: ``int aio_read(struct aiocb *aiocbp)``, after ``preadv2(..., RWF_NOWAIT)`` for what is in the page cache.
+    C: ``int aio_read(struct aiocb *aiocbp)``, after ``preadv2(..., RWF_NOWAIT)`` for what is in the
+    page cache.
 
     fd: an int, or an object with fileno(). Raises the OSError of the read; ValueError, TypeError.
     """
@@ -65,27 +67,32 @@ async def read(fd: Any, nbytes: int, offset: int) -> bytes:
 
 
 async def readinto(fd: Any, buffer: Any, offset: int) -> int:
-    """Into the buffer, which can be neither resized nor freed meanwhile; the count, which may be short.
+    """Into the buffer, which can be neither resized nor freed meanwhile; the count, which may be
+    short.
 
     C: ``int aio_read(struct aiocb *aiocbp)``
 
-    buffer: any writable C-contiguous buffer. Raises as read does; for O_DIRECT it must be aligned by the caller.
+    buffer: any writable C-contiguous buffer. Raises as read does; for O_DIRECT it must be aligned
+    by the caller.
     """
     return await _through(fd, calls.preadinto, buffer, offset)
 
 
 async def write(fd: Any, data: Any, offset: int) -> int:
-    """All of data at offset (with O_APPEND at the end), after all writes called before on this fd; the count.
+    """All of data at offset (with O_APPEND at the end), after all writes called before on this fd;
+    the count.
 
     C: ``int aio_write(struct aiocb *aiocbp)``
 
-    data: any C-contiguous buffer. Raises as read does; glibc moves at most 0x7ffff000 bytes at once, this all.
+    data: any C-contiguous buffer. Raises as read does; glibc moves at most 0x7ffff000 bytes at
+    once, this all.
     """
     return await _through(fd, calls.pwrite, data, offset)
 
 
 async def fsync(fd: Any) -> None:
-    """Put on the disk what was written before through this fd, and what the file system knows of the file.
+    """Put on the disk what was written before through this fd, and what the file system knows of
+    the file.
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)`` with O_SYNC
     """

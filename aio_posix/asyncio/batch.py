@@ -1,7 +1,9 @@
 """What flies together: one lio_listio, its entries, its notice.
 
-- An entry is (future, op, fd, buffer, nbytes, offset, channel, lane, spread, kept); csrc/batch.c reads the first six.
-- Memory of C goes back to the pool, or is freed, only after the notice: flight.owed holds the batch until then.
+- An entry is (future, op, fd, buffer, nbytes, offset, channel, lane, spread, kept); csrc/batch.c
+  reads the first six.
+- Memory of C goes back to the pool, or is freed, only after the notice: flight.owed holds the batch
+  until then.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ class Batch:
 
 
 def let_go(kept: Any) -> None:
-    """Gives an exported buffer back at once: in a cycle of garbage, as tracebacks make them, it crashes Python 3.11."""
+    """Gives an exported buffer back at once: in a cycle of garbage, as tracebacks make them, it
+    crashes Python 3.11.
+    """
     if isinstance(kept, ffi.CData):
         ffi.release(kept)

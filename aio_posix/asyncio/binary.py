@@ -1,4 +1,6 @@
-"""Binary files: BinaryFile, which open() gives for "rb" and its like, and RawFile for buffering=0."""
+"""Binary files: BinaryFile, which open() gives for "rb" and its like, and RawFile for
+buffering=0.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,17 @@ from aio_posix.asyncio.order import Order
 
 
 class BinaryFile(File[bytes]):
-    """io.BufferedReader, BufferedWriter and BufferedRandom, awaited; plus pread, pwrite, readinto at an offset."""
+    """io.BufferedReader, BufferedWriter and BufferedRandom, awaited; plus pread, pwrite, readinto
+    at an offset.
+    """
 
     def __init__(self, builtin: Any, buffer: Buffer) -> None:
         super().__init__(builtin, buffer, buffer.window)
 
     async def read(self, size: int | None = -1) -> bytes:
-        """``size`` bytes, fewer only at the end of the file; negative or None: all up to the end."""
+        """``size`` bytes, fewer only at the end of the file; negative or None: all up to the
+        end.
+        """
         if size is None or size == -1:
             return await self.readall()
         if 0 < size <= len(self._window) and self._order.free():
@@ -44,9 +50,11 @@ class BinaryFile(File[bytes]):
             return self._window.peek()
 
     async def readinto(self, buffer: Any, offset: int | None = None) -> int:
-        """Fills ``buffer`` as far as the file goes, from the position or from ``offset``, and returns how far.
+        """Fills ``buffer`` as far as the file goes, from the position or from ``offset``, and
+        returns how far.
 
-        From an offset the position stays and other operations go on meanwhile; raises as pread does.
+        From an offset the position stays and other operations go on meanwhile; raises as pread
+        does.
         """
         if offset is not None:
             await self._go_to(offset, self.raw.readable)
@@ -62,7 +70,9 @@ class BinaryFile(File[bytes]):
             return len(data)
 
     async def write(self, data: Any) -> int:
-        """Writes all of ``data`` (bytes-like), at once or when more has come together; returns its size in bytes."""
+        """Writes all of ``data`` (bytes-like), at once or when more has come together; returns its
+        size in bytes.
+        """
         if type(data) is bytes and self._write_order.free() and self._buffer.put(data):
             return len(data)
         async with self._writing():
@@ -91,15 +101,21 @@ class BinaryFile(File[bytes]):
 
 
 class RawFile(BinaryFile):
-    """io.FileIO, awaited: one read or write of the file for each call, nothing kept back between two of them."""
+    """io.FileIO, awaited: one read or write of the file for each call, nothing kept back between
+    two of them.
+    """
 
     def __init__(self, builtin: Any, buffer: Buffer) -> None:
         super().__init__(builtin, buffer)
         if not self._stream.seekable:
-            self._write_order = Order()  # what comes out of a socket has nothing to do with what goes in
+            self._write_order = (
+                Order()
+            )  # what comes out of a socket has nothing to do with what goes in
 
     async def read(self, size: int | None = -1) -> bytes:
-        """Up to ``size`` bytes: short at the end of the file, and from a pipe; negative or None: all up to the end."""
+        """Up to ``size`` bytes: short at the end of the file, and from a pipe; negative or None:
+        all up to the end.
+        """
         if size is None or size < 0:
             return await self.readall()
         async with self._reading():

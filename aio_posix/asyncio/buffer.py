@@ -1,7 +1,7 @@
 """Read-ahead and write-behind of a Stream: what io.BufferedRandom is to io.FileIO.
 
-- At most one of the two holds anything: reading first writes what waits, writing first goes back over what was
-  read ahead.
+- At most one of the two holds anything: reading first writes what waits, writing first goes back
+  over what was read ahead.
 - A read that is cancelled or fails leaves what it had got in the window: nothing is lost.
 - Like the Stream it does not take the Order.
 """
@@ -15,7 +15,9 @@ from aio_posix.asyncio.window import byte_window, read_line
 
 
 class Buffer:
-    """``size`` bytes may wait to be written; the first read after a seek is ``chunk``, the next ones up to ``most``."""
+    """``size`` bytes may wait to be written; the first read after a seek is ``chunk``, the next
+    ones up to ``most``.
+    """
 
     def __init__(self, stream: Stream, size: int, chunk: int, most: int) -> None:
         self.stream = stream
@@ -53,7 +55,9 @@ class Buffer:
             try:
                 await self.stream.write(data)
             except OSError:
-                if self.stream.seekable and not self.stream.append:  # else half of it may be there twice
+                if (
+                    self.stream.seekable and not self.stream.append
+                ):  # else half of it may be there twice
                     self.waiting, self.room = [data, *self.waiting], room
                 raise
 

@@ -1,7 +1,8 @@
 """From a call to its result: the page cache first, then requests, until there is all.
 
 - A read goes on to the end of the file or until it has everything, a write until all is written.
-- What the page cache has not is spread over lanes; so is what O_DIRECT reads. Everything else keeps to one.
+- What the page cache has not is spread over lanes; so is what O_DIRECT reads. Everything else keeps
+  to one.
 - Memory that we allocate for an O_DIRECT descriptor is aligned, and so are the reads made into it.
 """
 
@@ -14,12 +15,23 @@ from aio_posix._ffi import ffi
 from aio_posix.asyncio import pollable
 from aio_posix.asyncio.batch import READ, WRITE
 from aio_posix.asyncio.channel import Channel
-from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST, declined, fill_now, fresh, may_now, read_now
+from aio_posix.asyncio.native import (
+    ABSENT,
+    NOW_MOST,
+    REST,
+    declined,
+    fill_now,
+    fresh,
+    may_now,
+    read_now,
+)
 from aio_posix.asyncio.request import request, rest
 
 MOST = 0x7FFFF000  # bytes that Linux moves in one request
 AHEAD = 4 << 20  # bytes of one request of a large read whose pages are not there yet
-ALIGNMENT = 4096  # bytes; enough of offset, length and memory for O_DIRECT on any device that Linux has
+ALIGNMENT = (
+    4096  # bytes; enough of offset, length and memory for O_DIRECT on any device that Linux has
+)
 KEPT = 64 << 10  # bytes of aligned memory that are worth keeping for the next read of the same size
 
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
@@ -80,7 +92,9 @@ async def _pread_direct(channel: Channel, nbytes: int, offset: int) -> bytes:
         if n % ALIGNMENT or n == 0:  # the end of the file
             break
     data: bytes = memory.view[before : min(got, before + nbytes)]
-    spare.append(memory)  # not after a failure or a cancellation: a request may still be reading into it
+    spare.append(
+        memory
+    )  # not after a failure or a cancellation: a request may still be reading into it
     return data
 
 
@@ -105,7 +119,9 @@ def aligned(data: Any) -> Any:
 
 
 async def preadinto(channel: Channel, buffer: Any, offset: int) -> int:
-    """One request; short only at the end of a regular file, as far as Linux can move so much at once."""
+    """One request; short only at the end of a regular file, as far as Linux can move so much at
+    once.
+    """
     with memoryview(buffer) as view:
         nbytes = view.nbytes
         if view.readonly:
@@ -130,7 +146,9 @@ async def preadinto(channel: Channel, buffer: Any, offset: int) -> int:
     pinned = ffi.from_buffer("char[]", buffer, True)
     address = int(ffi.cast("uintptr_t", pinned)) + got
     spread = absent or channel.direct
-    return got + await request(channel, READ, address, min(nbytes - got, MOST), offset + got, spread, pinned)
+    return got + await request(
+        channel, READ, address, min(nbytes - got, MOST), offset + got, spread, pinned
+    )
 
 
 async def pwrite(channel: Channel, data: Any, offset: int) -> int:
@@ -148,7 +166,9 @@ async def pwrite(channel: Channel, data: Any, offset: int) -> int:
     while put < nbytes:
         pinned = ffi.from_buffer("char[]", data)
         address = int(ffi.cast("uintptr_t", pinned)) + put
-        put += await request(channel, WRITE, address, min(nbytes - put, MOST), offset + put, False, pinned)
+        put += await request(
+            channel, WRITE, address, min(nbytes - put, MOST), offset + put, False, pinned
+        )
     return put
 
 

@@ -1,9 +1,10 @@
 """A file as glibc sees it: descriptor numbers, one queue each, and what waits for a place in them.
 
-- A lane is one descriptor number, so one queue of glibc: its requests run one at a time, in their order. Writes and
-  syncs of a channel all use its first lane. Reads that have to wait for a device spread over duplicates of it.
-- At most WINDOW requests of a channel are in glibc, whose cost for each grows with their number; the rest wait in a
-  FIFO of our own, where a cancelled one simply never gets its turn.
+- A lane is one descriptor number, so one queue of glibc: its requests run one at a time, in their
+  order. Writes and syncs of a channel all use its first lane. Reads that have to wait for a device
+  spread over duplicates of it.
+- At most WINDOW requests of a channel are in glibc, whose cost for each grows with their number;
+  the rest wait in a FIFO of our own, where a cancelled one simply never gets its turn.
 - An owned lane is closed when its last holder is gone; a request in flight is one.
 """
 
@@ -17,11 +18,15 @@ from collections import deque
 from typing import Any
 
 WINDOW = 64  # glibc walks the queue for each new request: 64 steps cost less than 0.2 us
-LANES = 8  # helpers that take turns at one file: with more of glibc's 20, waking them costs more than it brings
+# helpers that take turns at one file: with more of glibc's 20, waking them costs more than it
+# brings
+LANES = 8
 
 
 class Lane:
-    """A descriptor and how many requests of a channel are on it; closed with its last reference if a duplicate."""
+    """A descriptor and how many requests of a channel are on it; closed with its last reference if
+    a duplicate.
+    """
 
     __slots__ = ("_owned", "_whose", "busy", "fd")
 
@@ -38,12 +43,16 @@ class Lane:
 
 
 def _kind(fd: int) -> tuple[bool, bool]:
-    """Whether it is a stream (a read may wait for ever, offsets mean nothing), and whether it is O_DIRECT."""
+    """Whether it is a stream (a read may wait for ever, offsets mean nothing), and whether it is
+    O_DIRECT.
+    """
     try:
         mode, flags = os.fstat(fd).st_mode, fcntl.fcntl(fd, fcntl.F_GETFL)
     except OSError:
         return False, False  # the request finds out
-    stream = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode) or not stat.S_IFMT(mode)
+    stream = (
+        stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode) or not stat.S_IFMT(mode)
+    )
     return stream, bool(flags & os.O_DIRECT)
 
 
@@ -57,7 +66,9 @@ class Channel:
         self.name = name
         self.stream, self.direct = _kind(lane.fd)
         self.writers: asyncio.Lock | None = None  # of a stream
-        self.aligned: dict[int, list[Any]] = {}  # memory for reads, by size; no more than reads at one time
+        self.aligned: dict[
+            int, list[Any]
+        ] = {}  # memory for reads, by size; no more than reads at one time
         self.in_flight = 0
         self.waiting: deque[tuple[Any, ...]] = deque()
 

@@ -1,9 +1,11 @@
-"""Decoded text and where in the file it came from: what io.TextIOWrapper knows beside its buffer, without any I/O.
+"""Decoded text and where in the file it came from: what io.TextIOWrapper knows beside its buffer,
+without any I/O.
 
-- ``chunks`` are the reads whose text is not all taken yet, each with the decoder's state before it; the last one stays
-  until the next. Without chunks the position is that of the buffer below.
-- A position is TextIOWrapper's cookie, bit for bit: where the decoder can start, its flags there, the bytes to feed
-  it and the characters to skip. Either kind of file can seek to what the other told.
+- ``chunks`` are the reads whose text is not all taken yet, each with the decoder's state before it;
+  the last one stays until the next. Without chunks the position is that of the buffer below.
+- A position is TextIOWrapper's cookie, bit for bit: where the decoder can start, its flags there,
+  the bytes to feed it and the characters to skip. Either kind of file can seek to what the other
+  told.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class Decoded:
     def __init__(self, encoding: str, errors: str, newline: str | None, telling: bool) -> None:
         self._how = encoding, errors, newline
         decoder: Any = codecs.getincrementaldecoder(encoding)(errors)
-        self._decoder = decoder if newline else io.IncrementalNewlineDecoder(decoder, newline is None)
+        self._decoder = (
+            decoder if newline else io.IncrementalNewlineDecoder(decoder, newline is None)
+        )
         self.window = text_window(newline)
         self._telling = telling
         self._chunks: deque[Chunk] = deque()
@@ -50,7 +54,8 @@ class Decoded:
         self._decoder.reset()
 
     def feed(self, raw: bytes) -> int:
-        """Decodes ``raw`` (empty: the file ends here) and adds the text to the window; the number of characters.
+        """Decodes ``raw`` (empty: the file ends here) and adds the text to the window; the number
+        of characters.
 
         If it cannot be decoded, nothing has changed, and another try with less of it may do.
         """
@@ -99,7 +104,9 @@ class Decoded:
         return self._cookie(start, chunk, taken)
 
     def restore(self, cookie: int) -> tuple[int, int | None]:
-        """Goes to the decoder's state at a cookie: where to go on reading, and how many bytes for skip(), if any."""
+        """Goes to the decoder's state at a cookie: where to go on reading, and how many bytes for
+        skip(), if any.
+        """
         start, flags, feed, self._skip, self._need_eof = unpack(cookie)
         self.clear()
         if cookie:
@@ -125,7 +132,9 @@ class Decoded:
         return sum(chunk.chars for chunk in self._chunks) - len(self.window)
 
     def _cookie(self, start: int, chunk: Chunk, taken: int) -> int:
-        """What TextIOWrapper tells in the chunk; it is not at 0 there, where it would reset the decoder."""
+        """What TextIOWrapper tells in the chunk; it is not at 0 there, where it would reset the
+        decoder.
+        """
         data = b"\0" + chunk.held + chunk.raw
         wrapper: Any = io.TextIOWrapper(io.BytesIO(data), *self._how)
         wrapper._CHUNK_SIZE = len(data)
@@ -140,7 +149,9 @@ def pack(start: int, flags: int) -> int:
 
 
 def unpack(cookie: int) -> tuple[int, int, int, int, bool]:
-    """start, flags, bytes to feed, characters to skip, whether the file ends then; as io.TextIOWrapper packs them."""
+    """start, flags, bytes to feed, characters to skip, whether the file ends then; as
+    io.TextIOWrapper packs them.
+    """
     if cookie < 0 or cookie >> 168:
         raise OverflowError("not a position that tell() told")
     return struct.unpack("<QIII?", cookie.to_bytes(21, "little"))

@@ -1,7 +1,7 @@
 """A duplicate of a descriptor, owned: no request on it can ever reach another file.
 
-- The duplicate, and those that reads spread over, are closed when the Descriptor is closed or dropped and no request in
-  flight needs them any more: close() is safe at any moment.
+- The duplicate, and those that reads spread over, are closed when the Descriptor is closed or
+  dropped and no request in flight needs them any more: close() is safe at any moment.
 - It may be used in one loop after another; what it knows of a loop is a channel.
 """
 
@@ -51,11 +51,16 @@ class Descriptor:
     def _here(self) -> Channel:
         lane, ring = self._open(), current()
         if self._channel is None or self._ring() is not ring:
-            self._ring, self._channel = weakref.ref(ring), Channel(Lane(lane.fd, whose=lane), self.name)
+            self._ring, self._channel = (
+                weakref.ref(ring),
+                Channel(Lane(lane.fd, whose=lane), self.name),
+            )
         return self._channel
 
     async def pread(self, nbytes: int, offset: int) -> bytes:
-        """nbytes at offset; less only at the end of the file (of a pipe or socket: what there is)."""
+        """nbytes at offset; less only at the end of the file (of a pipe or socket: what there
+        is).
+        """
         data = read_now(self._fd, nbytes, offset)
         if data is not None:
             return data
@@ -66,11 +71,15 @@ class Descriptor:
         return await calls.pread(self._here(), nbytes, offset, why)
 
     async def preadinto(self, buffer: Any, offset: int) -> int:
-        """Into the buffer, which can be neither resized nor freed meanwhile; the count, which may be short."""
+        """Into the buffer, which can be neither resized nor freed meanwhile; the count, which may
+        be short.
+        """
         return await calls.preadinto(self._here(), buffer, offset)
 
     async def pwrite(self, data: Any, offset: int) -> int:
-        """All of data at offset (with O_APPEND at the end), after all writes called before; the count."""
+        """All of data at offset (with O_APPEND at the end), after all writes called before; the
+        count.
+        """
         return await calls.pwrite(self._here(), data, offset)
 
     async def fsync(self) -> None:

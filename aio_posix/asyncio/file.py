@@ -1,9 +1,11 @@
 """What every file of aio_posix.asyncio can do, whatever it reads and writes.
 
-- ``_builtin`` is the object that the built-in open() made. It owns the descriptor and knows name, mode and encoding;
-  no byte is read or written through it, but it is what detach() takes apart and what closes a dropped file.
-- Operations of several tasks on one file happen one at a time, in the order in which they were called. pread, pwrite
-  and readinto at an offset do not wait for their turn: any number of them may run.
+- ``_builtin`` is the object that the built-in open() made. It owns the descriptor and knows name,
+  mode and encoding; no byte is read or written through it, but it is what detach() takes apart and
+  what closes a dropped file.
+- Operations of several tasks on one file happen one at a time, in the order in which they were
+  called. pread, pwrite and readinto at an offset do not wait for their turn: any number of them may
+  run.
 - close() waits for its turn, but not for a read of a pipe: that one raises ValueError.
 """
 
@@ -27,7 +29,8 @@ Self = TypeVar("Self", bound="File[Any]")
 class File(Generic[S]):
     """An open file whose methods are awaited; the names and meanings are those of io's files.
 
-    ``name``, ``mode``, ``closed``, ``raw``, ``fileno()`` and ``detach()`` are at hand without await.
+    ``name``, ``mode``, ``closed``, ``raw``, ``fileno()`` and ``detach()`` are at hand without
+    await.
     """
 
     def __init__(self, builtin: Any, buffer: Buffer, window: Window[S]) -> None:
@@ -103,7 +106,9 @@ class File(Generic[S]):
             return self._tell()
 
     async def truncate(self, size: int | None = None) -> int:
-        """Makes the file ``size`` bytes long, by default up to the position, which stays; returns the size."""
+        """Makes the file ``size`` bytes long, by default up to the position, which stays; returns
+        the size.
+        """
         async with self._writing():
             return await self._buffer.truncate(size)
 
@@ -114,7 +119,9 @@ class File(Generic[S]):
             await self._stream.settle()
 
     async def fsync(self) -> None:
-        """flush(), and all that was written is on the disk: int aio_fsync(O_SYNC, struct aiocb *)."""
+        """flush(), and all that was written is on the disk: int aio_fsync(O_SYNC, struct aiocb
+        *).
+        """
         async with self._turn():
             await self._buffer.flush()
             await self._stream.sync(data_only=False)
@@ -128,8 +135,8 @@ class File(Generic[S]):
     async def pread(self, nbytes: int, offset: int) -> bytes:
         """``nbytes`` bytes at ``offset``, fewer only at the end of the file; the position stays.
 
-        Raises io.UnsupportedOperation for a file that is not readable or has no positions, ValueError for a negative
-        size or offset.
+        Raises io.UnsupportedOperation for a file that is not readable or has no positions,
+        ValueError for a negative size or offset.
         """
         await self._go_to(offset, self.raw.readable)
         if nbytes < 0:
@@ -137,7 +144,8 @@ class File(Generic[S]):
         return await self._stream.pread(nbytes, offset)
 
     async def pwrite(self, data: Any, offset: int) -> int:
-        """Writes all of ``data`` (bytes-like) at ``offset`` and returns its size; the position stays.
+        """Writes all of ``data`` (bytes-like) at ``offset`` and returns its size; the position
+        stays.
 
         A file opened to append appends, as pwrite(2) does on Linux. Raises as pread does.
         """
@@ -145,7 +153,9 @@ class File(Generic[S]):
         return await self._stream.pwrite(data, offset)
 
     async def close(self) -> None:
-        """flush() and give the file back; if that fails it is closed all the same, and the error raised."""
+        """flush() and give the file back; if that fails it is closed all the same, and the error
+        raised.
+        """
         if self.closed:
             return
         self._check()
@@ -172,7 +182,8 @@ class File(Generic[S]):
             await self._stream.close(self._builtin.close)
 
     def detach(self) -> Any:
-        """What the built-in's detach() returns, at the position reached; this file is of no use afterwards.
+        """What the built-in's detach() returns, at the position reached; this file is of no use
+        afterwards.
 
         Blocks for what waits to be written. Raises RuntimeError while an operation is going on.
         """
@@ -202,7 +213,10 @@ class File(Generic[S]):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -272,6 +286,9 @@ class Turn:
             self._file._check()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self._order.__aexit__(kind, error, traceback)

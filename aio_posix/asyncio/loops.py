@@ -1,7 +1,8 @@
 """Which ring serves the running loop.
 
-- A ring lives as long as its loop. One whose loop was closed is closed with the next ring that is made, or collected
-  with the loop; requests it still had in flight are let go of when glibc is done with them.
+- A ring lives as long as its loop. One whose loop was closed is closed with the next ring that is
+  made, or collected with the loop; requests it still had in flight are let go of when glibc is done
+  with them.
 - In a forked child there are no rings; a new one will find out whether AIO still works.
 """
 

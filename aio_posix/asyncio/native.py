@@ -1,4 +1,6 @@
-"""The functions of csrc/batch.c and csrc/now.c that take and return Python objects; they put themselves in here."""
+"""The functions of csrc/batch.c and csrc/now.c that take and return Python objects; they put
+themselves in here.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,20 @@ from typing import Any
 
 from aio_posix._ffi import lib
 
-# fd, nbytes, offset: the bytes, if they are in the page cache and a slice is open; else declined() tells why not.
+# fd, nbytes, offset: the bytes, if they are in the page cache and a slice is open; else declined()
+# tells why not.
 read_now: Callable[[Any, int, int], bytes | None]
 fill_now: Callable[[int, bytes, int, int, int], int | None]  # fd, data, at, nbytes, offset
 may_now: Callable[[int, int], bool]  # fd, nbytes
 declined: Callable[[], int]
 fresh: Callable[[int], bytes]
 
-batch_submit: Callable[[int, list[Any], Iterator[int], int, int], int]  # batch, entries, serials, plan, notice
-batch_collect: Callable[[int], list[tuple[int, int]]]  # (index, count or minus errno) of what is newly complete
+batch_submit: Callable[
+    [int, list[Any], Iterator[int], int, int], int
+]  # batch, entries, serials, plan, notice
+batch_collect: Callable[
+    [int], list[tuple[int, int]]
+]  # (index, count or minus errno) of what is newly complete
 
 REST: int = lib.REST
 ABSENT: int = lib.ABSENT
@@ -26,7 +33,8 @@ if lib.batch_start(__name__.encode()) != 0:
 
 
 def nowait(enabled: bool) -> bool:
-    """Whether reads try the page cache first (preadv2 with RWF_NOWAIT), in the whole process; what held before.
+    """Whether reads try the page cache first (preadv2 with RWF_NOWAIT), in the whole process; what
+    held before.
 
     On unless switched off: for measuring, or for a file system that waits in spite of the flag.
     """

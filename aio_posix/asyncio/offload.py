@@ -1,7 +1,7 @@
 """What POSIX AIO has no call for: open, truncate, close run in a thread of an executor.
 
-- By default that is one of ours, not the loop's: asyncio.run() needs a new thread to shut that one down, and where none
-  can be made (RLIMIT_NPROC) it would fail in the end.
+- By default that is one of ours, not the loop's: asyncio.run() needs a new thread to shut that one
+  down, and where none can be made (RLIMIT_NPROC) it would fail in the end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ os.register_at_fork(after_in_child=_in_child)
 
 
 async def offload(executor: Executor | None, call: Callable[..., T], *args: Any) -> T:
-    """``call(*args)`` off the loop; on it where no thread can be had (a limit, the interpreter's end)."""
+    """``call(*args)`` off the loop; on it where no thread can be had (a limit, the interpreter's
+    end).
+    """
     begun: threading.Lock = threading.Lock()
     done: Future[T] = Future()
     done.set_running_or_notify_cancel()  # it happens, whoever is cancelled

@@ -1,4 +1,6 @@
-"""open(): the built-in opens the file, off the loop, and tells what it is; our own objects read and write it."""
+"""open(): the built-in opens the file, off the loop, and tells what it is; our own objects read and
+write it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from aio_posix.asyncio.text import TextFile
 F = TypeVar("F", bound=BinaryFile | TextFile)
 Path = int | str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Opener = Callable[[str, int], int]
-MOST = 256 << 10  # bytes that a sequential reader reads ahead in the end; beyond that it gets no faster
+MOST = (
+    256 << 10
+)  # bytes that a sequential reader reads ahead in the end; beyond that it gets no faster
 
 
 class Opening(AbstractAsyncContextManager[F], Generic[F]):
@@ -42,7 +46,10 @@ class Opening(AbstractAsyncContextManager[F], Generic[F]):
         return await self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         assert self._file is not None
         await self._file.close()
@@ -51,7 +58,24 @@ class Opening(AbstractAsyncContextManager[F], Generic[F]):
 @overload
 def open(
     file: Path,
-    mode: Literal["r", "w", "a", "x", "r+", "w+", "a+", "x+", "rt", "wt", "at", "xt", "r+t", "w+t", "a+t", "x+t"] = ...,
+    mode: Literal[
+        "r",
+        "w",
+        "a",
+        "x",
+        "r+",
+        "w+",
+        "a+",
+        "x+",
+        "rt",
+        "wt",
+        "at",
+        "xt",
+        "r+t",
+        "w+t",
+        "a+t",
+        "x+t",
+    ] = ...,
     buffering: int = ...,
     encoding: str | None = ...,
     errors: str | None = ...,
@@ -103,17 +127,22 @@ def open(
     loop: object = None,
     executor: Executor | None = None,
 ) -> Opening[Any]:
-    """As the built-in open(); ``async with`` or ``await`` what it returns, and the methods of what that gives.
+    """As the built-in open(); ``async with`` or ``await`` what it returns, and the methods of what
+    that gives.
 
-    executor: for what POSIX AIO has no call for (open, truncate, close); by default one of ours. loop: as aiofiles
-    has it; only the running loop is used. Raises what the built-in raises.
+    executor: for what POSIX AIO has no call for (open, truncate, close); by default one of ours.
+    loop: as aiofiles has it; only the running loop is used. Raises what the built-in raises.
     """
     if "b" not in mode:
         encoding = io.text_encoding(encoding)  # type: ignore[attr-defined]  # typeshed has it for 3.11 only
-    return Opening((executor, newline, (file, mode, buffering, encoding, errors, newline, closefd, opener)))
+    return Opening(
+        (executor, newline, (file, mode, buffering, encoding, errors, newline, closefd, opener))
+    )
 
 
-async def _open(executor: Executor | None, newline: str | None, how: tuple[Any, ...]) -> BinaryFile | TextFile:
+async def _open(
+    executor: Executor | None, newline: str | None, how: tuple[Any, ...]
+) -> BinaryFile | TextFile:
     opened: list[Any] = []
     abandoned = False
 
@@ -140,8 +169,15 @@ def _wrap(
     builtin: Any, executor: Executor | None, newline: str | None, mode: str, buffering: int
 ) -> BinaryFile | TextFile:
     if isinstance(builtin, io.FileIO):
-        return RawFile(builtin, Buffer(Stream(builtin, executor), 0, io.DEFAULT_BUFFER_SIZE, io.DEFAULT_BUFFER_SIZE))
+        return RawFile(
+            builtin,
+            Buffer(Stream(builtin, executor), 0, io.DEFAULT_BUFFER_SIZE, io.DEFAULT_BUFFER_SIZE),
+        )
     size = buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE
     below = getattr(builtin, "buffer", builtin)
     buffer = Buffer(Stream(below.raw, executor), size, size, max(size, MOST))
-    return BinaryFile(builtin, buffer) if below is builtin else TextFile(builtin, buffer, newline, mode)
+    return (
+        BinaryFile(builtin, buffer)
+        if below is builtin
+        else TextFile(builtin, buffer, newline, mode)
+    )

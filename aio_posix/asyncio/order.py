@@ -1,4 +1,6 @@
-"""Whose turn it is on a file: operations happen one at a time, in the order in which they were called."""
+"""Whose turn it is on a file: operations happen one at a time, in the order in which they were
+called.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ class Order:
             raise
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.users -= 1
         self._lock.release()

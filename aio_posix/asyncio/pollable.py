@@ -1,8 +1,10 @@
-"""Pipes, sockets, terminals: a read may wait for ever, so no helper thread of glibc waits for it, the loop does.
+"""Pipes, sockets, terminals: a read may wait for ever, so no helper thread of glibc waits for it,
+the loop does.
 
-- Each transfer has a duplicate of its own, so that it disturbs neither the user's add_reader nor other transfers.
-- What the descriptor can do at once is done with RWF_NOWAIT; where the kernel cannot do that, by a request, once the
-  descriptor is ready. What cannot be polled (/dev/zero) is a request at once.
+- Each transfer has a duplicate of its own, so that it disturbs neither the user's add_reader nor
+  other transfers.
+- What the descriptor can do at once is done with RWF_NOWAIT; where the kernel cannot do that, by a
+  request, once the descriptor is ready. What cannot be polled (/dev/zero) is a request at once.
 - Writes of one channel follow each other.
 """
 
@@ -52,7 +54,9 @@ async def _transfer(channel: Channel, op: int, buffer: Any) -> int:
         while True:
             if now:
                 try:
-                    return (os.preadv if op == READ else os.pwritev)(lane.fd, [buffer], -1, os.RWF_NOWAIT)
+                    return (os.preadv if op == READ else os.pwritev)(
+                        lane.fd, [buffer], -1, os.RWF_NOWAIT
+                    )
                 except BlockingIOError:
                     pass
                 except OSError as error:
@@ -71,7 +75,11 @@ async def _transfer(channel: Channel, op: int, buffer: Any) -> int:
 async def _ready(fd: int, op: int) -> bool:
     """Waits until the descriptor is ready; False if it cannot be polled."""
     loop = asyncio.get_running_loop()
-    add, remove = (loop.add_reader, loop.remove_reader) if op == READ else (loop.add_writer, loop.remove_writer)
+    add, remove = (
+        (loop.add_reader, loop.remove_reader)
+        if op == READ
+        else (loop.add_writer, loop.remove_writer)
+    )
     future: asyncio.Future[None] = loop.create_future()
 
     def ready() -> None:

@@ -13,7 +13,13 @@ from aio_posix.asyncio.loops import current
 
 
 async def request(
-    channel: Channel, op: int, buffer: Any, nbytes: int, offset: int, spread: bool = False, kept: Any = None
+    channel: Channel,
+    op: int,
+    buffer: Any,
+    nbytes: int,
+    offset: int,
+    spread: bool = False,
+    kept: Any = None,
 ) -> int:
     """One request: its count, or its OSError."""
     ring = current()

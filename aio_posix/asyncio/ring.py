@@ -1,13 +1,15 @@
-"""One loop's requests: what a turn asked for goes to glibc in one lio_listio, one notification brings the loop back.
+"""One loop's requests: what a turn asked for goes to glibc in one lio_listio, one notification
+brings the loop back.
 
-- An entry waits in its channel, then in `_line`, then flies in a batch. Its future gets a count or minus an errno,
-  never an exception: nobody complains about one that nobody awaits any more.
-- A batch goes back to the pool when its notice has come and all its results are handed out; until the notice comes
-  flight.owed keeps the entries, and so buffers and lanes. Writes and syncs are known to flight.in_flight as well,
-  which drains them at exit.
-- Every wake-up looks at all batches: a list is only announced when its last entry is done. A timer looks as well, for
-  notifications that glibc lost.
-- What glibc refuses for want of threads, or never starts because all its helpers are blocked, the loop does itself.
+- An entry waits in its channel, then in `_line`, then flies in a batch. Its future gets a count or
+  minus an errno, never an exception: nobody complains about one that nobody awaits any more.
+- A batch goes back to the pool when its notice has come and all its results are handed out; until
+  the notice comes flight.owed keeps the entries, and so buffers and lanes. Writes and syncs are
+  known to flight.in_flight as well, which drains them at exit.
+- Every wake-up looks at all batches: a list is only announced when its last entry is done. A timer
+  looks as well, for notifications that glibc lost.
+- What glibc refuses for want of threads, or never starts because all its helpers are blocked, the
+  loop does itself.
 """
 
 from __future__ import annotations
@@ -27,8 +29,12 @@ from aio_posix.asyncio.native import batch_collect, batch_submit
 from aio_posix.asyncio.turn import Turn
 from aio_posix.queue import CompletionQueue
 
-ROOM = 1024  # requests of a loop in glibc, whose cost for each grows with the number of busy descriptors
-SOONEST, LATEST = 0.001, 0.1  # seconds between two looks for lost notifications; the shorter after one was found
+# requests of a loop in glibc, whose cost for each grows with the number of busy descriptors
+ROOM = 1024
+SOONEST, LATEST = (
+    0.001,
+    0.1,
+)  # seconds between two looks for lost notifications; the shorter after one was found
 STALLED = 1.0  # seconds without any progress until the loop takes over what glibc has not begun
 OWN_TURN = 0.002  # seconds that the loop works for itself before it gives others a turn
 
@@ -62,16 +68,27 @@ class Ring:
         return channel
 
     def idle(self, fd: int, channel: Channel, *, at_once: bool = False) -> None:
-        """Forgets it when it has no requests (or at once), for the number may come to mean another file."""
+        """Forgets it when it has no requests (or at once), for the number may come to mean another
+        file.
+        """
         if (at_once or not channel.in_flight) and self.channels.get(fd) is channel:
             del self.channels[fd]
 
     # --- in
 
     def submit(
-        self, channel: Channel, op: int, buffer: Any, nbytes: int, offset: int, spread: bool = False, kept: Any = None
+        self,
+        channel: Channel,
+        op: int,
+        buffer: Any,
+        nbytes: int,
+        offset: int,
+        spread: bool = False,
+        kept: Any = None,
     ) -> asyncio.Future[int]:
-        """Starts a request when its turn comes; the future's result is a count or minus an errno."""
+        """Starts a request when its turn comes; the future's result is a count or minus an
+        errno.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
         if channel.in_flight >= WINDOW:
@@ -87,7 +104,9 @@ class Ring:
         lane = channel.reader() if spread else channel.lanes[0]
         lane.busy += 1
         channel.in_flight += 1
-        self._line.append((future, op, lane.fd, buffer, nbytes, offset, channel, lane, spread, kept))
+        self._line.append(
+            (future, op, lane.fd, buffer, nbytes, offset, channel, lane, spread, kept)
+        )
         if not self._flushing:
             self._flushing = True
             loop.call_soon(self._flush)
@@ -118,7 +137,9 @@ class Ring:
         batch = self._spare.pop() if self._spare else Batch()
         batch.entries = entries
         batch.noticed = batch.refused = False
-        notice = flight.promise(self._sigevent, batch, batch.serials, self._sigevent)  # whose plan glibc reads from
+        notice = flight.promise(
+            self._sigevent, batch, batch.serials, self._sigevent
+        )  # whose plan glibc reads from
         error = batch_submit(batch.address, entries, flight.serials, self._plan, notice)
         if error < 0:
             flight.break_promise(notice)
@@ -153,7 +174,8 @@ class Ring:
     def _harvest(self) -> bool:
         """Hands out what is complete; True if that was something.
 
-        Futures of what is handed out are forgotten: until the notice is taken they would keep the loop and this ring.
+        Futures of what is handed out are forgotten: until the notice is taken they would keep the
+        loop and this ring.
         """
         found = False
         batches, self._batches = self._batches, []
@@ -207,7 +229,8 @@ class Ring:
                 self._enter(asyncio.get_running_loop(), channel, *next_in_line)
 
     def detach(self, future: asyncio.Future[int]) -> bool:
-        """The awaiting task is gone: cancels what has not begun; whether glibc may still use the buffer.
+        """The awaiting task is gone: cancels what has not begun; whether glibc may still use the
+        buffer.
 
         A future that is still in a line will be passed over there.
         """
@@ -242,7 +265,9 @@ class Ring:
         self._look_again(SOONEST if found else min(2 * self._pause, LATEST))
 
     def _take_over(self) -> None:
-        """Takes back what is behind no running request: all helpers are blocked in something else."""
+        """Takes back what is behind no running request: all helpers are blocked in something
+        else.
+        """
         running = set()
         for batch in list(self._batches):
             for i, entry in enumerate(batch.entries):
@@ -262,7 +287,11 @@ class Ring:
             entry = self._own[0]
             future, op, fd, buffer, nbytes, offset = entry[:6]
             if not future.done():
-                address = ffi.from_buffer(buffer) if isinstance(buffer, bytes) else ffi.cast("void *", buffer or 0)
+                address = (
+                    ffi.from_buffer(buffer)
+                    if isinstance(buffer, bytes)
+                    else ffi.cast("void *", buffer or 0)
+                )
                 future.set_result(lib.perform(op, fd, address, nbytes, offset))
             self._own.popleft()
             self._leave(entry)

@@ -1,9 +1,10 @@
 """A file's bytes at the position that the operating system keeps for it.
 
-- Reads and writes go through a Descriptor, so through duplicates of the file's own: close() is safe at any moment. The
-  position is moved by lseek, so whoever shares the open file sees what he would see with the built-in.
-- A write that has begun goes on when its task is cancelled. settle() waits for it and raises what it raised; whatever
-  depends on the position settles first.
+- Reads and writes go through a Descriptor, so through duplicates of the file's own: close() is safe
+  at any moment. The position is moved by lseek, so whoever shares the open file sees what he would
+  see with the built-in.
+- A write that has begun goes on when its task is cancelled. settle() waits for it and raises what
+  it raised; whatever depends on the position settles first.
 - A pipe or socket has no position; a read of it can be interrupted.
 """
 
@@ -38,7 +39,9 @@ class Stream:
         self.append = bool(flags & os.O_APPEND)
         self._direct = bool(flags & os.O_DIRECT)
         name = raw.name
-        self._descriptor = Descriptor(raw.fileno(), name if isinstance(name, (str, bytes, os.PathLike)) else None)
+        self._descriptor = Descriptor(
+            raw.fileno(), name if isinstance(name, (str, bytes, os.PathLike)) else None
+        )
         self._fd = self._descriptor.fileno()
         self._executor = executor
         self._pushed = b""  # what was read from a pipe and given back

@@ -1,8 +1,8 @@
 """Text files: io.TextIOWrapper, awaited, on the same Buffer that a BinaryFile has.
 
-- Without "+" reads grow from TextIOWrapper's chunk to Buffer's most. What cannot be decoded must not take the good
-  text before it along: the chunk is tried again in pieces of TextIOWrapper's size, so the error comes where it comes
-  with the built-in.
+- Without "+" reads grow from TextIOWrapper's chunk to Buffer's most. What cannot be decoded must
+  not take the good text before it along: the chunk is tried again in pieces of TextIOWrapper's
+  size, so the error comes where it comes with the built-in.
 - With "+" chunks keep TextIOWrapper's size, because a write goes where the chunk before it ended.
 """
 
@@ -51,7 +51,9 @@ class TextFile(File[str]):
         return self._decoded.newlines
 
     async def read(self, size: int | None = -1) -> str:
-        """``size`` characters, fewer only at the end of the file; negative or None: all up to the end."""
+        """``size`` characters, fewer only at the end of the file; negative or None: all up to the
+        end.
+        """
         if size is not None and 0 < size <= len(self._window) and self._order.free():
             return self._window.take(size)
         async with self._reading():
@@ -73,7 +75,9 @@ class TextFile(File[str]):
             return await self._write(text)
 
     async def tell(self) -> int:
-        """Where seek() finds this place again; TextIOWrapper's number, which is of bytes and more."""
+        """Where seek() finds this place again; TextIOWrapper's number, which is of bytes and
+        more.
+        """
         await self.flush()
         return await super().tell()
 
@@ -115,14 +119,18 @@ class TextFile(File[str]):
             self._encoder.reset()
 
     async def _fill(self, chars: int = 0) -> bool:
-        """One read into the window, for about ``chars`` characters; False at the end of the file."""
+        """One read into the window, for about ``chars`` characters; False at the end of the
+        file.
+        """
         if self._grows and not len(self._buffer.window):
             await self._buffer.fill(int(self._decoded.ratio * chars))
             raw = self._buffer.window.take()
         elif self._grows:
             raw = self._buffer.window.take()
         else:
-            raw = await self._buffer.read1(max(self._chunk, int(max(self._decoded.ratio, 1) * chars)))
+            raw = await self._buffer.read1(
+                max(self._chunk, int(max(self._decoded.ratio, 1) * chars))
+            )
         try:
             return self._decoded.feed(raw) > 0 or bool(raw)
         except UnicodeError:

@@ -1,10 +1,13 @@
-"""Who may read from the page cache, and how long: reads that never wait would starve all other tasks.
+"""Who may read from the page cache, and how long: reads that never wait would starve all other
+tasks.
 
-- A turn of the loop spends at most TURN on such reads. It is shared by the tasks that wanted more of it in the turn
-  before, so that all get the same: each reads in slices, and rests (yields once) when its slice has run out.
-- A task that has rested gets a slice at once, good for one read at least: nobody starves however long the line is.
-  More slices than were expected in a turn are good for one read only.
-- Turns are noticed by a callback that is scheduled with the first slice of each; an idle loop stays idle.
+- A turn of the loop spends at most TURN on such reads. It is shared by the tasks that wanted more
+  of it in the turn before, so that all get the same: each reads in slices, and rests (yields once)
+  when its slice has run out.
+- A task that has rested gets a slice at once, good for one read at least: nobody starves however
+  long the line is. More slices than were expected in a turn are good for one read only.
+- Turns are noticed by a callback that is scheduled with the first slice of each; an idle loop stays
+  idle.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ import asyncio
 
 from aio_posix._ffi import lib
 
-TURN = 3_000_000  # nanoseconds; with what else there is the longest turn stays below 10 ms (DESIGN section 8)
+# nanoseconds; with what else there is the longest turn stays below 10 ms (DESIGN section 8)
+TURN = 3_000_000
 
 
 class Turn:

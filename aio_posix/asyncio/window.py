@@ -1,9 +1,13 @@
-"""What was read and not yet handed out, cut into lines in bulk by the C of io.BytesIO and io.StringIO.
+"""What was read and not yet handed out, cut into lines in bulk by the C of io.BytesIO and
+io.StringIO.
 
-- ``lines`` yields the next whole lines, cut but still part of the window: to take one from it is to take it.
-- Nothing but line() fills ``lines``; everything else takes the lines not taken back first, so a caller that mixes
-  tell() or read() with lines would cut all of them again each time: the stretch that is cut begins small and grows.
-- Pieces without a line end wait in a list, so that a long line costs its length once, not once a piece.
+- ``lines`` yields the next whole lines, cut but still part of the window: to take one from it is to
+  take it.
+- Nothing but line() fills ``lines``; everything else takes the lines not taken back first, so a
+  caller that mixes tell() or read() with lines would cut all of them again each time: the stretch
+  that is cut begins small and grows.
+- Pieces without a line end wait in a list, so that a long line costs its length once, not once a
+  piece.
 """
 
 from __future__ import annotations
@@ -20,7 +24,18 @@ MOST = 1 << 14  # empty lines that may be handed out before the loop has its tur
 class Window(Generic[S]):
     """``split`` cuts after each of ``ends``, which are what a line may end with."""
 
-    __slots__ = ("_cut", "_data", "_empty", "_ends", "_marks", "_pieces", "_searched", "_stretch", "lines", "split")
+    __slots__ = (
+        "_cut",
+        "_data",
+        "_empty",
+        "_ends",
+        "_marks",
+        "_pieces",
+        "_searched",
+        "_stretch",
+        "lines",
+        "split",
+    )
 
     def __init__(self, split: Callable[[S], list[S]], ends: tuple[S, ...]) -> None:
         self.split: Callable[[S], list[S]] = split
@@ -82,7 +97,9 @@ class Window(Generic[S]):
             stretch *= 2  # not only so far as MOST: a line may be longer
             lines = self.split(self._data[self._cut : stop])
             last = lines[-1]
-            if not last.endswith(self._ends) or (stop < len(self._data) and last.endswith(self._marks)):
+            if not last.endswith(self._ends) or (
+                stop < len(self._data) and last.endswith(self._marks)
+            ):
                 lines.pop()  # half a line, or perhaps half a line end
             if lines:
                 self._cut += sum(map(len, lines))
@@ -130,7 +147,9 @@ def byte_window() -> Window[bytes]:
 
 
 def text_window(newline: str | None) -> Window[str]:
-    """For text as TextIOWrapper's ``newline`` leaves it: translated, or with the line ends of the file."""
+    """For text as TextIOWrapper's ``newline`` leaves it: translated, or with the line ends of the
+    file.
+    """
     if newline in (None, "", "\n"):
 
         def split(text: str) -> list[str]:

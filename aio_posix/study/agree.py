@@ -2,10 +2,11 @@
 
     python -m aio_posix.study.agree [--scripts 2000] [--seed N]
 
-Each script runs on real glibc first (replay.py, one process for each size of the pool); then `follow` asks
-whether the model allows what was seen, burst by burst: every return value, the order of completion, each
-result, which requests are blocked in a helper, which are unfinished, how many helpers there are and how many
-are idle. A script that disagrees is shrunk by hypothesis and shown with both sides; the exit status is 1.
+Each script runs on real glibc first (replay.py, one process for each size of the pool); then
+`follow` asks whether the model allows what was seen, burst by burst: every return value, the order
+of completion, each result, which requests are blocked in a helper, which are unfinished, how many
+helpers there are and how many are idle. A script that disagrees is shrunk by hypothesis and shown
+with both sides; the exit status is 1.
 """
 
 from __future__ import annotations
@@ -23,7 +24,18 @@ from aio_posix.study.model import Glibc
 from aio_posix.study.picture import picture
 from aio_posix.study.player import Players
 from aio_posix.study.request import Op, Request
-from aio_posix.study.script import Call, Cancel, Feed, Script, Seen, Shut, Submit, Threads, Verdict, follow
+from aio_posix.study.script import (
+    Call,
+    Cancel,
+    Feed,
+    Script,
+    Seen,
+    Shut,
+    Submit,
+    Threads,
+    Verdict,
+    follow,
+)
 
 POOLS = (1, 2, 3, 4)
 LETTERS = "ABCDEF"
@@ -31,13 +43,19 @@ LETTERS = "ABCDEF"
 
 @st.composite
 def scripts(draw: st.DrawFn) -> Script:
-    """Crowded enough that pools fill, queues form behind heads nobody took, and such heads are cancelled."""
+    """Crowded enough that pools fill, queues form behind heads nobody took, and such heads are
+    cancelled.
+    """
     aio_threads = draw(st.sampled_from(POOLS))
     crowded = draw(st.booleans())  # begin with a blocked read for each helper
     fds = draw(st.integers(aio_threads + 1 if crowded else 1, len(LETTERS)))
     fd = st.integers(0, fds - 1)
-    reqprio = st.sampled_from([0, 0, 0, 1, 1, 5, 10, 20, 21])  # few, so that equals meet; 21 is refused
-    crowd = tuple(Request(f"{LETTERS[where]}{where}", where) for where in range(aio_threads * crowded))
+    reqprio = st.sampled_from(
+        [0, 0, 0, 1, 1, 5, 10, 20, 21]
+    )  # few, so that equals meet; 21 is refused
+    crowd = tuple(
+        Request(f"{LETTERS[where]}{where}", where) for where in range(aio_threads * crowded)
+    )
     asked = [*crowd]
 
     def submit() -> Submit:
@@ -52,7 +70,11 @@ def scripts(draw: st.DrawFn) -> Script:
         return Submit(tuple(batch))
 
     def call() -> Call:
-        kind = draw(st.sampled_from(["submit"] * 6 + ["one"] * 4 + ["feed"] * 3 + ["all", "shut", "threads"]))
+        kind = draw(
+            st.sampled_from(
+                ["submit"] * 6 + ["one"] * 4 + ["feed"] * 3 + ["all", "shut", "threads"]
+            )
+        )
         if kind == "submit" or not asked:
             return submit()
         if kind == "one":
@@ -60,7 +82,11 @@ def scripts(draw: st.DrawFn) -> Script:
             return Cancel(draw(fd) if draw(st.integers(0, 9)) == 9 else request.fd, request)
         if kind == "threads":
             return Threads(draw(st.booleans()))
-        by_fd: dict[str, type[Feed] | type[Cancel] | type[Shut]] = {"feed": Feed, "all": Cancel, "shut": Shut}
+        by_fd: dict[str, type[Feed] | type[Cancel] | type[Shut]] = {
+            "feed": Feed,
+            "all": Cancel,
+            "shut": Shut,
+        }
         return by_fd[kind](draw(fd))
 
     idle, stays_idle = draw(st.integers(0, aio_threads)), draw(st.integers(0, 3)) > 0
@@ -71,8 +97,12 @@ def scripts(draw: st.DrawFn) -> Script:
     return Script(aio_threads, idle, stays_idle, files, ((first,), *bursts))
 
 
-def compare(count: int, number: int, machine: type[Glibc] = Glibc, shrink: bool = True) -> Counter[str]:
-    """What `count` scripts exercised, counted; AssertionError with a script that disagrees if one does."""
+def compare(
+    count: int, number: int, machine: type[Glibc] = Glibc, shrink: bool = True
+) -> Counter[str]:
+    """What `count` scripts exercised, counted; AssertionError with a script that disagrees if one
+    does.
+    """
     met: Counter[str] = Counter()
 
     with Players() as players:
@@ -102,7 +132,9 @@ def tally(script: Script, verdict: Verdict, seen: list[Seen]) -> Counter[str]:
     """What a script exercised: one that met nothing proves nothing."""
     calls = [call for burst in script.bursts for call in burst]
     cancelled = any(error == ECANCELED for _, error, _ in seen[-1].done)
-    starved = any(len(sight.running) == script.aio_threads < len(sight.unfinished) for sight in seen)
+    starved = any(
+        len(sight.running) == script.aio_threads < len(sight.unfinished) for sight in seen
+    )
     return Counter(
         {
             "scripts": 1,
@@ -111,7 +143,9 @@ def tally(script: Script, verdict: Verdict, seen: list[Seen]) -> Counter[str]:
             "completions compared in order": len(seen[-1].done),
             "scripts in which the model allowed one outcome only": int(verdict.most_ways == 1),
             "scripts with a full pool and more to do": int(starved),
-            "scripts with a submission refused for want of threads": int(-EAGAIN in seen[-1].answers),
+            "scripts with a submission refused for want of threads": int(
+                -EAGAIN in seen[-1].answers
+            ),
             "scripts with a cancelled request": int(cancelled),
             "scripts that met an orphaned queue": int(verdict.orphaned),
         }
@@ -120,8 +154,12 @@ def tally(script: Script, verdict: Verdict, seen: list[Seen]) -> Counter[str]:
 
 def explain(script: Script, verdict: Verdict, seen: list[Seen]) -> str:
     """The script, the moment before, what glibc did then, and what the model would have done."""
-    lines = [f"{script.aio_threads} threads, {script.idle} idle, {script.stays_idle=}, {script.files=}"]
-    lines += [f"  {number}: {burst}" for number, burst in enumerate(script.bursts[: verdict.burst + 1])]
+    lines = [
+        f"{script.aio_threads} threads, {script.idle} idle, {script.stays_idle=}, {script.files=}"
+    ]
+    lines += [
+        f"  {number}: {burst}" for number, burst in enumerate(script.bursts[: verdict.burst + 1])
+    ]
     lines += [f"burst {verdict.burst} disagrees. Seen: {seen[verdict.burst]}"]
     for moment in verdict.moments:
         lines += ["the model before it:", picture(moment)]
@@ -133,7 +171,9 @@ def explain(script: Script, verdict: Verdict, seen: list[Seen]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("python -m aio_posix.study.agree", description="model against real glibc")
+    parser = argparse.ArgumentParser(
+        "python -m aio_posix.study.agree", description="model against real glibc"
+    )
     parser.add_argument("--scripts", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args(argv)

@@ -28,7 +28,12 @@ class Bars:
     values: dict[str, float]
 
     def text(self) -> str:
-        return "\n".join([f"{self.title}: {self.what}", *(f"  {k:<28}{v:>12,.0f}" for k, v in self.values.items())])
+        return "\n".join(
+            [
+                f"{self.title}: {self.what}",
+                *(f"  {k:<28}{v:>12,.0f}" for k, v in self.values.items()),
+            ]
+        )
 
     def draw(self) -> list[str]:
         label = 146
@@ -75,20 +80,31 @@ class Lines:
                 f'<text class="small end" x="{LEFT - 6}" y="{self.y(y, ticks) + 4:.1f}">{y:,.0f}</text>',
             )
         ]
-        parts += [f'<text class="small middle" x="{self.x(x):.1f}" y="{HEIGHT - 14}">{x:,}</text>' for x in marked]
+        parts += [
+            f'<text class="small middle" x="{self.x(x):.1f}" y="{HEIGHT - 14}">{x:,}</text>'
+            for x in marked
+        ]
         parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
         for n, (name, values) in enumerate(self.series.items()):
             points = [(self.x(x), self.y(y, ticks)) for x, y in zip(self.at, values, strict=True)]
             path = " ".join(f"{x:.1f} {y:.1f}" for x, y in points)
-            parts.append(f'<path d="M{path}" fill="none" stroke="{COLOURS[n]}" stroke-width="2.5"/>')
-            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[n]}"/>' for x, y in points]
+            parts.append(
+                f'<path d="M{path}" fill="none" stroke="{COLOURS[n]}" stroke-width="2.5"/>'
+            )
+            parts += [
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[n]}"/>' for x, y in points
+            ]
             at = TOP + 14 + 20 * n
-            parts.append(f'<path d="M{LEFT + 12} {at - 4}h18" stroke="{COLOURS[n]}" stroke-width="3"/>')
+            parts.append(
+                f'<path d="M{LEFT + 12} {at - 4}h18" stroke="{COLOURS[n]}" stroke-width="3"/>'
+            )
             parts.append(f'<text class="small" x="{LEFT + 36}" y="{at}">{escape(name)}</text>')
         return parts
 
     def x(self, value: float) -> float:
-        low, high = (log2(self.at[0]), log2(self.at[-1])) if self.doubling else (self.at[0], self.at[-1])
+        low, high = (
+            (log2(self.at[0]), log2(self.at[-1])) if self.doubling else (self.at[0], self.at[-1])
+        )
         place = ((log2(value) if self.doubling else value) - low) / (high - low)
         return LEFT + 10 + place * (WIDTH - LEFT - RIGHT - 20)
 
@@ -102,7 +118,12 @@ Panel = Bars | Lines
 
 def nice(most: float) -> list[float]:
     """Round numbers from 0 to at least `most`."""
-    step = next(one * 10**power for power in range(-3, 12) for one in (1, 2, 5) if most / (one * 10**power) <= 5)
+    step = next(
+        one * 10**power
+        for power in range(-3, 12)
+        for one in (1, 2, 5)
+        if most / (one * 10**power) <= 5
+    )
     return [n * step for n in range(6) if (n - 1) * step < most]
 
 

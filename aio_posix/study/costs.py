@@ -1,7 +1,9 @@
-"""python -m aio_posix.study.costs [--svg FILE]: what it costs to be told, to wait in a queue, and what batches save.
+"""python -m aio_posix.study.costs [--svg FILE]: what it costs to be told, to wait in a queue, and
+what batches save.
 
-Three measurements, all from Python, of reads that the page cache serves and of reads that wait: medians of several
-runs, the contenders in turn. Lesson 15 makes small ones; this draws docs/study/costs.svg.
+Three measurements, all from Python, of reads that the page cache serves and of reads that wait:
+medians of several runs, the contenders in turn. Lesson 15 makes small ones; this draws
+docs/study/costs.svg.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ LANES = 32  # dup()s of the descriptor
 
 
 def requests(fd: int, count: int, told: sigevent | None = None) -> list[aiocb]:
-    return [aiocb(fd, bytearray(SIZE), aio_sigevent=told, aio_lio_opcode=LIO_READ) for _ in range(count)]
+    return [
+        aiocb(fd, bytearray(SIZE), aio_sigevent=told, aio_lio_opcode=LIO_READ) for _ in range(count)
+    ]
 
 
 def by_pread(fd: int, in_flight: int, reads: int) -> None:
@@ -133,7 +137,8 @@ def rate(way: Callable[[int, int, int], None], in_flight: int, reads: int = READ
 
 
 def enqueue(queued: int, lanes: int, step: int = STEP) -> list[float]:
-    """Microseconds to enqueue one more request behind 0, step, 2 * step ... that wait on `lanes` descriptors.
+    """Microseconds to enqueue one more request behind 0, step, 2 * step ... that wait on `lanes`
+    descriptors.
 
     glibc's own aio_read, called through ctypes, which has a share of about 1 microsecond.
     """
@@ -171,7 +176,10 @@ def measure(repeat: int) -> list[chart.Panel]:
             queues[lanes].append(enqueue(QUEUED, lanes))
     middle = statistics.median
     steps = [*range(0, QUEUED, STEP)]
-    lines = {lanes: [middle(run[n] for run in runs) for n in range(len(steps))] for lanes, runs in queues.items()}
+    lines = {
+        lanes: [middle(run[n] for run in runs) for n in range(len(steps))]
+        for lanes, runs in queues.items()
+    }
     return [
         chart.Bars(
             "Being told",
@@ -195,9 +203,13 @@ def measure(repeat: int) -> list[chart.Panel]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("aio_posix.study.costs", description="what POSIX AIO costs, from Python")
+    parser = argparse.ArgumentParser(
+        "aio_posix.study.costs", description="what POSIX AIO costs, from Python"
+    )
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw it")
-    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs of which the median is taken")
+    parser.add_argument(
+        "--repeat", type=int, default=5, metavar="N", help="runs of which the median is taken"
+    )
     options = parser.parse_args()
     panels = measure(options.repeat)
     print("\n\n".join(panel.text() for panel in panels))

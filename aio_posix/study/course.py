@@ -1,7 +1,8 @@
-"""python -m aio_posix study [N | all]: the questions; one lesson, printed and run; all of them, run.
+"""python -m aio_posix study [N | all]: the questions; one lesson, printed and run; all of them,
+run.
 
-Every lesson has six parts: Ask, Guess, Run, See, Source, Try. With rich installed and a terminal to write to
-they have colours; the words are the same without.
+Every lesson has six parts: Ask, Guess, Run, See, Source, Try. With rich installed and a terminal to
+write to they have colours; the words are the same without.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ WIDTH = 96  # of prose, where the terminal does not tell
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser("aio_posix study", description="see how glibc's AIO works")
-    parser.add_argument("which", nargs="?", metavar="N | all", help="a lesson; without it: their questions")
+    parser.add_argument(
+        "which", nargs="?", metavar="N | all", help="a lesson; without it: their questions"
+    )
     which = parser.parse_args(argv).which
     course = {lesson.number: lesson for lesson in load()}
     if which is None:
@@ -38,7 +41,9 @@ def main(argv: list[str]) -> int:
 
 def table(course: list[Lesson]) -> str:
     lines = [f"{lesson.number:>3}  {lesson.ask}" for lesson in course]
-    return "\n".join([*lines, "", "one lesson: python -m aio_posix study N     all, as a test: study all"])
+    return "\n".join(
+        [*lines, "", "one lesson: python -m aio_posix study N     all, as a test: study all"]
+    )
 
 
 def run_all(course: list[Lesson]) -> int:
@@ -57,9 +62,14 @@ def run_all(course: list[Lesson]) -> int:
             failed += 1
             print(f"FAILED   {lesson.number:>2}  {lesson.ask}", *seen, error, sep="\n", flush=True)
         else:
-            print(f"ok       {lesson.number:>2}  {lesson.ask}  {time.monotonic() - start:.1f} s", flush=True)
+            print(
+                f"ok       {lesson.number:>2}  {lesson.ask}  {time.monotonic() - start:.1f} s",
+                flush=True,
+            )
     hold = len(course) - failed - skipped
-    print(f"{hold} of {len(course)} lessons hold, {skipped} skipped; {time.monotonic() - began:.0f} s")
+    print(
+        f"{hold} of {len(course)} lessons hold, {skipped} skipped; {time.monotonic() - began:.0f} s"
+    )
     return 1 if failed else 0
 
 
@@ -105,7 +115,10 @@ def wrapped(text: str, width: int = WIDTH) -> str:
     """Paragraphs filled; a line that begins with a space stays as it is."""
     paragraphs = text.split("\n\n")
     as_it_is = [one.startswith(" ") for one in paragraphs]
-    filled = [one if raw else textwrap.fill(one, width) for one, raw in zip(paragraphs, as_it_is, strict=True)]
+    filled = [
+        one if raw else textwrap.fill(one, width)
+        for one, raw in zip(paragraphs, as_it_is, strict=True)
+    ]
     return "\n\n".join(filled)
 
 
@@ -128,10 +141,16 @@ def _with_colours() -> tuple[Callable[[str, str], None], Callable[[str, str], No
         console.print(Text(f"\n{name}", style="bold cyan"))
         if text:
             style = "bold" if name.endswith("Ask") else ""
-            console.print(Padding(Text(wrapped(text, min(WIDTH, console.width - 4)), style=style), (0, 0, 0, 4)))
+            console.print(
+                Padding(
+                    Text(wrapped(text, min(WIDTH, console.width - 4)), style=style), (0, 0, 0, 4)
+                )
+            )
 
     def code(text: str, language: str) -> None:
-        highlighted = Syntax(text, language, theme="ansi_dark", background_color="default", word_wrap=True)
+        highlighted = Syntax(
+            text, language, theme="ansi_dark", background_color="default", word_wrap=True
+        )
         console.print(Padding(highlighted, (0, 0, 0, 4)))
 
     def line(text: str) -> None:

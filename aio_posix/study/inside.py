@@ -1,8 +1,9 @@
-"""What the memory of a live process tells about its AIO: the settings of the pool, and where a thread began.
+"""What the memory of a live process tells about its AIO: the settings of the pool, and where a
+thread began.
 
-Neither has an exported symbol, so both are found by what they look like; /proc/PID/mem is only read, nobody
-is stopped. Found or None: a wrong guess would be worse than none. The start of a thread is found on x86-64
-alone, whose thread descriptor begins with a pointer to itself.
+Neither has an exported symbol, so both are found by what they look like; /proc/PID/mem is only
+read, nobody is stopped. Found or None: a wrong guess would be worse than none. The start of a
+thread is found on x86-64 alone, whose thread descriptor begins with a pointer to itself.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-DEFAULTS = struct.pack("8i", 20, 64, 0, 0, 0, 0, 1, 0)  # rt/aio_misc.c: `optim` as it stands in the library's file
+DEFAULTS = struct.pack(
+    "8i", 20, 64, 0, 0, 0, 0, 1, 0
+)  # rt/aio_misc.c: `optim` as it stands in the library's file
 TCB_SELF = (0, 16)  # where x86-64's tcbhead_t points to itself (nptl/tls.h: tcb, self)
-DESCRIPTOR = 0x900  # sizeof(struct pthread) in 2.36; its only pointer to code is start_routine, at 0x638
+DESCRIPTOR = (
+    0x900  # sizeof(struct pthread) in 2.36; its only pointer to code is start_routine, at 0x638
+)
 TID = 0x2D0  # in struct pthread: 704 bytes of tcbhead_t's union, a list entry, tid (nptl/descr.h)
-END = 2 * 4096  # bytes at the end of a stack: glibc puts the descriptor there; a helper's begins 0x18c0 before it
+END = (
+    2 * 4096
+    # bytes at the end of a stack: glibc puts the descriptor there; a helper's begins 0x18c0 before it
+)
 SEARCHED = 1 << 20  # bytes of stack searched: a helper needs 4 KiB, a callback in Python some 100
 
 
@@ -49,7 +57,9 @@ class Inside:
         with open(f"/proc/{pid}/maps") as maps:
             self.mappings = [_mapping(line) for line in maps]
         # before glibc 2.34 AIO was in librt
-        self.library = [m for m in self.mappings if re.search(r"/lib(c|rt)(\.so\.|-2\.)[^/]*$", m.path)]
+        self.library = [
+            m for m in self.mappings if re.search(r"/lib(c|rt)(\.so\.|-2\.)[^/]*$", m.path)
+        ]
 
     def pool(self) -> Pool | None:
         for path in {mapping.path for mapping in self.library}:
@@ -63,7 +73,11 @@ class Inside:
     def _pool(self, path: str, at: int) -> Pool | None:
         for mapping in self.library:
             address = mapping.start + at - mapping.offset
-            if mapping.path == path and "w" in mapping.flags and mapping.start <= address < mapping.end:
+            if (
+                mapping.path == path
+                and "w" in mapping.flags
+                and mapping.start <= address < mapping.end
+            ):
                 now = struct.unpack("8i", self._memory(address, len(DEFAULTS)))
                 return Pool(aio_threads=now[0], aio_num=now[1], aio_idle_time=now[6])
         return None
@@ -77,7 +91,9 @@ class Inside:
             return None
         if tid in self.descriptors:
             return self._starts_in_libc(self.descriptors[tid])
-        stack = next((m for m in self.mappings if stack_pointer and m.start <= stack_pointer < m.end), None)
+        stack = next(
+            (m for m in self.mappings if stack_pointer and m.start <= stack_pointer < m.end), None
+        )
         if stack is not None and stack_pointer is not None:
             with suppress(OSError):
                 data = self._memory(stack_pointer, min(stack.end - stack_pointer, SEARCHED))
@@ -86,12 +102,20 @@ class Inside:
 
     @cached_property
     def descriptors(self) -> dict[int, bytes]:
-        """By thread, of those whose stack ends where its mapping does: they are found while the thread runs, too."""
+        """By thread, of those whose stack ends where its mapping does: they are found while the
+        thread runs, too.
+        """
         found = {}
         for mapping in self.mappings:
-            if mapping.flags.startswith("rw") and not mapping.path and mapping.end - mapping.start >= END:
+            if (
+                mapping.flags.startswith("rw")
+                and not mapping.path
+                and mapping.end - mapping.start >= END
+            ):
                 with suppress(OSError):
-                    for one in _descriptors(mapping.end - END, self._memory(mapping.end - END, END)):
+                    for one in _descriptors(
+                        mapping.end - END, self._memory(mapping.end - END, END)
+                    ):
                         if len(one) > TID + 4:
                             found[struct.unpack_from("i", one, TID)[0]] = one
         return found
@@ -122,4 +146,6 @@ def _descriptors(start: int, data: bytes) -> Iterator[bytes]:
 def _mapping(line: str) -> Mapping:
     words = line.split(None, 5)
     start, end = (int(word, 16) for word in words[0].split("-"))
-    return Mapping(start, end, words[1], int(words[2], 16), words[5].rstrip("\n") if len(words) > 5 else "")
+    return Mapping(
+        start, end, words[1], int(words[2], 16), words[5].rstrip("\n") if len(words) > 5 else ""
+    )

@@ -1,7 +1,8 @@
-"""One lesson: found, read, run. `python -m aio_posix.study.lesson N` runs its experiment in this process.
+"""One lesson: found, read, run. `python -m aio_posix.study.lesson N` runs its experiment in this
+process.
 
-A lesson is imported only to be read; its experiment always has a fresh process with a time limit, so a lesson
-may fill the pool, fork or crash, and none can spoil the next.
+A lesson is imported only to be read; its experiment always has a fresh process with a time limit,
+so a lesson may fill the pool, fork or crash, and none can spoil the next.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from typing import Protocol
 
 from aio_posix.study import lessons
 
-LIMIT = 100  # seconds for one experiment; the slowest takes some 5, and was seen to take 18 on a busy machine
+# seconds for one experiment; the slowest takes some 5, and was seen to take 18 on a busy machine
+LIMIT = 100
 COMMAND = [sys.executable, "-X", "faulthandler", "-m", "aio_posix.study.lesson"]
 MEASURED = "~"  # begins a line that differs from run to run
 
@@ -55,18 +57,24 @@ class Lesson:
 
     @property
     def code(self) -> str:
-        """The functions of the module as they stand in it, without the marks that are for linters."""
+        """The functions of the module as they stand in it, without the marks that are for
+        linters.
+        """
         text = inspect.getsource(self.module)
         lines = [re.sub(r"  # (noqa|fmt|type|mypy):.*", "", line) for line in text.splitlines()]
         wanted = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         nodes = [node for node in ast.parse(text).body if isinstance(node, wanted)]
-        starts = [min([node.lineno, *(one.lineno for one in node.decorator_list)]) for node in nodes]
+        starts = [
+            min([node.lineno, *(one.lineno for one in node.decorator_list)]) for node in nodes
+        ]
         parts = zip(starts, nodes, strict=True)
         return "\n\n\n".join("\n".join(lines[start - 1 : node.end_lineno]) for start, node in parts)
 
     def see(self) -> Iterator[str]:
         """Runs the experiment; its lines as they come. Raises Failed."""
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
+        environment = {
+            name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"
+        }
         pipe = subprocess.PIPE
         with subprocess.Popen(
             [*COMMAND, str(self.number)],
@@ -108,13 +116,18 @@ class Lesson:
 
 
 def load() -> list[Lesson]:
-    return [_lesson(importlib.import_module(f"{lessons.__name__}.{name}")) for name in lessons.names()]
+    return [
+        _lesson(importlib.import_module(f"{lessons.__name__}.{name}")) for name in lessons.names()
+    ]
 
 
 def _lesson(module: ModuleType) -> Lesson:
-    missing = tuple(name for name in getattr(module, "NEEDS", ()) if importlib.util.find_spec(name) is None)
+    missing = tuple(
+        name for name in getattr(module, "NEEDS", ()) if importlib.util.find_spec(name) is None
+    )
     ask, guess, source, try_, c = (
-        inspect.cleandoc(getattr(module, name, "")) for name in ("ASK", "GUESS", "SOURCE", "TRY", "C")
+        inspect.cleandoc(getattr(module, name, ""))
+        for name in ("ASK", "GUESS", "SOURCE", "TRY", "C")
     )
     return Lesson(module, module.NUMBER, ask, guess, source, try_, c, missing)
 

@@ -1,7 +1,8 @@
-"""python -m aio_posix limits [--json]: what this system allows, and what follows for who uses AIO here.
+"""python -m aio_posix limits [--json]: what this system allows, and what follows for who uses AIO
+here.
 
-Facts (read) -> rows, each with one sentence (pure) -> text. A limit that cannot be read is None and shown as
-unknown; a limit that is none is INFINITE.
+Facts (read) -> rows, each with one sentence (pure) -> text. A limit that cannot be read is None and
+shown as unknown; a limit that is none is INFINITE.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ def _number(path: str | Path) -> float | None:
 
 
 def _cgroup_pids() -> tuple[float | None, float | None]:
-    """The tightest pids.max from the process's own cgroup up to the top that is visible here, and the count there."""
+    """The tightest pids.max from the process's own cgroup up to the top that is visible here, and
+    the count there.
+    """
     found: list[tuple[float, float | None]] = []
     for directory, top in _cgroups():
         for above in (directory, *directory.parents):
@@ -112,7 +115,9 @@ def _cgroup_pids() -> tuple[float | None, float | None]:
 
 
 def _cgroups() -> list[tuple[Path, Path]]:
-    """The cgroups of this process that can have a pids controller (v1 or v2), each with its mount point."""
+    """The cgroups of this process that can have a pids controller (v1 or v2), each with its mount
+    point.
+    """
     found = []
     paths = [line.split(":", 2)[1:] for line in _table("/proc/self/cgroup")]
     for line in _table("/proc/self/mountinfo"):
@@ -120,8 +125,14 @@ def _cgroups() -> list[tuple[Path, Path]]:
         root, point = mount.split()[3:5]
         kind, _, options = system.split()[:3]
         for controllers, path in paths:
-            v1 = kind == "cgroup" and "pids" in controllers.split(",") and "pids" in options.split(",")
-            if (v1 or (kind == "cgroup2" and not controllers)) and PurePosixPath(path).is_relative_to(root):
+            v1 = (
+                kind == "cgroup"
+                and "pids" in controllers.split(",")
+                and "pids" in options.split(",")
+            )
+            if (v1 or (kind == "cgroup2" and not controllers)) and PurePosixPath(
+                path
+            ).is_relative_to(root):
                 found.append((Path(point) / PurePosixPath(path).relative_to(root), Path(point)))
     return found
 
@@ -134,14 +145,18 @@ def _table(path: str) -> list[str]:
 
 
 def _io_uring_errno() -> int:
-    """io_uring_setup(1, NULL) makes nothing: EFAULT where it is allowed, EPERM or ENOSYS where it is not."""
+    """io_uring_setup(1, NULL) makes nothing: EFAULT where it is allowed, EPERM or ENOSYS where it
+    is not.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(ctypes.c_long(IO_URING_SETUP), ctypes.c_long(1), None)
     return ctypes.get_errno()
 
 
 def at_once(facts: Facts) -> tuple[float, str]:
-    """About how many reads can be blocked at once, each in a thread and on a descriptor of its own; and why."""
+    """About how many reads can be blocked at once, each in a thread and on a descriptor of its own;
+    and why.
+    """
     bounds: dict[str, float | None] = {
         "RLIMIT_NPROC": None if facts.root else facts.nproc,  # does not bind root
         "cgroup pids.max": facts.pids_max,
@@ -152,27 +167,66 @@ def at_once(facts: Facts) -> tuple[float, str]:
     }
     if facts.pids_max is not None and facts.pids_current is not None:
         bounds["cgroup pids.max"] = max(0, facts.pids_max - facts.pids_current)
-    return min(((most, name) for name, most in bounds.items() if most is not None), default=(INFINITE, "nothing"))
+    return min(
+        ((most, name) for name, most in bounds.items() if most is not None),
+        default=(INFINITE, "nothing"),
+    )
 
 
 def rows(facts: Facts) -> list[Row]:
     most, by = at_once(facts)
-    listio = "any number of entries" if facts.aio_listio_max == INFINITE else "so many entries at most"
+    listio = (
+        "any number of entries" if facts.aio_listio_max == INFINITE else "so many entries at most"
+    )
     return [
         Row("C library", facts.libc or "not glibc", _on_libc(facts.libc)),
-        Row("blocked reads", f"< {_show(most)}", f"So many at once if aio_init asks for the threads: {by} ends it."),
-        Row("pool", "20", "glibc's default: the 21st blocked read waits, and every file behind it; see aio_init."),
+        Row(
+            "blocked reads",
+            f"< {_show(most)}",
+            f"So many at once if aio_init asks for the threads: {by} ends it.",
+        ),
+        Row(
+            "pool",
+            "20",
+            "glibc's default: the 21st blocked read waits, and every file behind it; see aio_init.",
+        ),
         Row("RLIMIT_NPROC", _show(facts.nproc), _on_nproc(facts)),
-        Row("RLIMIT_NOFILE", _show(facts.nofile), "A descriptor for each file or client, and for each duplicate."),
+        Row(
+            "RLIMIT_NOFILE",
+            _show(facts.nofile),
+            "A descriptor for each file or client, and for each duplicate.",
+        ),
         Row("RLIMIT_SIGPENDING", _show(facts.sigpending), _on_sigpending(facts)),
         Row("RLIMIT_STACK", _stack(facts.stack), _on_stack(facts)),
         Row("cgroup pids.max", _show(facts.pids_max), _on_pids(facts)),
-        Row("kernel.threads-max", _show(facts.threads_max), "Threads of the whole system together."),
-        Row("kernel.pid_max", _show(facts.pid_max), "Every thread of the whole system has a number below it."),
-        Row("vm.max_map_count", _show(facts.max_map_count), "A helper takes two mappings: its stack and a guard."),
-        Row("AIO_MAX", _show(facts.aio_max), "glibc refuses no request for their number: memory is the limit."),
-        Row("AIO_LISTIO_MAX", _show(facts.aio_listio_max), f"A list may have {listio}; aio_posix cuts long ones."),
-        Row("AIO_PRIO_DELTA_MAX", _show(facts.aio_prio_delta_max), "aio_reqprio: 0 is most urgent, this is least."),
+        Row(
+            "kernel.threads-max", _show(facts.threads_max), "Threads of the whole system together."
+        ),
+        Row(
+            "kernel.pid_max",
+            _show(facts.pid_max),
+            "Every thread of the whole system has a number below it.",
+        ),
+        Row(
+            "vm.max_map_count",
+            _show(facts.max_map_count),
+            "A helper takes two mappings: its stack and a guard.",
+        ),
+        Row(
+            "AIO_MAX",
+            _show(facts.aio_max),
+            "glibc refuses no request for their number: memory is the limit.",
+        ),
+        Row(
+            "AIO_LISTIO_MAX",
+            _show(facts.aio_listio_max),
+            f"A list may have {listio}; aio_posix cuts long ones.",
+        ),
+        Row(
+            "AIO_PRIO_DELTA_MAX",
+            _show(facts.aio_prio_delta_max),
+            "aio_reqprio: 0 is most urgent, this is least.",
+        ),
         Row("io_uring_disabled", _show(facts.io_uring_disabled), _on_io_uring(facts)),
     ]
 
@@ -219,7 +273,9 @@ def _on_io_uring(facts: Facts) -> str:
     if facts.io_uring_errno == errno.EFAULT:
         return "io_uring may be used by this process too."
     reason = errno.errorcode.get(facts.io_uring_errno, str(facts.io_uring_errno))
-    return f"io_uring is refused to this process ({reason}); POSIX AIO needs nothing from the kernel."
+    return (
+        f"io_uring is refused to this process ({reason}); POSIX AIO needs nothing from the kernel."
+    )
 
 
 def text(table: list[Row]) -> str:
@@ -229,11 +285,17 @@ def text(table: list[Row]) -> str:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser("aio_posix limits", description="what this system allows AIO")
-    parser.add_argument("--json", action="store_true", help="the facts: -1 is no limit, null unknown")
+    parser.add_argument(
+        "--json", action="store_true", help="the facts: -1 is no limit, null unknown"
+    )
     options = parser.parse_args(argv)
     facts = read()
     if options.json:
-        print(json.dumps({name: -1 if value == INFINITE else value for name, value in asdict(facts).items()}))
+        print(
+            json.dumps(
+                {name: -1 if value == INFINITE else value for name, value in asdict(facts).items()}
+            )
+        )
     else:
         print(text(rows(facts)))
     return 0

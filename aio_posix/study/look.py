@@ -1,4 +1,6 @@
-"""What a lesson looks at in its own process: glibc's helper threads, and the moment when something has happened."""
+"""What a lesson looks at in its own process: glibc's helper threads, and the moment when something
+has happened.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ LIMIT = 20  # seconds until what should happen will not
 
 
 def threads() -> list[ps.Row]:
-    """The threads that glibc's AIO has started here: helper or notification, and what each is doing."""
+    """The threads that glibc's AIO has started here: helper or notification, and what each is
+    doing.
+    """
     return list(ps.report(proc.read(os.getpid())).rows)
 
 
@@ -35,7 +39,9 @@ def eventually(condition: Callable[[], object]) -> None:
 
 
 def stays(condition: Callable[[], object], seconds: float = 0.3) -> bool:
-    """Whether it is so now and at every look for a while: the best that one can do about `never`."""
+    """Whether it is so now and at every look for a while: the best that one can do about
+    `never`.
+    """
     deadline = time.monotonic() + seconds
     while condition():
         if time.monotonic() > deadline:

@@ -1,18 +1,23 @@
-"""glibc's AIO retold as a pure state machine: two lists and a pool of helper threads, one step at a time.
+"""glibc's AIO retold as a pure state machine: two lists and a pool of helper threads, one step at a
+time.
 
-A Glibc is one moment. Calls (submit, cancel) and the world (feed, shut) give the next moment; `moves` are the
-steps that helper threads may take by themselves, each one critical section under glibc's one mutex.
+A Glibc is one moment. Calls (submit, cancel) and the world (feed, shut) give the next moment;
+`moves` are the steps that helper threads may take by themselves, each one critical section under
+glibc's one mutex.
 
-  requests  one queue for each descriptor number. Its first is the head, which nothing overtakes; what comes
+  requests  one queue for each descriptor number. Its first is the head, which nothing overtakes;
+  what comes
             behind is sorted by priority, first come first served among equals.
-  runlist   heads that no helper has taken, most urgent first. What stands behind a head is invisible here.
-  helpers   at most aio_threads. Each works on one head, is idle, or is about to look into the runlist.
+  runlist   heads that no helper has taken, most urgent first. What stands behind a head is
+  invisible here. helpers   at most aio_threads. Each works on one head, is idle, or is about to
+  look into the runlist.
 
-A head with neither a helper nor a place in the runlist is an orphan: it never runs, nor does what is behind.
-Only cancelling a head that nobody has taken makes one (a bug of glibc, retold as it is).
+A head with neither a helper nor a place in the runlist is an orphan: it never runs, nor does what
+is behind. Only cancelling a head that nobody has taken makes one (a bug of glibc, retold as it is).
 
-Not retold: time (idle helpers leave when told: second_passes); bytes (each request moves one, or none after
-shut); I/O that fails, other than fsync of a socket. Sources: rt/aio_misc.c, rt/aio_cancel.c.
+Not retold: time (idle helpers leave when told: second_passes); bytes (each request moves one, or
+none after shut); I/O that fails, other than fsync of a socket. Sources: rt/aio_misc.c,
+rt/aio_cancel.c.
 """
 
 from __future__ import annotations
@@ -63,7 +68,9 @@ class Glibc:
 
     @property
     def orphans(self) -> tuple[Request, ...]:
-        return tuple(q[0] for q in self.requests if q[0] not in self.runlist and not self.taken(q[0]))
+        return tuple(
+            q[0] for q in self.requests if q[0] not in self.runlist and not self.taken(q[0])
+        )
 
     @property
     def idle(self) -> int:
@@ -77,10 +84,18 @@ class Glibc:
     # Calls: aio_read, aio_write, aio_fsync, lio_listio, aio_cancel.
 
     def submit(self, *batch: Request) -> Glibc:
-        """aio_read, aio_write, aio_fsync; with several, lio_listio: one critical section for all."""
-        now, refused, number = self, False, 0  # number: errno, set by a failed pthread_create in any case
+        """aio_read, aio_write, aio_fsync; with several, lio_listio: one critical section for
+        all.
+        """
+        now, refused, number = (
+            self,
+            False,
+            0,
+        )  # number: errno, set by a failed pthread_create in any case
         for request in batch:
-            known = [r for queue in now.requests for r in queue] + [done.request for done in now.done]
+            known = [r for queue in now.requests for r in queue] + [
+                done.request for done in now.done
+            ]
             if request in known:
                 raise ValueError(f"{request.name} was submitted before")
             if request.op is Op.SYNC or 0 <= request.aio_reqprio <= AIO_PRIO_DELTA_MAX:
@@ -106,7 +121,9 @@ class Glibc:
             answer = AIO_NOTCANCELED if taken else AIO_CANCELED
             left = queue if taken else tuple(r for r in queue if r != request)
         gone = [r for r in queue if r not in left]
-        now = replace(self._with_queue(fd, left), runlist=tuple(r for r in self.runlist if r not in gone))
+        now = replace(
+            self._with_queue(fd, left), runlist=tuple(r for r in self.runlist if r not in gone)
+        )
         now = now._after_cancel(fd)
         done = tuple(Done(r, errno.ECANCELED, -1) for r in gone)
         event = f"aio_cancel({fd}, {request.name if request else 'NULL'}) = {answer}"
@@ -122,20 +139,28 @@ class Glibc:
 
     def shut(self, fd: int) -> Glibc:
         """shutdown(fd, SHUT_RD): reads return 0 once what had arrived is read."""
-        return replace(self, closed=self.closed | {fd} - self.files, event=f"shutdown(fd {fd}, SHUT_RD)")
+        return replace(
+            self, closed=self.closed | {fd} - self.files, event=f"shutdown(fd {fd}, SHUT_RD)"
+        )
 
     def threads_allowed(self, may_clone: bool) -> Glibc:
-        return replace(self, may_clone=may_clone, event=f"pthread_create {'works' if may_clone else 'fails'}")
+        return replace(
+            self, may_clone=may_clone, event=f"pthread_create {'works' if may_clone else 'fails'}"
+        )
 
     def second_passes(self) -> Glibc:
         """aio_idle_time runs out: every idle helper leaves."""
         rest = tuple(helper for helper in self.helpers if helper.doing is not Doing.IDLE)
-        return replace(self, helpers=rest, event=f"{len(self.helpers) - len(rest)} idle helpers leave")
+        return replace(
+            self, helpers=rest, event=f"{len(self.helpers) - len(rest)} idle helpers leave"
+        )
 
     # What the helpers do by themselves.
 
     def moves(self) -> list[Glibc]:
-        """Every moment that one step of one helper can lead to; empty when all are blocked or idle."""
+        """Every moment that one step of one helper can lead to; empty when all are blocked or
+        idle.
+        """
         found: dict[Glibc, None] = {}
         for helper in sorted(self.helpers, key=lambda helper: helper.number):
             if helper.request is not None and self.ready(helper.request):
@@ -162,7 +187,9 @@ class Glibc:
         return request.op is not Op.READ or fd in self.files | self.closed or self.unread(fd) > 0
 
     def _finish(self, helper: Helper, request: Request) -> Glibc:
-        """After the I/O, in one go: result, notification, the next head into the runlist, the next work."""
+        """After the I/O, in one go: result, notification, the next head into the runlist, the next
+        work.
+        """
         fd, now = request.fd, self
         error, value = 0, 1
         if request.op is Op.SYNC:
@@ -183,7 +210,9 @@ class Glibc:
         if not self.runlist:
             stays = may_wait and self.stays_idle
             left = (replace(helper, doing=Doing.IDLE, request=None),) if stays else ()
-            return replace(self._with_helpers(others + left), event="is idle" if stays else "leaves")
+            return replace(
+                self._with_helpers(others + left), event="is idle" if stays else "leaves"
+            )
         request, *rest = self.runlist
         helper = replace(helper, doing=Doing.WORKING, request=request)
         now = replace(self._with_helpers((*others, helper)), runlist=tuple(rest))
@@ -194,7 +223,9 @@ class Glibc:
         return replace(now, event=f"takes {request.name}")
 
     def _enqueue(self, request: Request) -> tuple[Glibc, bool, int]:
-        """Behind the head of its descriptor, or as a new head: then, accepted or not, errno left behind."""
+        """Behind the head of its descriptor, or as a new head: then, accepted or not, errno left
+        behind.
+        """
         if queue := self.queue(request.fd):
             return self._with_queue(request.fd, self._placed(queue, request)), True, 0
         now = self._with_queue(request.fd, (request,))
@@ -242,7 +273,9 @@ class Glibc:
 
     def _with_helpers(self, helpers: tuple[Helper, ...]) -> Glibc:
         # sorted, so that two moments that differ only in who is who are equal
-        ordered = sorted(helpers, key=lambda h: (h.doing.value, h.request.name if h.request else ""))
+        ordered = sorted(
+            helpers, key=lambda h: (h.doing.value, h.request.name if h.request else "")
+        )
         return replace(self, helpers=tuple(ordered))
 
     def _with_queue(self, fd: int, queue: tuple[Request, ...]) -> Glibc:

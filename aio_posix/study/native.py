@@ -1,7 +1,9 @@
-"""Linux-native AIO, as far as the lessons need it: names of the package `libaio`, on the bare system calls.
+"""Linux-native AIO, as far as the lessons need it: names of the package `libaio`, on the bare
+system calls.
 
-libaio is a thin wrapper of four system calls, and the package of that name wraps libaio.so.1, which newer systems
-call otherwise or do not have. library() gives the package where it works, and this module where it does not.
+libaio is a thin wrapper of four system calls, and the package of that name wraps libaio.so.1, which
+newer systems call otherwise or do not have. library() gives the package where it works, and this
+module where it does not.
 """
 
 from __future__ import annotations
@@ -69,10 +71,20 @@ def _call(name: str, *arguments: Any) -> int:
 
 class AIOBlock:
     def __init__(
-        self, mode: int, target_file: Any, buffer_list: Sequence[Any] = (), offset: int = 0, event_mask: int = 0
+        self,
+        mode: int,
+        target_file: Any,
+        buffer_list: Sequence[Any] = (),
+        offset: int = 0,
+        event_mask: int = 0,
     ) -> None:
         self.target_file, self.buffer_list = target_file, buffer_list
-        self._iocb = iocb(aio_lio_opcode=mode, aio_fildes=target_file.fileno(), aio_offset=offset, aio_buf=event_mask)
+        self._iocb = iocb(
+            aio_lio_opcode=mode,
+            aio_fildes=target_file.fileno(),
+            aio_offset=offset,
+            aio_buf=event_mask,
+        )
         if mode == AIOBLOCK_MODE_READ:
             (buffer,) = buffer_list
             self._memory = (ctypes.c_char * len(buffer)).from_buffer(buffer)
@@ -92,10 +104,23 @@ class AIOContext:
         array = (ctypes.c_void_p * len(blocks))(*addresses)
         return _call("io_submit", self._ctx, ctypes.c_long(len(blocks)), array)
 
-    def getEvents(self, min_nr: int = 1, timeout: float | None = None) -> list[tuple[AIOBlock, int, int]]:
+    def getEvents(
+        self, min_nr: int = 1, timeout: float | None = None
+    ) -> list[tuple[AIOBlock, int, int]]:
         events = (io_event * self._maxevents)()
-        until = None if timeout is None else ctypes.byref(timespec(int(timeout), int(timeout % 1 * 1e9)))
-        count = _call("io_getevents", self._ctx, ctypes.c_long(min_nr), ctypes.c_long(len(events)), events, until)
+        until = (
+            None
+            if timeout is None
+            else ctypes.byref(timespec(int(timeout), int(timeout % 1 * 1e9)))
+        )
+        count = _call(
+            "io_getevents",
+            self._ctx,
+            ctypes.c_long(min_nr),
+            ctypes.c_long(len(events)),
+            events,
+            until,
+        )
         return [(self._submitted.pop(event.obj), event.res, event.res2) for event in events[:count]]
 
     def close(self) -> None:

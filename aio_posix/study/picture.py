@@ -7,13 +7,17 @@ from aio_posix.study.request import Doing, Helper, Op, Request
 
 
 def picture(now: Glibc) -> str:
-    """The moment in a few lines; `>` marks what a helper holds, `!` a head that nobody will ever take."""
+    """The moment in a few lines; `>` marks what a helper holds, `!` a head that nobody will ever
+    take.
+    """
     lines = [now.event]
     for queue in now.requests:
         label = "requests" if queue is now.requests[0] else ""
         rest = " <- ".join([_head(now, queue[0]), *map(_named, queue[1:])])
         lines.append(f"  {label:<9} fd {queue[0].fd:<3} {rest}")
-    lines.append(f"  runlist   {'  '.join(_named(request) for request in now.runlist) or '(empty)'}")
+    lines.append(
+        f"  runlist   {'  '.join(_named(request) for request in now.runlist) or '(empty)'}"
+    )
     label = f"{len(now.helpers)} of {now.aio_threads} threads"
     lines.append(f"  pool      {label}")
     lines += [f"            {_helper(now, h)}" for h in sorted(now.helpers, key=lambda h: h.number)]

@@ -1,7 +1,9 @@
-"""Facts about a live process, read from /proc and nothing else: its threads, descriptors and sockets.
+"""Facts about a live process, read from /proc and nothing else: its threads, descriptors and
+sockets.
 
-Threads come and go while they are read: one that has gone is left out. What the kernel hides is None, never
-a guess; system calls and memory need the permission to trace (kernel.yama.ptrace_scope), the rest does not.
+Threads come and go while they are read: one that has gone is left out. What the kernel hides is
+None, never a guess; system calls and memory need the permission to trace
+(kernel.yama.ptrace_scope), the rest does not.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ class Process:
 
 
 def read(pid: int) -> Process:
-    """All facts about a process. Raises ProcessLookupError (no such process), PermissionError (not ours)."""
+    """All facts about a process. Raises ProcessLookupError (no such process), PermissionError (not
+    ours).
+    """
     directory = Path("/proc", str(pid))
     try:
         # a thread's number also has a directory, which shows that thread alone
@@ -59,13 +63,19 @@ def read(pid: int) -> Process:
         files = _files(directory / "fd")
         inside = Inside(pid)
         tids = sorted(int(name) for name in os.listdir(directory / "task"))
-        threads = [thread for tid in tids if (thread := _thread(directory / "task" / str(tid), inside))]
-        return Process(pid, _name(directory), tuple(threads), files, _sockets(directory / "net"), inside.pool())
+        threads = [
+            thread for tid in tids if (thread := _thread(directory / "task" / str(tid), inside))
+        ]
+        return Process(
+            pid, _name(directory), tuple(threads), files, _sockets(directory / "net"), inside.pool()
+        )
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError(f"there is no process {pid}") from None
     except PermissionError:
         owner = directory.stat().st_uid
-        raise PermissionError(f"process {pid} belongs to uid {owner} or is protected: /proc hides it") from None
+        raise PermissionError(
+            f"process {pid} belongs to uid {owner} or is protected: /proc hides it"
+        ) from None
 
 
 def _name(directory: Path) -> str:
@@ -100,9 +110,15 @@ def _thread(directory: Path, inside: Inside) -> Thread | None:
     from_libc, call = None, None
     with suppress(OSError):
         words = (directory / "syscall").read_text().split()
-        call = () if words[0] in ("running", "-1") else (int(words[0]), *(int(word, 16) for word in words[1:-2]))
+        call = (
+            ()
+            if words[0] in ("running", "-1")
+            else (int(words[0]), *(int(word, 16) for word in words[1:-2]))
+        )
         from_libc = inside.from_libc(tid, stack_pointer=int(words[-2], 16) if call else None)
-    return Thread(tid, name, int(_field(status, "SigBlk"), 16), call, "" if wchan == "0" else wchan, from_libc)
+    return Thread(
+        tid, name, int(_field(status, "SigBlk"), 16), call, "" if wchan == "0" else wchan, from_libc
+    )
 
 
 def _sockets(directory: Path) -> dict[str, Socket]:
@@ -115,7 +131,9 @@ def _sockets(directory: Path) -> dict[str, Socket]:
                 state, unread = int(words[3], 16), int(words[4].partition(":")[2], 16)
                 remote = "" if words[2].endswith(":0000") else _address(words[2])
                 listening = family.startswith("tcp") and state == LISTEN
-                found[f"socket:[{words[9]}]"] = Socket(family[:3], _address(words[1]), remote, listening, unread)
+                found[f"socket:[{words[9]}]"] = Socket(
+                    family[:3], _address(words[1]), remote, listening, unread
+                )
     with suppress(FileNotFoundError):
         for line in (directory / "unix").read_text().splitlines()[1:]:
             words = line.split()
@@ -125,7 +143,9 @@ def _sockets(directory: Path) -> dict[str, Socket]:
 
 
 def _address(text: str) -> str:
-    """An address of /proc/net/tcp or tcp6: 32-bit words in the byte order of the machine, and the port."""
+    """An address of /proc/net/tcp or tcp6: 32-bit words in the byte order of the machine, and the
+    port.
+    """
     digits, _, port = text.partition(":")
     words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]
     raw = struct.pack(f"={len(words)}I", *words)

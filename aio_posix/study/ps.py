@@ -1,10 +1,13 @@
-"""python -m aio_posix ps PID [--watch] [--json]: who does glibc's AIO in a live process, and what blocks it.
+"""python -m aio_posix ps PID [--watch] [--json]: who does glibc's AIO in a live process, and what
+blocks it.
 
 Facts (proc.read) -> report (pure) -> text or JSON (pure). Who is who:
-- a helper has every signal blocked but KILL, STOP and glibc's own 32 and 33; it began in a function of glibc;
+- a helper has every signal blocked but KILL, STOP and glibc's own 32 and 33; it began in a function
+  of glibc;
 - a notification thread (SIGEV_THREAD) began in a function of glibc too, with no signal blocked;
-- a thread that began elsewhere is the program's own. Where the beginning cannot be seen the mask decides, and
-  an empty one decides nothing: "notification or own". timer_create(SIGEV_THREAD) starts threads like these.
+- a thread that began elsewhere is the program's own. Where the beginning cannot be seen the mask
+  decides, and an empty one decides nothing: "notification or own". timer_create(SIGEV_THREAD)
+  starts threads like these.
 """
 
 from __future__ import annotations
@@ -20,14 +23,25 @@ from aio_posix.study.proc import Process, Socket, Thread, read
 
 # all signals but SIGKILL, SIGSTOP and 32, 33, which glibc keeps for itself (internal-signals.h)
 HELPER_MASK = ((1 << 64) - 1) & ~sum(1 << signal - 1 for signal in (9, 19, 32, 33))
-# <asm/unistd.h>: the system calls these threads are met in; those of a descriptor take it as first argument
+# <asm/unistd.h>: the system calls these threads are met in; those of a descriptor take it as first
+# argument
 ON_DESCRIPTOR = {
-    "x86_64": {0: "read", 1: "write", 17: "pread", 18: "pwrite", 43: "accept", 44: "sendto", 45: "recvfrom"}
+    "x86_64": {
+        0: "read",
+        1: "write",
+        17: "pread",
+        18: "pwrite",
+        43: "accept",
+        44: "sendto",
+        45: "recvfrom",
+    }
     | {74: "fsync", 75: "fdatasync", 288: "accept", 232: "epoll_wait", 281: "epoll_wait"},
     "aarch64": {63: "read", 64: "write", 67: "pread", 68: "pwrite", 202: "accept", 206: "sendto"}
     | {207: "recvfrom", 82: "fsync", 83: "fdatasync", 242: "accept", 22: "epoll_wait"},
 }
-FUTEX, RT_SIGTIMEDWAIT = {"x86_64": (202, 128), "aarch64": (98, 137)}.get(platform.machine(), (-1, -1))
+FUTEX, RT_SIGTIMEDWAIT = {"x86_64": (202, 128), "aarch64": (98, 137)}.get(
+    platform.machine(), (-1, -1)
+)
 FUTEX_WAIT_BITSET = 9  # <linux/futex.h>: a wait for work; for a mutex it is FUTEX_WAIT, 0
 SIZED = {"read", "write", "pread", "pwrite"}  # third argument: bytes
 NOBODY = "nobody"  # who serves what the pool has no helper for
@@ -63,7 +77,9 @@ class Report:
 
 
 def kind(thread: Thread, process: Process) -> str:
-    helps = thread.blocked == HELPER_MASK and (thread.syscall or (None,))[0] != RT_SIGTIMEDWAIT  # a timer's
+    helps = (
+        thread.blocked == HELPER_MASK and (thread.syscall or (None,))[0] != RT_SIGTIMEDWAIT
+    )  # a timer's
     if thread.tid == process.pid or thread.from_libc is False:
         return "own"
     if helps:
@@ -89,7 +105,9 @@ def row(thread: Thread, process: Process) -> Row:
     if call is None:
         return Row(thread.tid, who, f"system call {number}")
     fd = arguments[0] & 0xFFFFFFFF
-    return Row(thread.tid, who, call, fd, describe(fd, process), arguments[2] if call in SIZED else None)
+    return Row(
+        thread.tid, who, call, fd, describe(fd, process), arguments[2] if call in SIZED else None
+    )
 
 
 def describe(fd: int, process: Process) -> str:
@@ -103,7 +121,9 @@ def _socket(found: Socket) -> str:
         return f"socket listening on {found.local or 'no name'}"
     if found.family == "unix":
         return f"unix socket {found.local}".rstrip()
-    return f"socket to {found.remote}" if found.remote else f"{found.family} socket on {found.local}"
+    return (
+        f"socket to {found.remote}" if found.remote else f"{found.family} socket on {found.local}"
+    )
 
 
 def report(process: Process) -> Report:
@@ -148,19 +168,29 @@ def text(found: Report) -> str:
         f"{found.name} ({found.pid})",
         f"{bar(found)}{found.helpers} of {most} helpers, {busy} busy, {found.idle} idle",
     ]
-    width = max([len(row.kind) for row in found.rows] + [len(NOBODY)] * bool(found.unserved), default=0)
+    width = max(
+        [len(row.kind) for row in found.rows] + [len(NOBODY)] * bool(found.unserved), default=0
+    )
     lines += [f"{row.tid:>8}  {row.kind:<{width}}  {row}" for row in found.rows]
     lines += [f"{'-':>8}  {NOBODY:<{width}}  {one}" for one in found.unserved]
     if found.own_threads:
         lines.append(f"          and {found.own_threads} of the program's own")
     if found.calls_hidden:
-        lines.append("system calls are hidden: kernel.yama.ptrace_scope, or a process that may not be traced")
+        lines.append(
+            "system calls are hidden: kernel.yama.ptrace_scope, or a process that may not be traced"
+        )
     if not found.idle and found.helpers == found.aio_threads:
-        lines.append("the pool is full: what is submitted now waits until one of these calls returns")
+        lines.append(
+            "the pool is full: what is submitted now waits until one of these calls returns"
+        )
     if count := len(found.unserved):
         waiting = f"{count} wait{'s' * (count == 1)} for that"
-        lines.append(f"{waiting}: a blocked call holds its helper until its own peer speaks or goes;")
-        lines.append(f"aio_init(aio_threads=...) before the first request makes more than {found.helpers}")
+        lines.append(
+            f"{waiting}: a blocked call holds its helper until its own peer speaks or goes;"
+        )
+        lines.append(
+            f"aio_init(aio_threads=...) before the first request makes more than {found.helpers}"
+        )
     return "\n".join(lines)
 
 
@@ -173,9 +203,13 @@ def bar(found: Report) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("aio_posix ps", description="glibc's AIO threads in a live process")
+    parser = argparse.ArgumentParser(
+        "aio_posix ps", description="glibc's AIO threads in a live process"
+    )
     parser.add_argument("pid", type=int, metavar="PID")
-    parser.add_argument("--watch", action="store_true", help="look again every second until the process ends")
+    parser.add_argument(
+        "--watch", action="store_true", help="look again every second until the process ends"
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each look")
     options = parser.parse_args(argv)
     looked = False

@@ -1,7 +1,8 @@
 """glibc's own calls, as a C program makes them: nothing here protects anybody.
 
-Lessons use them for what the binding refuses to do. The layout is that of 64-bit Linux (<aio.h>, <bits/types/
-sigevent_t.h>); an aiocb must be kept alive by hand until its request is done, which is the point.
+Lessons use them for what the binding refuses to do. The layout is that of 64-bit Linux (<aio.h>,
+<bits/types/ sigevent_t.h>); an aiocb must be kept alive by hand until its request is done, which is
+the point.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import ctypes
 from ctypes import POINTER, addressof, c_int, c_long, c_size_t, c_void_p, create_string_buffer
 from typing import Any
 
-SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD = 0, 1, 2  # <bits/sigevent-consts.h>; all zeros mean a signal
+SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD = (
+    0,
+    1,
+    2,
+)  # <bits/sigevent-consts.h>; all zeros mean a signal
 FUNCTION = ctypes.CFUNCTYPE(None, c_void_p)  # void (*)(union sigval)
 
 
@@ -43,15 +48,21 @@ class aiocb(ctypes.Structure):
     )
 
     def __init__(self, fd: int, nbytes: int = 16, address: int | None = None) -> None:
-        """A request for a buffer of its own, or for memory at an address; zeroed, and told to nobody."""
+        """A request for a buffer of its own, or for memory at an address; zeroed, and told to
+        nobody.
+        """
         self.memory = create_string_buffer(nbytes)
-        super().__init__(aio_fildes=fd, aio_buf=address or addressof(self.memory), aio_nbytes=nbytes)
+        super().__init__(
+            aio_fildes=fd, aio_buf=address or addressof(self.memory), aio_nbytes=nbytes
+        )
         self.aio_sigevent.sigev_notify = SIGEV_NONE
 
 
 def _library() -> ctypes.CDLL:
     program = ctypes.CDLL(None, use_errno=True)
-    return program if hasattr(program, "aio_read") else ctypes.CDLL("librt.so.1", use_errno=True)  # before 2.34
+    return (
+        program if hasattr(program, "aio_read") else ctypes.CDLL("librt.so.1", use_errno=True)
+    )  # before 2.34
 
 
 LIBRARY = _library()

@@ -1,12 +1,16 @@
-"""Real glibc, driven by scripts: a process of its own, one script a line in, what was seen a line out (JSON).
+"""Real glibc, driven by scripts: a process of its own, one script a line in, what was seen a line
+out (JSON).
 
-    python -I replay.py AIO_THREADS        aio_init works once in a process, so the pool has one size here
+    python -I replay.py AIO_THREADS        aio_init works once in a process, so the pool has one
+    size here
 
 ctypes instead of aio_posix, which repairs what the model retells (the orphaned queue). Invariants:
-- completions are told by one real-time signal each. glibc sends it under its mutex, so the order in which
-  signals queue is the order of completion, exact across helpers; nothing else here may take that signal.
-- quiet means that nothing can move: two looks at /proc/self/task found the same threads, all asleep in a read
-  or waiting for work (never for the mutex), and none had been switched in between. No pause is part of this.
+- completions are told by one real-time signal each. glibc sends it under its mutex, so the order in
+  which signals queue is the order of completion, exact across helpers; nothing else here may take
+  that signal.
+- quiet means that nothing can move: two looks at /proc/self/task found the same threads, all asleep
+  in a read or waiting for work (never for the mutex), and none had been switched in between. No
+  pause is part of this.
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ from functools import partial
 from typing import Any
 
 READ, FUTEX = {"x86_64": (0, 202), "aarch64": (63, 98)}[platform.machine()]  # <asm/unistd.h>
-FUTEX_WAIT_BITSET = 9  # <linux/futex.h>: pthread_cond_timedwait; waiting for a mutex is FUTEX_WAIT, 0
+FUTEX_WAIT_BITSET = (
+    9  # <linux/futex.h>: pthread_cond_timedwait; waiting for a mutex is FUTEX_WAIT, 0
+)
 LIO_READ, LIO_WRITE, LIO_NOWAIT = 0, 1, 1  # <aio.h>
 NOBODY = 65534  # the kernel's overflowuid
 PR_SET_DUMPABLE = 4  # <linux/prctl.h>
@@ -100,7 +106,9 @@ def look() -> dict[str, tuple[list[int], str]] | None:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return None  # it is leaving: from some point on its files belong to root
         if words[:1] in ([], ["running"], ["-1"]) or "\nState:\tS" not in status:
-            return None  # State too: a thread on its way to another processor still shows its old call
+            return (
+                None  # State too: a thread on its way to another processor still shows its old call
+            )
         call = [int(words[0]), *(int(word, 16) for word in words[1:4])]
         waits = call[0] == FUTEX and call[2] & 127 == FUTEX_WAIT_BITSET
         if not waits and call[0] != READ:
@@ -198,7 +206,9 @@ class Stage:
         }
 
     def strike(self) -> None:
-        """Leave nothing behind; and the bytes that arrived must be the completed writes in their order."""
+        """Leave nothing behind; and the bytes that arrived must be the completed writes in their
+        order.
+        """
         self.threads(True)
         for fd in range(len(self.ends)):
             libc.aio_cancel(self.fileno(fd), None)
@@ -209,7 +219,9 @@ class Stage:
         for own, peer in self.ends:
             blocks = [self.requests[name][0] for name, error, _ in self.done if not error]
             ours = [block for block in blocks if block.aio_fildes == own.fileno()]
-            written = bytes(block.sigev_value or 0 for block in ours if block.aio_lio_opcode == LIO_WRITE)
+            written = bytes(
+                block.sigev_value or 0 for block in ours if block.aio_lio_opcode == LIO_WRITE
+            )
             own.shutdown(socket.SHUT_WR)
             arrived = b"".join(iter(partial(peer.recv, 4096), b""))
             if arrived != written:
@@ -235,7 +247,10 @@ def prepare(signals: Signals, idle: int, stays_idle: bool, aio_threads: int) -> 
     """Bring the pool to exactly `idle` helpers, all waiting."""
     now = quiet()[2]
     if now != idle:
-        for threads, idle_time in ((now, -1), (idle, NEVER)):  # all leave, then as many as wanted come
+        for threads, idle_time in (
+            (now, -1),
+            (idle, NEVER),
+        ):  # all leave, then as many as wanted come
             aio_init(aio_threads, idle_time)
             stage = Stage(signals, [], threads)
             if threads:

@@ -1,4 +1,6 @@
-"""The nouns of the model: a request, what became of it, and a helper thread; values that never change."""
+"""The nouns of the model: a request, what became of it, and a helper thread; values that never
+change.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ class Doing(Enum):
     STARTING = "starting"
     WORKING = "working"
     IDLE = "idle"
-    WOKEN = "woken"  # still counted as idle, and another thread may empty the runlist before it looks
+    WOKEN = (
+        "woken"  # still counted as idle, and another thread may empty the runlist before it looks
+    )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
-"""Scripts of AIO calls as data, what real glibc was seen to do with one, and whether the model allows it.
+"""Scripts of AIO calls as data, what real glibc was seen to do with one, and whether the model
+allows it.
 
-A script is a list of bursts. Within a burst calls follow each other without a pause, so helpers and caller
-race; after it both sides wait until nothing moves, and what can be seen is compared. Where several helpers
-are free, several outcomes are right: `follow` keeps every moment of the model that fits what was seen.
+A script is a list of bursts. Within a burst calls follow each other without a pause, so helpers and
+caller race; after it both sides wait until nothing moves, and what can be seen is compared. Where
+several helpers are free, several outcomes are right: `follow` keeps every moment of the model that
+fits what was seen.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ class Seen:
     """What shows from outside once nothing moves."""
 
     answers: tuple[int, ...]
-    done: tuple[tuple[str, int, int], ...]  # (name, aio_error, aio_return) in the order of completion
+    done: tuple[
+        tuple[str, int, int], ...
+    ]  # (name, aio_error, aio_return) in the order of completion
     running: frozenset[str]  # requests that a helper is blocked in
     unfinished: frozenset[str]  # requests in progress, running or not
     idle: int  # helpers that wait for work
@@ -97,8 +101,12 @@ class Seen:
 @dataclass
 class Verdict:
     agrees: bool
-    most_ways: int = 1  # how many different quiet moments the model allowed after a burst, before looking
-    moments: list[Glibc] = field(default_factory=list)  # that fit all that was seen, or did before the last burst
+    most_ways: int = (
+        1  # how many different quiet moments the model allowed after a burst, before looking
+    )
+    moments: list[Glibc] = field(
+        default_factory=list
+    )  # that fit all that was seen, or did before the last burst
     burst: int = 0  # the first that does not fit
     orphaned: bool = False  # a queue was, in every moment that fits
 

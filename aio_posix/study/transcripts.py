@@ -1,8 +1,10 @@
-"""python -m aio_posix.study.transcripts [--words] [N ...]: writes docs/study/NN-words.md, a transcript of each lesson's
-run, and the table of all lessons in docs/study/README.md. --words: runs nothing, and leaves what was seen as it is.
+"""python -m aio_posix.study.transcripts [--words] [N ...]: writes docs/study/NN-words.md, a
+transcript of each lesson's run, and the table of all lessons in docs/study/README.md. --words: runs
+nothing, and leaves what was seen as it is.
 
-What is an accident of the run gets a name in the order of appearance: tid 1, pid 1, fd A. Lines that begin with
-~ are measurements: `drift` compares them without their numbers, all else to the letter.
+What is an accident of the run gets a name in the order of appearance: tid 1, pid 1, fd A. Lines
+that begin with ~ are measurements: `drift` compares them without their numbers, all else to the
+letter.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def seen_in(text: str) -> str:
 
 
 def named(text: str) -> str:
-    """Thread, process and descriptor numbers by order of appearance; addresses and inodes as three dots."""
+    """Thread, process and descriptor numbers by order of appearance; addresses and inodes as three
+    dots.
+    """
     names: dict[str, str] = {}
 
     def name(found: re.Match[str]) -> str:
@@ -58,7 +62,9 @@ def named(text: str) -> str:
         return names[found[0]]
 
     text = re.sub(r"\b(tid|pid|fd) \d+", name, text)
-    return re.sub(r"0x[0-9a-f]{5,}", "0x...", re.sub(r"\b(socket|pipe|anon_inode):\[\d+\]", r"\1:[...]", text))
+    return re.sub(
+        r"0x[0-9a-f]{5,}", "0x...", re.sub(r"\b(socket|pipe|anon_inode):\[\d+\]", r"\1:[...]", text)
+    )
 
 
 def _letters(count: int) -> str:
@@ -95,13 +101,20 @@ def with_table(readme: str, course: list[Lesson]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("aio_posix.study.transcripts", description="write docs/study from the lessons")
+    parser = argparse.ArgumentParser(
+        "aio_posix.study.transcripts", description="write docs/study from the lessons"
+    )
     parser.add_argument("which", nargs="*", metavar="N", help="lessons (default: all)")
-    parser.add_argument("--words", action="store_true", help="run nothing: keep what was seen, write the rest anew")
+    parser.add_argument(
+        "--words", action="store_true", help="run nothing: keep what was seen, write the rest anew"
+    )
     options = parser.parse_args(argv)
     readme = DOCS / "README.md"
     if not readme.exists():
-        print(f"transcripts: there is no {readme} here: run it at the top of a checkout", file=sys.stderr)
+        print(
+            f"transcripts: there is no {readme} here: run it at the top of a checkout",
+            file=sys.stderr,
+        )
         return 1
     course = load()
     readme.write_text(with_table(readme.read_text(), course))
@@ -109,10 +122,15 @@ def main(argv: list[str]) -> int:
         if options.which and str(lesson.number) not in options.which:
             continue
         if lesson.missing and not options.words:
-            print(f"transcripts: lesson {lesson.number} needs {', '.join(lesson.missing)}", file=sys.stderr)
+            print(
+                f"transcripts: lesson {lesson.number} needs {', '.join(lesson.missing)}",
+                file=sys.stderr,
+            )
             return 1
         path = DOCS / f"{lesson.stem}.md"
-        path.write_text(transcript(lesson, seen_in(path.read_text()) if options.words else see(lesson)))
+        path.write_text(
+            transcript(lesson, seen_in(path.read_text()) if options.words else see(lesson))
+        )
     return 0
 
 

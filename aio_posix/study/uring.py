@@ -1,7 +1,8 @@
-"""io_uring in its smallest form: one ring on the bare system calls, requests in, results out; for lesson 4.
+"""io_uring in its smallest form: one ring on the bare system calls, requests in, results out; for
+lesson 4.
 
-One thread, and system calls between writing a ring and reading it, so that no memory barrier is needed. The layout
-is that of <linux/io_uring.h> with IORING_FEAT_SINGLE_MMAP (Linux 5.4).
+One thread, and system calls between writing a ring and reading it, so that no memory barrier is
+needed. The layout is that of <linux/io_uring.h> with IORING_FEAT_SINGLE_MMAP (Linux 5.4).
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def _call(number: int, *arguments: Any) -> int:
 
 
 class Ring:
-    """A ring of a few entries. Raises OSError: EPERM or ENOSYS where io_uring is forbidden or unknown."""
+    """A ring of a few entries. Raises OSError: EPERM or ENOSYS where io_uring is forbidden or
+    unknown.
+    """
 
     def __init__(self, entries: int) -> None:
         params = ctypes.create_string_buffer(120)  # struct io_uring_params
@@ -40,7 +43,9 @@ class Ring:
         self._tail, self._mask, self._array = sq[1], sq[2], sq[6]
         self._cq_head, self._cq_tail, self._cq_mask, self._cqes = cq[0], cq[1], cq[2], cq[5]
         size = max(sq[6] + 4 * words[0], cq[5] + CQE * words[1])
-        self._rings = mmap.mmap(self.fd, size, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=IORING_OFF_SQ_RING)
+        self._rings = mmap.mmap(
+            self.fd, size, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=IORING_OFF_SQ_RING
+        )
         self._sqes = mmap.mmap(self.fd, SQE * words[0], mmap.MAP_SHARED, offset=IORING_OFF_SQES)
         self._keep: dict[int, Any] = {}
 
@@ -53,7 +58,16 @@ class Ring:
         tail = self._word(self._tail)
         index = tail & self._word(self._mask)
         entry = struct.pack(
-            "BBHiQQIIQ24x", IORING_OP_READ, 0, 0, fd, offset, ctypes.addressof(memory), len(buffer), 0, fd
+            "BBHiQQIIQ24x",
+            IORING_OP_READ,
+            0,
+            0,
+            fd,
+            offset,
+            ctypes.addressof(memory),
+            len(buffer),
+            0,
+            fd,
         )
         self._sqes[index * SQE : (index + 1) * SQE] = entry
         struct.pack_into("I", self._rings, self._array + 4 * index, index)
@@ -61,9 +75,19 @@ class Ring:
         self._keep[fd] = memory
 
     def enter(self, submit: int, wait_for: int = 0) -> dict[int, int]:
-        """io_uring_enter: starts so many, waits for so many; all results there are, by descriptor."""
+        """io_uring_enter: starts so many, waits for so many; all results there are, by
+        descriptor.
+        """
         flags = IORING_ENTER_GETEVENTS if wait_for else 0
-        _call(IO_URING_ENTER, self.fd, ctypes.c_uint(submit), ctypes.c_uint(wait_for), ctypes.c_uint(flags), None, 0)
+        _call(
+            IO_URING_ENTER,
+            self.fd,
+            ctypes.c_uint(submit),
+            ctypes.c_uint(wait_for),
+            ctypes.c_uint(flags),
+            None,
+            0,
+        )
         results = {}
         head, tail = self._word(self._cq_head), self._word(self._cq_tail)
         while head != tail:

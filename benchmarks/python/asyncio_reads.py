@@ -1,7 +1,8 @@
-"""asyncio_reads.py PEER IN_FLIGHT SECONDS FILE [direct|cold|turns|outstanding]: random 4 KiB reads; prints JSON.
+"""asyncio_reads.py PEER IN_FLIGHT SECONDS FILE [direct|cold|turns|outstanding]: random 4 KiB reads;
+prints JSON.
 
-Workers read one file in closed loops. rate: reads/s; share: the least served worker's part of the mean;
-turn: the longest turn of the loop in ms (with `turns`, where a callback watches every turn).
+Workers read one file in closed loops. rate: reads/s; share: the least served worker's part of the
+mean; turn: the longest turn of the loop in ms (with `turns`, where a callback watches every turn).
 """
 
 from __future__ import annotations
@@ -113,7 +114,9 @@ PEERS: dict[str, Callable[[str, int], Awaitable[Reader]]] = {
 }  # fmt: skip
 
 
-async def rounds(read: Reader, pages: int, in_flight: int, seconds: float, turns: bool) -> dict[str, float]:
+async def rounds(
+    read: Reader, pages: int, in_flight: int, seconds: float, turns: bool
+) -> dict[str, float]:
     offsets = [random.randrange(pages) * PAGE for _ in range(1 << 14)]
     counts, longest, last = [0] * in_flight, 0.0, 0.0
     loop = asyncio.get_running_loop()
@@ -141,11 +144,17 @@ async def rounds(read: Reader, pages: int, in_flight: int, seconds: float, turns
     await asyncio.gather(*(worker(i) for i in range(in_flight)))
     elapsed = time.perf_counter() - begin
     total = sum(counts)
-    return {"rate": total / elapsed, "share": min(counts) * in_flight / total, "turn": longest * 1000}
+    return {
+        "rate": total / elapsed,
+        "share": min(counts) * in_flight / total,
+        "turn": longest * 1000,
+    }
 
 
 async def outstanding(read: Reader, pages: int, n: int) -> dict[str, float]:
-    """Reads/s of n reads that are all asked for before the first is done; as many groups as make 100,000."""
+    """Reads/s of n reads that are all asked for before the first is done; as many groups as make
+    100,000.
+    """
     gc.disable()  # its cost grows with the number of live objects, whoever made them
     loop = asyncio.get_running_loop()
     spent = 0.0

@@ -1,6 +1,8 @@
-"""asyncio_whole.py PEER whole|text|lines SECONDS FILE: a file from its beginning to its end; prints JSON.
+"""asyncio_whole.py PEER whole|text|lines SECONDS FILE: a file from its beginning to its end; prints
+JSON.
 
-whole, text: MiB/s of open(), read(), close(), bytes or text. lines: lines/s of `async for` while the time lasts.
+whole, text: MiB/s of open(), read(), close(), bytes or text. lines: lines/s of `async for` while
+the time lasts.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ def main(path: str, in_flight: int, seconds: float) -> float:
     fd = os.open(path, os.O_RDONLY)
     with CompletionQueue() as queue:
         event = queue.sigevent()
-        requests = [aiocb(fd, bytearray(PAGE), i * PAGE, aio_sigevent=event) for i in range(in_flight)]
+        requests = [
+            aiocb(fd, bytearray(PAGE), i * PAGE, aio_sigevent=event) for i in range(in_flight)
+        ]
         for cb in requests:
             aio_read(cb)
         done = 0

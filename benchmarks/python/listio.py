@@ -13,7 +13,9 @@ STALL = 10.0  # seconds without a completion
 
 def main(path: str, mode: str, length: int, seconds: float) -> float:
     fd = os.open(path, os.O_RDONLY)
-    requests = [aiocb(fd, bytearray(PAGE), i * PAGE, aio_lio_opcode=LIO_READ) for i in range(length)]
+    requests = [
+        aiocb(fd, bytearray(PAGE), i * PAGE, aio_lio_opcode=LIO_READ) for i in range(length)
+    ]
     with CompletionQueue() as queue:
         event = queue.sigevent()
         done = 0

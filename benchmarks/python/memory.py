@@ -1,7 +1,7 @@
 """memory none|callback|queue: prints the KiB of resident memory that one request in flight costs.
 
-Reads of an empty pipe, all of them outstanding at once: one is in a helper thread, the others stand in
-glibc's queue for that descriptor. They share one buffer, so that it is not part of the figure.
+Reads of an empty pipe, all of them outstanding at once: one is in a helper thread, the others stand
+in glibc's queue for that descriptor. They share one buffer, so that it is not part of the figure.
 """
 
 import os
@@ -9,8 +9,11 @@ import sys
 
 from aio_posix import SIGEV_THREAD, CompletionQueue, aio_read, aiocb, sigevent
 
-REQUESTS = 10_000  # glibc walks the descriptor's queue at each submission: 100,000 would take minutes
-FIRST = 1_000  # submitted before the first look, so that what exists once is not divided among the others
+REQUESTS = (
+    10_000  # glibc walks the descriptor's queue at each submission: 100,000 would take minutes
+)
+# submitted before the first look, so that what exists once is not divided among the others
+FIRST = 1_000
 
 
 def resident() -> int:

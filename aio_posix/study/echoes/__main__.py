@@ -37,9 +37,16 @@ def measure(repeat: int) -> list[Row]:
     for _ in range(repeat):
         for name in SERVERS:
             for clients in (1, MANY):
-                rates.setdefault((name, clients), []).append(talk(name, clients, MESSAGES // clients))
+                rates.setdefault((name, clients), []).append(
+                    talk(name, clients, MESSAGES // clients)
+                )
     return [
-        Row(name, statistics.median(rates[name, 1]), statistics.median(rates[name, MANY]), *counts(name))
+        Row(
+            name,
+            statistics.median(rates[name, 1]),
+            statistics.median(rates[name, MANY]),
+            *counts(name),
+        )
         for name in SERVERS
     ]
 
@@ -48,14 +55,26 @@ def counts(name: str) -> tuple[str, str, str]:
     alone, many = calls(name, 1, COUNTED), calls(name, MANY, COUNTED // MANY)
     if alone is None or many is None:
         return "", "", ""
-    return f"{alone.total() / COUNTED:.1f}", f"{many.total() / COUNTED:.1f}", per_message(alone, COUNTED)
+    return (
+        f"{alone.total() / COUNTED:.1f}",
+        f"{many.total() / COUNTED:.1f}",
+        per_message(alone, COUNTED),
+    )
 
 
 def table(rows: list[Row]) -> list[list[str]]:
     head = ["server", "messages/s, 1 client", f"messages/s, {MANY} clients"]
     head += ["system calls, 1 client", f"system calls, {MANY} clients", "which, 1 client"]
     cells = [
-        [row.name, f"{row.alone:,.0f}", f"{row.many:,.0f}", row.calls_alone, row.calls_many, row.which] for row in rows
+        [
+            row.name,
+            f"{row.alone:,.0f}",
+            f"{row.many:,.0f}",
+            row.calls_alone,
+            row.calls_many,
+            row.which,
+        ]
+        for row in rows
     ]
     keep = len(head) if any(row.which for row in rows) else 3
     return [line[:keep] for line in [head, *cells]]
@@ -97,9 +116,15 @@ one in 20 messages is not listed.
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("aio_posix.study.echoes", description="the same echo server, eight times")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as a page too")
-    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs of which the median is taken")
+    parser = argparse.ArgumentParser(
+        "aio_posix.study.echoes", description="the same echo server, eight times"
+    )
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the table as a page too"
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=5, metavar="N", help="runs of which the median is taken"
+    )
     options = parser.parse_args()
     rows = measure(options.repeat)
     print(text(rows))

@@ -1,4 +1,6 @@
-"""The clients: each sends a message, waits for it to come back, checks every byte, and sends the next."""
+"""The clients: each sends a message, waits for it to come back, checks every byte, and sends the
+next.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,17 @@ LIMIT = 30  # seconds in which nothing comes back
 
 
 def talk(name: str, clients: int, rounds: int, under: Sequence[str] = ()) -> float:
-    """Messages a second of a fresh server. Raises RuntimeError for a wrong byte or a server that ends badly.
+    """Messages a second of a fresh server. Raises RuntimeError for a wrong byte or a server that
+    ends badly.
 
     under: a command that runs the server's command.
     """
     command = [*under, sys.executable, "-m", "aio_posix.study.echoes.servers", name, str(clients)]
     with serving(command) as port, contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_connection(("127.0.0.1", port), LIMIT)) for _ in range(clients)]
+        sockets = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), LIMIT))
+            for _ in range(clients)
+        ]
         turn(sockets, 0)  # all are accepted
         began = time.perf_counter()
         for number in range(rounds):
@@ -47,7 +53,9 @@ def turn(sockets: list[socket.socket], number: int) -> None:
 @contextlib.contextmanager
 def serving(command: list[str]) -> Iterator[int]:
     """A server that listens at this port, and ends by itself when its clients have gone."""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as server:
         try:
             assert server.stdout is not None
             port = server.stdout.readline()

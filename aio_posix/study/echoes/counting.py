@@ -1,6 +1,8 @@
-"""System calls for each message, counted by strace in two runs: what the longer has more, divided by its messages.
+"""System calls for each message, counted by strace in two runs: what the longer has more, divided
+by its messages.
 
-So nothing of starting, accepting and ending is in it. None where strace is missing or may not trace.
+So nothing of starting, accepting and ending is in it. None where strace is missing or may not
+trace.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ def calls(name: str, clients: int, rounds: int) -> Counter[str] | None:
 
 def may_trace() -> bool:
     strace = shutil.which("strace")
-    return strace is not None and subprocess.run([strace, "-c", "true"], capture_output=True).returncode == 0
+    return (
+        strace is not None
+        and subprocess.run([strace, "-c", "true"], capture_output=True).returncode == 0
+    )
 
 
 def counted(name: str, clients: int, rounds: int) -> Counter[str]:
@@ -40,10 +45,18 @@ def counted(name: str, clients: int, rounds: int) -> Counter[str]:
 def parse(summary: str) -> Counter[str]:
     """The table of strace -c: % time, seconds, usecs/call, calls, errors if any, name."""
     rows = [line.split() for line in summary.splitlines()]
-    return Counter({row[-1]: int(row[3]) for row in rows if len(row) > 4 and row[3].isdecimal() and row[-1] != "total"})
+    return Counter(
+        {
+            row[-1]: int(row[3])
+            for row in rows
+            if len(row) > 4 and row[3].isdecimal() and row[-1] != "total"
+        }
+    )
 
 
 def per_message(count: Counter[str], messages: int) -> str:
-    """Most frequent first: recvfrom 1.0, sendto 1.0; what is rarer than one in 20 messages is left out."""
+    """Most frequent first: recvfrom 1.0, sendto 1.0; what is rarer than one in 20 messages is left
+    out.
+    """
     shares = [(name, number / messages) for name, number in count.most_common()]
     return ", ".join(f"{name} {share:.1f}" for name, share in shares if share >= 0.05)

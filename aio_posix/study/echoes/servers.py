@@ -1,7 +1,8 @@
 """The same echo on select, poll, epoll, asyncio, libaio, and on POSIX AIO in three ways.
 
-Each takes a listening socket and serves until so many clients have come and gone. A server gives back what it has
-read before it reads that client again. `python -m aio_posix.study.echoes.servers NAME CLIENTS` prints its port.
+Each takes a listening socket and serves until so many clients have come and gone. A server gives
+back what it has read before it reads that client again. `python -m aio_posix.study.echoes.servers
+NAME CLIENTS` prints its port.
 """
 
 from __future__ import annotations
@@ -102,7 +103,9 @@ def by_libaio(listener: socket.socket, clients: int) -> None:
     libaio = native.library()
 
     def wait_for(file: socket.socket) -> None:  # once: it has to be asked for again
-        block = libaio.AIOBlock(libaio.AIOBLOCK_MODE_POLL, target_file=file, event_mask=select.POLLIN)
+        block = libaio.AIOBlock(
+            libaio.AIOBLOCK_MODE_POLL, target_file=file, event_mask=select.POLLIN
+        )
         context.submit([block])
 
     with libaio.AIOContext(clients + 1) as context:
@@ -126,7 +129,11 @@ def by_callback(listener: socket.socket, clients: int) -> None:
             gone.release()
 
     told = sigevent(SIGEV_THREAD, sigev_notify_function=handler)
-    for_each_client(listener, clients, lambda client: aio_read(aiocb(client, bytearray(SIZE), aio_sigevent=told)))
+    for_each_client(
+        listener,
+        clients,
+        lambda client: aio_read(aiocb(client, bytearray(SIZE), aio_sigevent=told)),
+    )
     for _ in range(clients):
         gone.acquire()
 
@@ -134,7 +141,11 @@ def by_callback(listener: socket.socket, clients: int) -> None:
 def by_queue(listener: socket.socket, clients: int) -> None:
     with CompletionQueue() as completed:
         told = completed.sigevent()
-        for_each_client(listener, clients, lambda client: aio_read(aiocb(client, bytearray(SIZE), aio_sigevent=told)))
+        for_each_client(
+            listener,
+            clients,
+            lambda client: aio_read(aiocb(client, bytearray(SIZE), aio_sigevent=told)),
+        )
         while clients:
             for cb in completed.get():
                 clients -= not echo_read(cb)
@@ -142,7 +153,9 @@ def by_queue(listener: socket.socket, clients: int) -> None:
 
 def by_suspend(listener: socket.socket, clients: int) -> None:
     fresh: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
-    here, there = socket.socketpair()  # a wait that is on cannot take in another request: one byte ends it
+    here, there = (
+        socket.socketpair()
+    )  # a wait that is on cannot take in another request: one byte ends it
     bell = aiocb(here, bytearray(1))
 
     def start(client: socket.socket) -> None:
@@ -168,7 +181,9 @@ def by_suspend(listener: socket.socket, clients: int) -> None:
 
 
 def echo_read(cb: aiocb) -> bool:
-    """Gives back what a client has sent and asks for more; whether it had sent anything and is still there."""
+    """Gives back what a client has sent and asks for more; whether it had sent anything and is
+    still there.
+    """
     n = aio_return(cb)
     if n:
         cb.aio_fildes.sendall(cb.aio_buf[:n])
@@ -178,15 +193,25 @@ def echo_read(cb: aiocb) -> bool:
     return n > 0
 
 
-def for_each_client(listener: socket.socket, clients: int, start: Callable[[socket.socket], object]) -> None:
-    """The read of a listening socket fails at once, and its notification thread may block in accept: lesson 9."""
+def for_each_client(
+    listener: socket.socket, clients: int, start: Callable[[socket.socket], object]
+) -> None:
+    """The read of a listening socket fails at once, and its notification thread may block in
+    accept: lesson 9.
+    """
     aio_init(aio_threads=clients + 2)  # a silent client holds one
 
     def accept(cb: aiocb) -> None:
         for _ in range(clients):
             start(listener.accept()[0])
 
-    aio_read(aiocb(listener, bytearray(1), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=accept)))
+    aio_read(
+        aiocb(
+            listener,
+            bytearray(1),
+            aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=accept),
+        )
+    )
 
 
 SERVERS: dict[str, Callable[[socket.socket, int], None]] = {

@@ -19,7 +19,9 @@ from aio_posix.study.look import eventually
 
 NUMBER = 2
 ASK = "What is the `volatile void *` of aio_buf about, and who owns the buffer?"
-GUESS = "volatile makes it thread-safe; the cast silences the compiler; the request owns its buffer."
+GUESS = (
+    "volatile makes it thread-safe; the cast silences the compiler; the request owns its buffer."
+)
 C = """
 #include <aio.h>
 char *cast(struct aiocb *cb) { return (char *)cb->aio_buf; }
@@ -46,12 +48,17 @@ def warnings_of_c() -> int | None:
         return None
     program = "#include <stdio.h>\n" + C
     command = [compiler, "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-fsyntax-only", "-xc", "-"]
-    return subprocess.run(command, input=program, stderr=subprocess.PIPE, text=True).stderr.count("warning:")
+    return subprocess.run(command, input=program, stderr=subprocess.PIPE, text=True).stderr.count(
+        "warning:"
+    )
 
 
 def run(show: Show) -> None:
     count = warnings_of_c()
-    show("Warnings for the C beside this, one of three without a cast:", 1 if count is None else count)
+    show(
+        "Warnings for the C beside this, one of three without a cast:",
+        1 if count is None else count,
+    )
     assert count in (None, 1)
 
     show("A C program frees its buffer too early:")
@@ -66,7 +73,9 @@ def run(show: Show) -> None:
     show("  another part of the program gets the same memory:", second == first)
     peer.send(b"for the first")
     eventually(lambda: raw.aio_error(cb) != errno.EINPROGRESS)
-    show("  and, aio_error being", raw.aio_error(cb), "- finds in it:", ctypes.string_at(second, 16))
+    show(
+        "  and, aio_error being", raw.aio_error(cb), "- finds in it:", ctypes.string_at(second, 16)
+    )
     assert ctypes.string_at(second, 16) == b"for the first---"
 
     show("The binding exports the buffer, as memoryview does, for as long as glibc may write:")
@@ -94,7 +103,12 @@ def run(show: Show) -> None:
         gc.collect()
     told = [one.category for one in caught]
     caught.clear()  # a warning keeps its source alive
-    show(" ", *(category.__name__ for category in told), "- and the buffer is", "alive" if alive() else "gone")
+    show(
+        " ",
+        *(category.__name__ for category in told),
+        "- and the buffer is",
+        "alive" if alive() else "gone",
+    )
     assert (told, alive() is not None) == ([ResourceWarning], True)
     peer.send(b"hello")
     eventually(lambda: alive() is None)

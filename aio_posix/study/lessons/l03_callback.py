@@ -16,7 +16,9 @@ from aio_posix.study.look import eventually, helpers, stays, threads
 
 NUMBER = 3
 ASK = "How is the callback implemented?"
-GUESS = "Somebody calls it: the thread that did the read, or the main thread as soon as it has time."
+GUESS = (
+    "Somebody calls it: the thread that did the read, or the main thread as soon as it has time."
+)
 C = """
 void *start(void *copy)                            /* SIGEV_THREAD, told again */
 {
@@ -51,7 +53,9 @@ def run(show: Show) -> None:
         return kinds.count("notification") == 5
 
     def callback(cb: aiocb) -> None:
-        seen.append((threading.get_native_id(), signal.pthread_sigmask(signal.SIG_BLOCK, []), aio_error(cb)))
+        seen.append(
+            (threading.get_native_id(), signal.pthread_sigmask(signal.SIG_BLOCK, []), aio_error(cb))
+        )
         if barrier.wait(timeout=20) == 0:  # passes when five are here at the same time
             eventually(five_are_seen)
         barrier.wait(timeout=20)
@@ -69,7 +73,11 @@ def run(show: Show) -> None:
          "- a helper:", bool(tids & {row.tid for row in helpers()}))  # fmt: skip
     show("The main thread has SIGUSR1 blocked. Signals blocked in the callbacks:",
          *{len(mask) for tid, mask, error in seen})  # fmt: skip
-    show("aio_error in the callbacks:", *{error for tid, mask, error in seen}, "(the result is there first)")
+    show(
+        "aio_error in the callbacks:",
+        *{error for tid, mask, error in seen},
+        "(the result is there first)",
+    )
     assert (len(tids), kinds.count("helper"), kinds.count("notification")) == (5, 1, 5)
     assert not tids & {threading.get_native_id(), *(row.tid for row in helpers())}
     assert all((mask, error) == (set(), 0) for tid, mask, error in seen)
@@ -81,7 +89,10 @@ def run(show: Show) -> None:
     raw.aio_read(cb)
     eventually(lambda: sizes)
     limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
-    show(f"Its stack in a C program: {sizes[0] >> 10} KiB, RLIMIT_STACK is {limit >> 10} KiB", measured=True)
+    show(
+        f"Its stack in a C program: {sizes[0] >> 10} KiB, RLIMIT_STACK is {limit >> 10} KiB",
+        measured=True,
+    )
     assert limit == resource.RLIM_INFINITY or abs(sizes[0] - limit) < 1 << 16
 
     show("Now the thread cannot be made: its stack is to have 64 TiB. In a C program:")
@@ -92,10 +103,19 @@ def run(show: Show) -> None:
     raw.aio_read(lost)
     eventually(lambda: raw.aio_error(lost) != errno.EINPROGRESS)
     assert stays(lambda: len(sizes) == 1, seconds=1)
-    show("  aio_error", raw.aio_error(lost), "- aio_return", raw.aio_return(lost), "- callbacks", len(sizes) - 1)
+    show(
+        "  aio_error",
+        raw.aio_error(lost),
+        "- aio_return",
+        raw.aio_return(lost),
+        "- callbacks",
+        len(sizes) - 1,
+    )
 
     late: list[aiocb] = []
-    huge = sigevent(SIGEV_THREAD, sigev_notify_function=late.append, sigev_notify_attributes=1 << 46)
+    huge = sigevent(
+        SIGEV_THREAD, sigev_notify_function=late.append, sigev_notify_attributes=1 << 46
+    )
     mine = aiocb(file, bytearray(16), aio_sigevent=huge)
     aio_read(mine)
     eventually(lambda: late)

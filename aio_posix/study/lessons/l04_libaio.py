@@ -52,7 +52,10 @@ def run(show: Show) -> None:
         read = libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, ours, [bytearray(5)])
         (submitter := threading.Thread(target=context.submit, args=[[read]], daemon=True)).start()
         eventually(lambda: native.number("io_submit") in calls())
-        show("A read of a silent socket. libaio: its caller is blocked in io_submit, completed:", completed(context))
+        show(
+            "A read of a silent socket. libaio: its caller is blocked in io_submit, completed:",
+            completed(context),
+        )
         peer.send(b"hello")
         submitter.join()
         show("  the peer speaks:      io_submit returns, completed:", completed(context))
@@ -60,28 +63,48 @@ def run(show: Show) -> None:
         cb = raw.aiocb(ours.fileno(), 5)
         raw.aio_read(cb)
         eventually(lambda: blocked(ours.fileno()))
-        show("  POSIX AIO: aio_read has returned;", len(blocked(ours.fileno())), "helper is blocked instead")
+        show(
+            "  POSIX AIO: aio_read has returned;",
+            len(blocked(ours.fileno())),
+            "helper is blocked instead",
+        )
         peer.send(b"again")
         eventually(lambda: raw.aio_error(cb) == 0)
 
-        context.submit([libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, open(__file__, "rb"), [bytearray(9)])])  # noqa: SIM115
+        context.submit(
+            [libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, open(__file__, "rb"), [bytearray(9)])]
+        )
         assert completed(context) == 1
         show("A read of a file: complete when io_submit returns, for its caller did the reading")
-        show("With O_DIRECT:", direct(libaio, context), "(0 of 0: no O_DIRECT on this file system)", measured=True)
+        show(
+            "With O_DIRECT:",
+            direct(libaio, context),
+            "(0 of 0: no O_DIRECT on this file system)",
+            measured=True,
+        )
 
         show("Poll mode, on the same socket:")
         eventually(lambda: tasks() == 1)  # the helper's idle second is over
         for message in (b"one", b"two", b"three"):
-            context.submit([libaio.AIOBlock(libaio.AIOBLOCK_MODE_POLL, ours, event_mask=select.POLLIN)])
+            context.submit(
+                [libaio.AIOBlock(libaio.AIOBLOCK_MODE_POLL, ours, event_mask=select.POLLIN)]
+            )
             before = completed(context)
             peer.send(message)
             ((block, events, _),) = context.getEvents(1)
             block.target_file.sendall(block.target_file.recv(64))
             show(
-                "  completed before the peer speaks:", before, "- after: 1 - echo", peer.recv(64), "- threads", tasks()
+                "  completed before the peer speaks:",
+                before,
+                "- after: 1 - echo",
+                peer.recv(64),
+                "- threads",
+                tasks(),
             )
             assert (before, events & select.POLLIN, tasks()) == (0, select.POLLIN, 1)
-    show("io_uring, a silent socket:", uring(ours, peer), "(errno 1 or 38: forbidden)", measured=True)
+    show(
+        "io_uring, a silent socket:", uring(ours, peer), "(errno 1 or 38: forbidden)", measured=True
+    )
 
 
 def direct(libaio: Any, context: Any) -> str:
@@ -90,7 +113,9 @@ def direct(libaio: Any, context: Any) -> str:
     except OSError:
         return "0 of 0"
     page = mmap.mmap(-1, mmap.PAGESIZE)  # aligned
-    context.submit([libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, os.fdopen(fd, "rb", buffering=0), [page])])
+    context.submit(
+        [libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, os.fdopen(fd, "rb", buffering=0), [page])]
+    )
     at_once = completed(context)
     context.getEvents(1 - at_once)
     return f"{at_once} of 1"

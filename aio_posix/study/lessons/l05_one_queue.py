@@ -28,7 +28,12 @@ and the third go on waiting, and behind them the write.
 
 def run(show: Show) -> None:
     model = Glibc()
-    for request in (Request("read1", 5), Request("read2", 5), Request("read3", 5), Request("write", 5, Op.WRITE)):
+    for request in (
+        Request("read1", 5),
+        Request("read2", 5),
+        Request("read3", 5),
+        Request("write", 5, Op.WRITE),
+    ):
         model = model.submit(request)
     show("The model:\n" + picture(model))
     assert len(model.helpers) == 1
@@ -48,13 +53,23 @@ def run(show: Show) -> None:
     beside = aiocb(over_there, b"dup")
     aio_write(beside)
     eventually(lambda: aio_error(beside) == 0)
-    show("A write to a dup() of the socket:", aio_return(beside), "bytes at once; the peer has", peer.recv(9))
+    show(
+        "A write to a dup() of the socket:",
+        aio_return(beside),
+        "bytes at once; the peer has",
+        peer.recv(9),
+    )
     assert aio_error(write) == errno.EINPROGRESS
 
     for number, byte in enumerate((b"a", b"b", b"c")):
         peer.send(byte)
         eventually(lambda: aio_error(reads[number]) == 0)  # noqa: B023  runs now
-        show("The peer sends", byte, "- complete:", *(bytes(read.aio_buf) for read in reads if not aio_error(read)))
+        show(
+            "The peer sends",
+            byte,
+            "- complete:",
+            *(bytes(read.aio_buf) for read in reads if not aio_error(read)),
+        )
     eventually(lambda: aio_error(write) == 0)
     show("Only now the write:", aio_return(write), "bytes; the peer has", peer.recv(9))
     assert [bytes(read.aio_buf) for read in reads] == [b"a", b"b", b"c"]
@@ -63,7 +78,12 @@ def run(show: Show) -> None:
     for lane in lanes:
         aio_read(lane)
     eventually(lambda: len(blocked()) == 3)
-    show("Three reads on three dup()s of it:", len(blocked()), "helpers, all in", *{row.doing for row in blocked()})
+    show(
+        "Three reads on three dup()s of it:",
+        len(blocked()),
+        "helpers, all in",
+        *{row.doing for row in blocked()},
+    )
     peer.send(b"xyz")
     eventually(lambda: not any(map(aio_error, lanes)))
     show("The peer sends b'xyz': each has one byte, which one is luck. Sorted:",

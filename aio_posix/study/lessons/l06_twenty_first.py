@@ -36,13 +36,19 @@ def run(show: Show) -> None:
     sockets = [Request(f"socket{n}", n) for n in range(1, 22)]
     for request in [*sockets, Request("file", 99)]:
         model = model.submit(request)
-    show("The model:", len(model.helpers), "helpers, runlist:", *(one.name for one in model.runlist))
+    show(
+        "The model:", len(model.helpers), "helpers, runlist:", *(one.name for one in model.runlist)
+    )
 
     for read in [*reads, of_file]:
         aio_read(read)
     eventually(lambda: len(blocked()) == 20)
-    assert stays(lambda: aio_error(of_file) == errno.EINPROGRESS)  # the file is in the page cache, and yet
-    show("glibc:    ", len(blocked()), "helpers, each blocked in", *{row.doing for row in blocked()})
+    assert stays(
+        lambda: aio_error(of_file) == errno.EINPROGRESS
+    )  # the file is in the page cache, and yet
+    show(
+        "glibc:    ", len(blocked()), "helpers, each blocked in", *{row.doing for row in blocked()}
+    )
     show("The read of the file:", errno.errorcode[aio_error(of_file)])
 
     os.write(pairs[0][1].fileno(), b"!")  # one helper is free: for the first of the runlist

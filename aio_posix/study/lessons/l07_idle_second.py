@@ -56,7 +56,12 @@ def run(show: Show) -> None:
     aio_read(reads[0])
     eventually(blocked)
     rows = helpers()
-    show("One more read:                 ", counted(rows), "- the same threads:", {row.tid for row in rows} == first)
+    show(
+        "One more read:                 ",
+        counted(rows),
+        "- the same threads:",
+        {row.tid for row in rows} == first,
+    )
     assert {row.tid for row in rows} == first
 
     pairs[0][1].send(b"!")
@@ -69,7 +74,12 @@ def run(show: Show) -> None:
     aio_read(reads[0])
     eventually(blocked)
     rows = helpers()
-    show("A read after that:             ", counted(rows), "- a new thread:", rows[0].tid not in first)
+    show(
+        "A read after that:             ",
+        counted(rows),
+        "- a new thread:",
+        rows[0].tid not in first,
+    )
     assert (len(rows), rows[0].tid in first) == (1, False)
     os.write(pairs[0][1].fileno(), b"!")
     eventually(lambda: doing() == "1 helpers, 1 idle")
@@ -78,7 +88,11 @@ def run(show: Show) -> None:
     start = Glibc().with_idle(1).submit(*(Request(f"read{n}", n) for n in range(4)))
     for now in (start, *start.steps()):
         runlist = " ".join(one.name for one in now.runlist) or "empty"
-        show("  ", now.event.split(" read ")[0].ljust(20), f"helpers: {len(now.helpers)}  runlist: {runlist}")
+        show(
+            "  ",
+            now.event.split(" read ")[0].ljust(20),
+            f"helpers: {len(now.helpers)}  runlist: {runlist}",
+        )
     lio_listio(LIO_NOWAIT, reads)
     eventually(lambda: len(blocked()) == 4)
     show("glibc:                         ", doing(), "- each helper started the next")

@@ -7,7 +7,16 @@ import signal
 import socket
 import tempfile
 
-from aio_posix import SIGEV_SIGNAL, aio_fsync, aio_init, aio_read, aio_write, aiocb, sigevent, sigwaitinfo
+from aio_posix import (
+    SIGEV_SIGNAL,
+    aio_fsync,
+    aio_init,
+    aio_read,
+    aio_write,
+    aiocb,
+    sigevent,
+    sigwaitinfo,
+)
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import blocked, eventually
 from aio_posix.study.model import Glibc
@@ -33,7 +42,9 @@ def write(name: str, fd: int) -> Request:
 
 
 def play(show: Show, *script: Request) -> str:
-    """Submits the script while the only helper is held, lets it go, and says in which order all was done."""
+    """Submits the script while the only helper is held, lets it go, and says in which order all was
+    done.
+    """
     fds = {request.fd for request in script}
     gate = Request("gate", max(fds) + 1)
     now = Glibc(aio_threads=1, files=frozenset(fds)).submit(gate)
@@ -47,7 +58,10 @@ def play(show: Show, *script: Request) -> str:
     eventually(lambda: blocked(ours.fileno()))
     with tempfile.TemporaryFile() as file:
         number = {fd: os.dup(file.fileno()) for fd in fds}
-        signo, asked = signal.SIGRTMIN, []  # a real-time signal: the helper itself queues it, in order
+        signo, asked = (
+            signal.SIGRTMIN,
+            [],
+        )  # a real-time signal: the helper itself queues it, in order
         for request in script:
             told = sigevent(SIGEV_SIGNAL, sigev_signo=signo, sigev_value=request.name)
             cb = aiocb(number[request.fd], b"x", aio_reqprio=request.aio_reqprio, aio_sigevent=told)

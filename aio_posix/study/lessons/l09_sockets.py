@@ -69,12 +69,19 @@ def run(show: Show) -> None:
     ours.settimeout(5)  # which makes it O_NONBLOCK
     cb = aiocb(ours, bytearray(1))
     aio_read(cb)
-    show("A Python socket with a timeout, no data:", ended(cb), "at once; O_NONBLOCK is asynchronous in its own way")
+    show(
+        "A Python socket with a timeout, no data:",
+        ended(cb),
+        "at once; O_NONBLOCK is asynchronous in its own way",
+    )
     assert ended(cb) == "EAGAIN"
 
     show("Sockets that listen:")
     answers = []
-    for family, name in ((socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_UNIX, "")):  # "": a name of the kernel's choice
+    for family, name in (
+        (socket.AF_INET, ("127.0.0.1", 0)),
+        (socket.AF_UNIX, ""),
+    ):  # "": a name of the kernel's choice
         listener = socket.socket(family)
         listener.bind(name)
         listener.listen()
@@ -97,12 +104,28 @@ def run(show: Show) -> None:
         arrivals.put((error, data))
 
     listener = socket.create_server(("127.0.0.1", 0))
-    aio_read(aiocb(listener, bytearray(1), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=handler)))
+    aio_read(
+        aiocb(
+            listener,
+            bytearray(1),
+            aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=handler),
+        )
+    )
     eventually(lambda: callbacks() == ["accept"])
-    show("  no client yet:  the handler is running, blocked in", *callbacks(), "in its notification thread")
+    show(
+        "  no client yet:  the handler is running, blocked in",
+        *callbacks(),
+        "in its notification thread",
+    )
     with socket.create_connection(listener.getsockname()) as client:
         client.sendall(b"hello")
         echo = client.recv(64)
     error, data = arrivals.get(timeout=20)
-    show("  a client came:  aio_error", error, "- echo", echo, "- the error of the read served to start a thread")
+    show(
+        "  a client came:  aio_error",
+        error,
+        "- echo",
+        echo,
+        "- the error of the read served to start a thread",
+    )
     assert (error, data, echo) == ("ENOTCONN", b"hello", b"hello")

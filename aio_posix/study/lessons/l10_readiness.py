@@ -1,4 +1,6 @@
-"""Lesson 10: the same echo server on select, poll, epoll, asyncio, libaio and three times on POSIX AIO."""
+"""Lesson 10: the same echo server on select, poll, epoll, asyncio, libaio and three times on POSIX
+AIO.
+"""
 
 from __future__ import annotations
 
@@ -65,4 +67,6 @@ def run(show: Show) -> None:
     assert total["libaio"] == 4  # io_submit, io_getevents, recv, send
     assert min(total["aio callback"], total["aio queue"], total["aio_suspend"]) > total["libaio"]
     assert round(threads["aio callback"]) == round(threads["aio queue"]) == 1  # the notification
-    assert not any(round(share) for name, share in threads.items() if name not in ("aio callback", "aio queue"))
+    assert not any(
+        round(share) for name, share in threads.items() if name not in ("aio callback", "aio queue")
+    )

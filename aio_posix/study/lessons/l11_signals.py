@@ -54,7 +54,9 @@ def run(show: Show) -> None:
             found.append(info.si_value)
         return found
 
-    show(f"{READS} reads of one file complete while their signal is blocked. Then sigwaitinfo takes")
+    show(
+        f"{READS} reads of one file complete while their signal is blocked. Then sigwaitinfo takes"
+    )
     cbs = read_all(RT)
     values = taken(RT)
     show("  of SIGRTMIN:", len(values), "- si_value is the aiocb of each, in order:", values == cbs)

@@ -1,4 +1,6 @@
-"""Lesson 12: lio_listio, with and without waiting, when some of it fails, and when a signal comes."""
+"""Lesson 12: lio_listio, with and without waiting, when some of it fails, and when a signal
+comes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,17 @@ import socket
 import subprocess
 import sys
 
-from aio_posix import LIO_NOP, LIO_NOWAIT, LIO_READ, LIO_WAIT, SIGEV_THREAD, aio_error, aiocb, lio_listio, sigevent
+from aio_posix import (
+    LIO_NOP,
+    LIO_NOWAIT,
+    LIO_READ,
+    LIO_WAIT,
+    SIGEV_THREAD,
+    aio_error,
+    aiocb,
+    lio_listio,
+    sigevent,
+)
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import eventually
 
@@ -77,7 +89,12 @@ def run(show: Show) -> None:
     cbs = some(silent=True)
     lio_listio(LIO_NOWAIT, cbs, of_list)
     eventually(lambda: names(cbs) == ["0", "EBADF", "EINPROGRESS"])
-    show("LIO_NOWAIT, the third is a silent socket: no error - each:", *names(cbs), "- told:", told.qsize())
+    show(
+        "LIO_NOWAIT, the third is a silent socket: no error - each:",
+        *names(cbs),
+        "- told:",
+        told.qsize(),
+    )
     assert told.empty()
     peer.send(b"!")
     answer = told.get(timeout=20)
@@ -88,9 +105,15 @@ def run(show: Show) -> None:
     assert told.empty()
 
     show("A signal comes while LIO_WAIT waits. In a C program:")
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED_IN_C], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IN_C], capture_output=True, text=True, timeout=30
+    )
     show("  lio_listio, errno, aio_error:", done.stdout.strip(), "- the request goes on")
-    show("  then it completes, and the program ends with signal", max(0, -done.returncode), measured=True)
+    show(
+        "  then it completes, and the program ends with signal",
+        max(0, -done.returncode),
+        measured=True,
+    )
     assert done.stdout.split() == ["-1", "EINTR", "EINPROGRESS"]
 
     handled: list[int] = []
@@ -104,6 +127,9 @@ def run(show: Show) -> None:
     cb = aiocb(ours, bytearray(1), aio_lio_opcode=LIO_READ)
     lio_listio(LIO_WAIT, [cb])
     show(
-        "  the binding: the handler has run", len(handled), "time, in the wait, which went on; aio_error", aio_error(cb)
+        "  the binding: the handler has run",
+        len(handled),
+        "time, in the wait, which went on; aio_error",
+        aio_error(cb),
     )
     assert (len(handled), aio_error(cb)) == (1, 0)

@@ -49,12 +49,22 @@ def run(show: Show) -> None:
     answers = [aio_cancel(ours, reads[1]), aio_cancel(ours, reads[0]), aio_cancel(ours)]
     show("Cancel the second:", answers[0].name, "- the first, which runs:", answers[1].name,
          "- all of them:", answers[2].name)  # fmt: skip
-    show("  aio_error of the three:", *(name(aio_error(cb)) for cb in reads), "- helpers blocked:", len(blocked()))
+    show(
+        "  aio_error of the three:",
+        *(name(aio_error(cb)) for cb in reads),
+        "- helpers blocked:",
+        len(blocked()),
+    )
     assert [aio_error(cb) for cb in reads] == [errno.EINPROGRESS, errno.ECANCELED, errno.ECANCELED]
     ours.shutdown(socket.SHUT_RD)
     eventually(lambda: aio_error(reads[0]) == 0)
     answers.append(aio_cancel(ours))
-    show("shutdown ends the read that runs: aio_error", aio_error(reads[0]), "- cancel once more:", answers[3].name)
+    show(
+        "shutdown ends the read that runs: aio_error",
+        aio_error(reads[0]),
+        "- cancel once more:",
+        answers[3].name,
+    )
     assert [int(answer) for answer in answers] == [0, 1, 1, 2]
 
     show("The head of a queue that no helper has taken yet is cancelled. The model:")
@@ -70,7 +80,9 @@ def run(show: Show) -> None:
     first, second = pending(file), pending(file)
     raw.aio_cancel(file, first)
     them.send(b"!")
-    eventually(lambda: raw.aio_error(holding) == 0 and all(row.doing == "idle" for row in helpers()))
+    eventually(
+        lambda: raw.aio_error(holding) == 0 and all(row.doing == "idle" for row in helpers())
+    )
     assert stays(lambda: raw.aio_error(second) == errno.EINPROGRESS)
     show("  glibc: the helper is idle, and the one behind:", name(raw.aio_error(second)))
     assert raw.aio_cancel(file, None) == 0  # this at least ends it
@@ -85,7 +97,9 @@ def run(show: Show) -> None:
     eventually(lambda: aio_error(mine[1]) == 0)
     show("  the binding wakes the queue; the one behind:", aio_error(mine[1]))
 
-    show("close(2). A C program reads a silent socket, has a write queued behind, closes, and opens a file:")
+    show(
+        "close(2). A C program reads a silent socket, has a write queued behind, closes, and opens a file:"
+    )
     us, them = socket.socketpair()
     fd = us.detach()
     read, write = pending(fd), raw.aiocb(fd, 5)
@@ -100,5 +114,10 @@ def run(show: Show) -> None:
         them.send(b"!")
         eventually(lambda: raw.aio_error(write) != errno.EINPROGRESS)
         content = os.pread(other.fileno(), 9, 0)
-    show("  the peer speaks: the read has it,", read.memory.raw[:1], "- and the other file now contains", content)
+    show(
+        "  the peer speaks: the read has it,",
+        read.memory.raw[:1],
+        "- and the other file now contains",
+        content,
+    )
     assert (read.memory.raw[:1], content) == (b"!", b"WRONG")

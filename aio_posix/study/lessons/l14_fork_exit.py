@@ -69,12 +69,16 @@ def in_a_child(experiment: Callable[[], int]) -> int:
 def ends_with(program: str) -> int:
     """Runs it until its end; how many bytes are in its file then."""
     with tempfile.NamedTemporaryFile() as file:
-        subprocess.run([sys.executable, "-W", "ignore", "-c", program, file.name], check=True, timeout=30)
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program, file.name], check=True, timeout=30
+        )
         return os.path.getsize(file.name)
 
 
 def run(show: Show) -> None:
-    aio_init(aio_idle_time=30)  # so that the helper is there when the program forks, however slow the machine
+    aio_init(
+        aio_idle_time=30
+    )  # so that the helper is there when the program forks, however slow the machine
     file = os.open(__file__, os.O_RDONLY)
 
     def in_c() -> int:
@@ -95,7 +99,11 @@ def run(show: Show) -> None:
     eventually(lambda: [row.doing for row in helpers()] == ["idle"])
     show("The parent has read, and one helper idles. The child of a fork reads a file:")
     answers = [in_a_child(in_c), in_a_child(by_the_binding)]
-    show(f"  glibc:       after {HANGS} s aio_error is", errno.errorcode.get(answers[0]), "and will be for ever")
+    show(
+        f"  glibc:       after {HANGS} s aio_error is",
+        errno.errorcode.get(answers[0]),
+        "and will be for ever",
+    )
     show("  the binding:", errno.errorcode.get(answers[1]), "at once")
     assert answers == [errno.EINPROGRESS, errno.ENOTSUP]
 
@@ -104,4 +112,7 @@ def run(show: Show) -> None:
     show("  a C program: ", sizes[0] >> 10, "KiB, exit status 0")
     show("  the binding: ", sizes[1] >> 10, "KiB; it waits for accepted writes, at most 10 s")
     assert sizes == [0, WRITES << 16]
-    show("A program ends while a read of a silent socket is blocked. It did end:", ends_with(BLOCKED) == 0)
+    show(
+        "A program ends while a read of a silent socket is blocked. It did end:",
+        ends_with(BLOCKED) == 0,
+    )

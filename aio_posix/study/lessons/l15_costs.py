@@ -7,7 +7,16 @@ import queue
 import threading
 import time
 
-from aio_posix import LIO_NOWAIT, LIO_READ, SIGEV_THREAD, aio_read, aio_return, aiocb, lio_listio, sigevent
+from aio_posix import (
+    LIO_NOWAIT,
+    LIO_READ,
+    SIGEV_THREAD,
+    aio_read,
+    aio_return,
+    aiocb,
+    lio_listio,
+    sigevent,
+)
 from aio_posix.study.costs import LANES, WAYS, enqueue, rate
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import eventually
@@ -63,7 +72,9 @@ def run(show: Show) -> None:
     for name, way in WAYS.items():
         show(f"  {name:<16}{rate(way, 32, 960):>10,.0f}", measured=True)
 
-    show("In the model a request of the same descriptor passes all that wait before it finds its place:")
+    show(
+        "In the model a request of the same descriptor passes all that wait before it finds its place:"
+    )
     model, places = Glibc(), []
     for n in range(4):
         model = model.submit(Request(f"read{n}", 7))
@@ -71,7 +82,10 @@ def run(show: Show) -> None:
     show("  the first four pass", *places, "- n requests so pass n * (n - 1) / 2")
     assert places == [0, 1, 2, 3]
     began = time.perf_counter()
-    show(f"microseconds for one more, when so many wait:{'':7}" + "".join(f"{n:8}" for n in range(0, QUEUED, STEP)))
+    show(
+        f"microseconds for one more, when so many wait:{'':7}"
+        + "".join(f"{n:8}" for n in range(0, QUEUED, STEP))
+    )
     for lanes, where in ((1, "one descriptor"), (LANES, "dup()s of it")):
         times = enqueue(QUEUED, lanes, STEP)
         show(f"  {where:<48}" + "".join(f"{one:8.1f}" for one in times), measured=True)

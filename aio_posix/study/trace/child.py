@@ -1,4 +1,6 @@
-"""Runs a script as __main__ with the recorder on: python -m aio_posix.study.trace.child EVENTS SCRIPT ARGS."""
+"""Runs a script as __main__ with the recorder on: python -m aio_posix.study.trace.child EVENTS
+SCRIPT ARGS.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def main(events: str, script: str, *arguments: str) -> None:
     sys.modules["__main__"] = module
     sys.argv = [script, *arguments]
     sys.path[0] = os.path.dirname(os.path.abspath(script))
-    Recorder(Slots(Path(events)).put).__enter__()  # for good: what ends the process may submit requests too
+    Recorder(
+        Slots(Path(events)).put
+    ).__enter__()  # for good: what ends the process may submit requests too
     exec(code, module.__dict__)
 
 

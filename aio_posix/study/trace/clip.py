@@ -8,7 +8,9 @@ from aio_posix.study.trace.timeline import Kind, Timeline
 
 
 def clip(line: Timeline, most: int) -> Timeline:
-    """Until the request after so many is submitted; itself if there are no more. What goes on then is open."""
+    """Until the request after so many is submitted; itself if there are no more. What goes on then
+    is open.
+    """
     submitted: dict[int, int] = {}
     for box in line.boxes:
         if box.kind in (Kind.QUEUE, Kind.FLIGHT):
@@ -23,7 +25,9 @@ def clip(line: Timeline, most: int) -> Timeline:
     return replace(
         line,
         end=end,
-        lanes=tuple(replace(lane, end=min(lane.end, end)) for lane in line.lanes if lane.begin < end),
+        lanes=tuple(
+            replace(lane, end=min(lane.end, end)) for lane in line.lanes if lane.begin < end
+        ),
         boxes=tuple(
             replace(box, end=min(box.end, end), open=box.open or box.end > end)
             for box in line.boxes

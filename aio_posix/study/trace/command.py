@@ -1,7 +1,8 @@
 """python -m aio_posix trace [--svg FILE | --html FILE | --json FILE] -- SCRIPT ARGS
 
-Runs the script, its standard streams untouched, and then draws or prints what its requests did; the exit status is the
-script's. The recorder is on in the script's process; strace watches its system calls, where it is installed and may.
+Runs the script, its standard streams untouched, and then draws or prints what its requests did; the
+exit status is the script's. The recorder is on in the script's process; strace watches its system
+calls, where it is installed and may.
 """
 
 from __future__ import annotations
@@ -27,14 +28,23 @@ WRITERS: dict[str, Callable[[Timeline], str]] = {"svg": svg, "html": html, "json
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("aio_posix trace", description="run a program and draw what its AIO did")
+    parser = argparse.ArgumentParser(
+        "aio_posix trace", description="run a program and draw what its AIO did"
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--svg", type=Path, metavar="FILE", help="a picture: one lane per thread")
     what.add_argument(
-        "--html", type=Path, metavar="FILE", help="the picture, to zoom into; point at a box to follow it"
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="the picture, to zoom into; point at a box to follow it",
     )
-    what.add_argument("--json", type=Path, metavar="FILE", help="Trace Event Format, for ui.perfetto.dev")
-    parser.add_argument("script", metavar="SCRIPT", help="a Python program; without a file the result is text")
+    what.add_argument(
+        "--json", type=Path, metavar="FILE", help="Trace Event Format, for ui.perfetto.dev"
+    )
+    parser.add_argument(
+        "script", metavar="SCRIPT", help="a Python program; without a file the result is text"
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS")
     options = parser.parse_args(argv)
     wanted = {name: getattr(options, name) for name in WRITERS if getattr(options, name)}
@@ -56,10 +66,19 @@ def main(argv: list[str]) -> int:
 
 
 def run(script: Path, arguments: list[str], directory: Path) -> tuple[int, Timeline | str]:
-    """The script's exit status (128 + n for signal n), and what it did or why that cannot be told."""
+    """The script's exit status (128 + n for signal n), and what it did or why that cannot be
+    told.
+    """
     events, calls = directory / "events", directory / "calls"
     traced = may_trace()
-    command = [sys.executable, "-m", "aio_posix.study.trace.child", str(events), str(script), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "aio_posix.study.trace.child",
+        str(events),
+        str(script),
+        *arguments,
+    ]
     with subprocess.Popen([*strace.command(calls), *command] if traced else command) as child:
         before = signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the script
         try:

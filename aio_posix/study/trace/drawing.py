@@ -1,10 +1,13 @@
 """Events and system calls -> a timeline.
 
-- A request is in its queue from the submission until a helper makes the first system call for it (same descriptor, same
-  buffer), in I/O until the last one returns (pread, and read if that said ESPIPE), being notified from the start of the
-  thread that calls back until Python is in the function, and in its callback until that returns.
-- A helper is a thread that was seen to do so; what a helper starts and is no helper itself notifies.
-- Without strace nobody sees the helpers: a request is in flight until its callback begins, or it is taken from a queue.
+- A request is in its queue from the submission until a helper makes the first system call for it
+  (same descriptor, same buffer), in I/O until the last one returns (pread, and read if that said
+  ESPIPE), being notified from the start of the thread that calls back until Python is in the
+  function, and in its callback until that returns.
+- A helper is a thread that was seen to do so; what a helper starts and is no helper itself
+  notifies.
+- Without strace nobody sees the helpers: a request is in flight until its callback begins, or it is
+  taken from a queue.
 - What never ended is open, and lasts until the end of the line.
 """
 
@@ -20,18 +23,20 @@ from aio_posix.study.trace.requests import Request, match, of
 from aio_posix.study.trace.strace import Call, Thread
 from aio_posix.study.trace.timeline import QUEUE, Arrow, Box, Group, Kind, Lane, Timeline
 
-STARTS = (
-    "from the helper's clone until the thread is in the function: it waits for the callback before, and for the GIL"
-)
+STARTS = "from the helper's clone until the thread is in the function: it waits for the callback before, and for the GIL"
 NAMES = {Group.PROGRAM: "thread", Group.HELPER: "helper", Group.NOTIFICATION: "notification thread"}
 
 
 def timeline(
-    events: Sequence[Event], threads: Mapping[int, Thread] | None = None, title: str = "", main: int | None = None
+    events: Sequence[Event],
+    threads: Mapping[int, Thread] | None = None,
+    title: str = "",
+    main: int | None = None,
 ) -> Timeline:
     """What happened between the first request and the end. ValueError if there was no request.
 
-    threads: strace.parse(); without it events alone are used. main: the main thread's number (this process).
+    threads: strace.parse(); without it events alone are used. main: the main thread's number (this
+    process).
     """
     events = whole(events)
     requests = of(events)
@@ -43,7 +48,9 @@ def timeline(
     match(requests, [thread for tid, thread in threads.items() if tid not in python])
     begin = min(event.at for event in events)
     moments = [max(event.at, event.until) for event in events]
-    moments += [moment for t in threads.values() for c in t.calls for moment in (c.begin, c.end or 0)]
+    moments += [
+        moment for t in threads.values() for c in t.calls for moment in (c.begin, c.end or 0)
+    ]
     moments += [thread.death or 0 for thread in threads.values()]
     drawing = _Drawing(requests, threads, main, begin, max(moments), traced)
     drawing.program(events)
@@ -62,7 +69,9 @@ def timeline(
     return Timeline(begin, end, lanes, tuple(boxes), tuple(arrows), files, traced, title)
 
 
-def _without_the_exit(lanes: tuple[Lane, ...], boxes: list[Box], end: int) -> tuple[tuple[Lane, ...], list[Box], int]:
+def _without_the_exit(
+    lanes: tuple[Lane, ...], boxes: list[Box], end: int
+) -> tuple[tuple[Lane, ...], list[Box], int]:
     """Nothing is said of what a program does after its last request, if that is done."""
     mine = [box for box in boxes if box.kind is not Kind.CALL]
     if any(box.open for box in mine):
@@ -84,7 +93,9 @@ class _Drawing:
     arrows: list[Arrow] = field(default_factory=list)
     notifies: set[int] = field(default_factory=set)
 
-    def box(self, tid: int, kind: Kind, begin: int, end: int | None, label: str, *of: int, **more: str) -> None:
+    def box(
+        self, tid: int, kind: Kind, begin: int, end: int | None, label: str, *of: int, **more: str
+    ) -> None:
         last = self.end if end is None else max(begin, end)
         self.boxes.append(Box(tid, kind, begin, last, label, of, **more, open=end is None))
 
@@ -93,7 +104,15 @@ class _Drawing:
         for event in events:
             if event.what is What.SUBMISSION:
                 label = event.name + f" of {len(event.of)}" * (event.name == "lio_listio")
-                self.box(event.tid, Kind.SUBMIT, event.at, event.until, label, *event.of, error=event.error)
+                self.box(
+                    event.tid,
+                    Kind.SUBMIT,
+                    event.at,
+                    event.until,
+                    label,
+                    *event.of,
+                    error=event.error,
+                )
             if event.what in (What.CALLBACK, What.TAKEN):
                 for serial in event.of:
                     if serial in self.requests:
@@ -106,7 +125,12 @@ class _Drawing:
         fd = f"fd {call.arguments[0]}" if call.arguments else ""
         result = call.error or (f"= {call.result}" if call.end else "had not returned")
         self.box(
-            tid, Kind.CALL, call.begin, call.end, call.name.removesuffix("4"), detail=f"{call.name} of {fd} {result}"
+            tid,
+            Kind.CALL,
+            call.begin,
+            call.end,
+            call.name.removesuffix("4"),
+            detail=f"{call.name} of {fd} {result}",
         )
 
     def helpers(self) -> None:
@@ -115,15 +139,21 @@ class _Drawing:
             self.arrows.append(Arrow("submits", event.at, event.tid, QUEUE, (serial,)))
             about = f"{request.name}: {event.file}, {event.nbytes} bytes"
             if not self.traced:
-                self.box(QUEUE, Kind.FLIGHT, event.at, request.seen, request.name, serial, detail=about)
+                self.box(
+                    QUEUE, Kind.FLIGHT, event.at, request.seen, request.name, serial, detail=about
+                )
                 continue
             taken = io[0].begin if io else request.seen
             self.box(QUEUE, Kind.QUEUE, event.at, taken, f"fd {event.fd}", serial, detail=about)
             if io:
                 last = io[-1]
-                how = ", ".join(f"{c.name} {c.error or c.result if c.end else 'had not returned'}" for c in io)
+                how = ", ".join(
+                    f"{c.name} {c.error or c.result if c.end else 'had not returned'}" for c in io
+                )
                 told = {"detail": f"{about}; {how}", "error": last.error}
-                self.box(request.helper, Kind.IO, io[0].begin, last.end, request.name, serial, **told)
+                self.box(
+                    request.helper, Kind.IO, io[0].begin, last.end, request.name, serial, **told
+                )
                 self.arrows.append(Arrow("is taken", io[0].begin, QUEUE, request.helper, (serial,)))
 
     def callbacks(self, events: Sequence[Event]) -> None:
@@ -138,7 +168,13 @@ class _Drawing:
             self.notifies.add(event.tid)
             self.born(event.tid, event.at, event.of)
             self.box(
-                event.tid, Kind.CALLBACK, event.at, end, event.name.rpartition(".")[2], *event.of, detail=event.name
+                event.tid,
+                Kind.CALLBACK,
+                event.at,
+                end,
+                event.name.rpartition(".")[2],
+                *event.of,
+                detail=event.name,
             )
             for call in self.threads[event.tid].calls if event.tid in self.threads else ():
                 if event.at <= call.begin <= (end or self.end):
@@ -150,8 +186,12 @@ class _Drawing:
         for tid, thread in self.threads.items():
             if thread.parent in helping and tid not in helping | self.notifies:
                 self.notifies.add(tid)
-                ended = [r for r in self.requests.values() if r.helper == thread.parent and r.io[-1].end]
-                of = [r.event.of[0] for r in ended if (r.io[-1].end or 0) <= (thread.birth or 0)][-1:]
+                ended = [
+                    r for r in self.requests.values() if r.helper == thread.parent and r.io[-1].end
+                ]
+                of = [r.event.of[0] for r in ended if (r.io[-1].end or 0) <= (thread.birth or 0)][
+                    -1:
+                ]
                 self.born(tid, thread.death or self.end, tuple(of))
 
     def born(self, tid: int, until: int, of: tuple[int, ...]) -> None:
@@ -163,11 +203,24 @@ class _Drawing:
 
     def lanes(self, python: set[int]) -> tuple[Lane, ...]:
         helping = {request.helper for request in self.requests.values()} - {0}
-        births = {tid: self.threads[tid].birth or self.begin if tid in self.threads else self.begin for tid in python}
-        births |= {tid: self.threads[tid].birth or self.begin for tid in helping | self.notifies if tid in self.threads}
+        births = {
+            tid: self.threads[tid].birth or self.begin if tid in self.threads else self.begin
+            for tid in python
+        }
+        births |= {
+            tid: self.threads[tid].birth or self.begin
+            for tid in helping | self.notifies
+            if tid in self.threads
+        }
         groups: dict[Group, list[int]] = {group: [] for group in Group}
         for tid in sorted(births, key=lambda tid: (tid != self.main, births[tid], tid)):
-            group = Group.HELPER if tid in helping else Group.NOTIFICATION if tid in self.notifies else Group.PROGRAM
+            group = (
+                Group.HELPER
+                if tid in helping
+                else Group.NOTIFICATION
+                if tid in self.notifies
+                else Group.PROGRAM
+            )
             groups[group].append(tid)
             parent = self.threads[tid].parent if tid in self.threads else None
             if group is Group.HELPER and parent is not None:
@@ -175,9 +228,15 @@ class _Drawing:
         found = []
         for group, tids in groups.items():
             if group is Group.QUEUE:
-                found.append(Lane(QUEUE, group, "queued" if self.traced else "in flight", self.begin, self.end))
+                found.append(
+                    Lane(
+                        QUEUE, group, "queued" if self.traced else "in flight", self.begin, self.end
+                    )
+                )
             for number, tid in enumerate(tids, 1):
                 name = "main thread" if tid == self.main else f"{NAMES[group]} {number}"
                 death = (self.threads[tid].death if tid in self.threads else None) or self.end
-                found.append(Lane(tid, group, name, max(self.begin, births[tid]), max(death, births[tid])))
+                found.append(
+                    Lane(tid, group, name, max(self.begin, births[tid]), max(death, births[tid]))
+                )
         return tuple(found)

@@ -1,8 +1,9 @@
-"""What the binding can tell of a request by itself, and how that leaves a process which may end in any way.
+"""What the binding can tell of a request by itself, and how that leaves a process which may end in
+any way.
 
-An event is one line of JSON in a slot of a shared mapping: no system call, no lock (a signal handler may submit
-requests too), and the kernel keeps what was written when the process dies. A list of many requests takes several
-slots, one after another.
+An event is one line of JSON in a slot of a shared mapping: no system call, no lock (a signal
+handler may submit requests too), and the kernel keeps what was written when the process dies. A
+list of many requests takes several slots, one after another.
 """
 
 from __future__ import annotations
@@ -62,8 +63,15 @@ class Slots:
         if os.getpid() != self.pid:  # a forked child has this memory too
             return
         for start in range(0, max(1, len(event.of)), OF):
-            part = replace(event, of=event.of[start : start + OF], name=event.name[:LONGEST], file=event.file[:LONGEST])
-            filled = {name: value for name, value in asdict(part).items() if value != DEFAULTS.get(name)}
+            part = replace(
+                event,
+                of=event.of[start : start + OF],
+                name=event.name[:LONGEST],
+                file=event.file[:LONGEST],
+            )
+            filled = {
+                name: value for name, value in asdict(part).items() if value != DEFAULTS.get(name)
+            }
             line = json.dumps(filled, ensure_ascii=False).encode("utf-8", "replace")
             number = self.next()
             if number < SLOTS:
@@ -71,7 +79,9 @@ class Slots:
 
 
 def read(path: Path) -> list[Event]:
-    """The events of a file of slots, in order of time; at most SLOTS, what came later is not there."""
+    """The events of a file of slots, in order of time; at most SLOTS, what came later is not
+    there.
+    """
     events = []
     with open(path, "rb") as file:
         for line in iter(lambda: file.read(SLOT).rstrip(b"\0"), b""):

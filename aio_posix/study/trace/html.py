@@ -1,7 +1,8 @@
 """A timeline as one page of HTML without anything to load: the picture to zoom into, and the table.
 
-Turn the wheel to zoom, drag to move; what is pointed at keeps its colour together with all that belongs to the same
-request: submission, queue, I/O, notification, callback and the arrows between them.
+Turn the wheel to zoom, drag to move; what is pointed at keeps its colour together with all that
+belongs to the same request: submission, queue, I/O, notification, callback and the arrows between
+them.
 """
 
 from __future__ import annotations

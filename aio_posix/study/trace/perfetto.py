@@ -1,8 +1,9 @@
 """A timeline in Google's Trace Event Format, which ui.perfetto.dev and chrome://tracing open.
 
-One track per thread, times in microseconds from the first request. Boxes of one thread nest, as the format demands:
-what would stick out of the box around it (strace and the program do not look at the same instant) is cut. What waits in
-a queue has no thread: each request is an asynchronous slice of its own. Who started whom are flow arrows.
+One track per thread, times in microseconds from the first request. Boxes of one thread nest, as the
+format demands: what would stick out of the box around it (strace and the program do not look at the
+same instant) is cut. What waits in a queue has no thread: each request is an asynchronous slice of
+its own. Who started whom are flow arrows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ Item = dict[str, Any]
 def perfetto(line: Timeline) -> str:
     events = [*_names(line), *_slices(line), *_queued(line), *_flows(line)]
     about = {"title": line.title, "files": {str(fd): file for fd, file in line.files.items()}}
-    return json.dumps({"traceEvents": events, "displayTimeUnit": "ns", "otherData": about}, indent=0) + "\n"
+    return (
+        json.dumps({"traceEvents": events, "displayTimeUnit": "ns", "otherData": about}, indent=0)
+        + "\n"
+    )
 
 
 def _pid(line: Timeline) -> int:
@@ -55,7 +59,12 @@ def _slices(line: Timeline) -> Iterable[Item]:
 
 
 def _about(box: Box) -> Item:
-    about = {"requests": list(box.of), "detail": box.detail, "error": box.error, "had not ended": box.open}
+    about = {
+        "requests": list(box.of),
+        "detail": box.detail,
+        "error": box.error,
+        "had not ended": box.open,
+    }
     return {name: value for name, value in about.items() if value}
 
 
@@ -94,6 +103,22 @@ def _flows(line: Timeline) -> Iterable[Item]:
             if first in boxes and then in boxes:
                 source, target, number = boxes[first], boxes[then], next(numbers)
                 begin = min(source.begin if first is Kind.SUBMIT else source.end - 1, target.begin)
-                one = {"cat": "who started whom", "name": "request", "id": number, "pid": _pid(line)}
-                yield {**one, "ph": "s", "tid": source.tid, "ts": _us(line, max(begin, source.begin))}
-                yield {**one, "ph": "f", "bp": "e", "tid": target.tid, "ts": _us(line, target.begin)}
+                one = {
+                    "cat": "who started whom",
+                    "name": "request",
+                    "id": number,
+                    "pid": _pid(line),
+                }
+                yield {
+                    **one,
+                    "ph": "s",
+                    "tid": source.tid,
+                    "ts": _us(line, max(begin, source.begin)),
+                }
+                yield {
+                    **one,
+                    "ph": "f",
+                    "bp": "e",
+                    "tid": target.tid,
+                    "ts": _us(line, target.begin),
+                }

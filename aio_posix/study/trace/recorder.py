@@ -1,9 +1,12 @@
 """Makes events of what the binding does, while it is switched on.
 
-- Off, it costs nothing: C asks whether there is a watcher (flight.watch). Switching it on also replaces two functions
-  (submit, submit_list) wherever a module of the package holds them; switching it off puts them back.
-- What a program imported from aio_posix before is traced all the same: aio_read and the rest look these up when called.
-- Not recorded: requests of aio_posix.asyncio, which go to C by a way of their own; waiting in aio_suspend.
+- Off, it costs nothing: C asks whether there is a watcher (flight.watch). Switching it on also
+  replaces two functions (submit, submit_list) wherever a module of the package holds them;
+  switching it off puts them back.
+- What a program imported from aio_posix before is traced all the same: aio_read and the rest look
+  these up when called.
+- Not recorded: requests of aio_posix.asyncio, which go to C by a way of their own; waiting in
+  aio_suspend.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ NAMES = {lib.LIO_READ: "read", lib.LIO_WRITE: "write", os.O_SYNC: "fsync", os.O_
 
 
 class Recorder:
-    """``with Recorder() as recorder: ...`` and then ``recorder.events``; or hands each event to `put`.
+    """``with Recorder() as recorder: ...`` and then ``recorder.events``; or hands each event to
+    `put`.
 
     One at a time: a second one inside raises RuntimeError.
     """
@@ -50,7 +54,11 @@ class Recorder:
             submit: lambda cb, op: self._submission(f"aio_{NAMES[op]}", submit, cb, op),
             submit_list: partial(self._submission, "lio_listio", submit_list),
         }
-        for module in [m for name, m in sys.modules.items() if name.startswith("aio_posix.") and "study" not in name]:
+        for module in [
+            m
+            for name, m in sys.modules.items()
+            if name.startswith("aio_posix.") and "study" not in name
+        ]:
             for name, value in list(vars(module).items()):
                 if type(value) is type(submit) and value in mine:
                     self._replaced.append((module, name, value))
@@ -59,7 +67,10 @@ class Recorder:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         flight.watch(None)
         while self._replaced:
@@ -90,7 +101,9 @@ class Recorder:
             name=NAMES[op], fd=fd, file=file_of(fd), told=_told(cb.aio_sigevent),
         )  # fmt: skip
 
-    def _submission(self, name: str, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
+    def _submission(
+        self, name: str, function: Callable[..., Any], /, *args: Any, **named: Any
+    ) -> Any:
         outer = getattr(self._here, "serials", None)  # a signal handler submits inside a submission
         serials: list[int] = []
         self._here.serials = serials
@@ -127,7 +140,13 @@ def file_of(fd: int) -> str:
     except OSError:
         return "no descriptor"
     base = os.path.basename(name.removesuffix(" (deleted)"))
-    words = "pipe" if stat.S_ISFIFO(mode) else "temporary file" if base.startswith("#") else base or name
+    words = (
+        "pipe"
+        if stat.S_ISFIFO(mode)
+        else "temporary file"
+        if base.startswith("#")
+        else base or name
+    )
     return f"stdin, {words}" if fd == 0 else words
 
 
@@ -143,7 +162,9 @@ def _socket(fd: int) -> str:
         except OSError:
             return "socket"
     finally:
-        one.detach()  # the descriptor is the program's; and a duplicate's close would be drawn as one of its calls
+        # the descriptor is the program's; and a duplicate's close would be drawn as one of its
+        # calls
+        one.detach()
 
 
 def _name(address: Any) -> str:

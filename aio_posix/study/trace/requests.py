@@ -1,4 +1,6 @@
-"""Requests and the system calls that helpers make for them, found by descriptor and buffer, in the order of both."""
+"""Requests and the system calls that helpers make for them, found by descriptor and buffer, in the
+order of both.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,11 @@ def match(requests: Mapping[int, Request], threads: Sequence[Thread]) -> None:
     for call, tid in sorted(calls, key=lambda one: one[0].begin):
         key = (call.arguments[0], call.arguments[1] if len(call.arguments) > 1 else 0)
         before = doing.get(tid)
-        again = before and before.io[-1].error == "ESPIPE" and key == (before.event.fd, before.event.address)
+        again = (
+            before
+            and before.io[-1].error == "ESPIPE"
+            and key == (before.event.fd, before.event.address)
+        )
         if before and again:
             before.io.append(call)
         elif waiting[key] and (call.end is None or waiting[key][0].event.at <= call.end):

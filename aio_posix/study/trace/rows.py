@@ -1,7 +1,8 @@
 """Which lanes share a row of a picture, so that many short-lived threads do not need a row each.
 
-The program's threads have a row each; so have helpers, as long as they are few. What waits in a queue has no thread and
-is packed; notification threads are packed by their lives, with a gap between two that follow each other.
+The program's threads have a row each; so have helpers, as long as they are few. What waits in a
+queue has no thread and is packed; notification threads are packed by their lives, with a gap
+between two that follow each other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import TypeVar
 
 from aio_posix.study.trace.timeline import QUEUE, Box, Group, Lane, Timeline
 
-MOST = 16  # rows of one group; what would need more is left out, and the last row's name says how much
+MOST = (
+    16  # rows of one group; what would need more is left out, and the last row's name says how much
+)
 T = TypeVar("T", Lane, Box)
 
 
@@ -44,7 +47,10 @@ def rows(line: Timeline, x: Callable[[int], float]) -> Rows:
         lanes = [lane for lane in line.lanes if lane.group is group]
         if group is Group.QUEUE and lanes:
             packed = pack(by_lane[QUEUE], x, gap=3)
-            some = [Row(group, lanes[0].name if n == 0 else "", [], boxes) for n, boxes in enumerate(packed)]
+            some = [
+                Row(group, lanes[0].name if n == 0 else "", [], boxes)
+                for n, boxes in enumerate(packed)
+            ]
             found.of_request.update({box.of[0]: row for row in some[:MOST] for box in row.boxes})
         else:
             alone = len(lanes) <= MOST and group is not Group.NOTIFICATION

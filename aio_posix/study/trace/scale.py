@@ -1,7 +1,8 @@
 """Time -> place in a picture: linear, but for breaks where nothing begins or ends for long.
 
-The longest gaps between two moments are broken, as many as are each longer than a third of all that is shown, and twice
-as long as the next: a break keeps its width whatever it stands for, and says how long it was.
+The longest gaps between two moments are broken, as many as are each longer than a third of all that
+is shown, and twice as long as the next: a break keeps its width whatever it stands for, and says
+how long it was.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 
 BREAK, MOST = 34.0, 8  # width of a break; how many
 SHARE, JUMP = 3, 2
-MARGIN = 0.06  # of what is shown: time around all breaks together, on each side, that is left as it is
+MARGIN = (
+    0.06  # of what is shown: time around all breaks together, on each side, that is left as it is
+)
 UNITS = ((1, "ns"), (1000, "µs"), (1_000_000, "ms"), (1_000_000_000, "s"))
 
 
@@ -24,7 +27,9 @@ class Break:
 
 
 class Scale:
-    def __init__(self, begin: int, end: int, moments: Iterable[int], left: float, width: float) -> None:
+    def __init__(
+        self, begin: int, end: int, moments: Iterable[int], left: float, width: float
+    ) -> None:
         self.begin, self.end, self.left, self.width = begin, max(end, begin + 1), left, width
         times = sorted({begin, self.end, *(moment for moment in moments if begin <= moment <= end)})
         gaps = sorted(((b - a, a, b) for a, b in itertools.pairwise(times)), reverse=True)
@@ -32,7 +37,10 @@ class Scale:
         many, rest = 0, self.end - begin
         for number in range(1, min(MOST + 1, len(gaps))):
             shown = sum(lengths[number:])
-            if lengths[number - 1] >= JUMP * lengths[number] and lengths[number - 1] * SHARE > shown:
+            if (
+                lengths[number - 1] >= JUMP * lengths[number]
+                and lengths[number - 1] * SHARE > shown
+            ):
                 many, rest = number, shown
         margin = int(MARGIN * rest / max(many, 1))
         broken = [Break(first + margin, last - margin) for _, first, last in gaps[:many]]
@@ -58,13 +66,23 @@ class Scale:
         """The longest stretch between two places that no break cuts."""
         edges = [left, *(self.x(at) for one in self.breaks for at in (one.begin, one.end)), right]
         inside = [min(max(edge, left), right) for edge in edges]
-        return max(zip(inside[::2], inside[1::2], strict=True), key=lambda piece: piece[1] - piece[0])
+        return max(
+            zip(inside[::2], inside[1::2], strict=True), key=lambda piece: piece[1] - piece[0]
+        )
 
     def ticks(self, apart: float) -> tuple[int, list[int]]:
-        """The step, and the moments that get a mark, at least so far apart: so many steps from the beginning."""
-        step = next(n * 10**p for p in range(12) for n in (1, 2, 5) if n * 10**p * self.per_ns >= apart)
+        """The step, and the moments that get a mark, at least so far apart: so many steps from the
+        beginning.
+        """
+        step = next(
+            n * 10**p for p in range(12) for n in (1, 2, 5) if n * 10**p * self.per_ns >= apart
+        )
         places, last = [], float("-inf")
-        pieces = [self.begin, *(moment for one in self.breaks for moment in (one.begin, one.end)), self.end]
+        pieces = [
+            self.begin,
+            *(moment for one in self.breaks for moment in (one.begin, one.end)),
+            self.end,
+        ]
         for first, end in zip(pieces[::2], pieces[1::2], strict=True):
             at = self.begin - (self.begin - first) // step * step
             for moment in range(at, end + 1, step):
@@ -78,7 +96,9 @@ def duration(ns: float) -> str:
     """In the largest unit that leaves a number of at least 1: 12 µs, 1.3 ms, 20 s."""
     size, unit = next((one for one in reversed(UNITS) if abs(ns) >= one[0]), UNITS[0])
     number = ns / size
-    return f"{number:.0f} {unit}" if number >= 10 or number == int(number) else f"{number:.1f} {unit}"
+    return (
+        f"{number:.0f} {unit}" if number >= 10 or number == int(number) else f"{number:.1f} {unit}"
+    )
 
 
 def unit_of(longest: int) -> tuple[int, str]:

@@ -1,7 +1,8 @@
-"""The system calls of all threads of a program, as strace sees them: run, read, nothing interpreted.
+"""The system calls of all threads of a program, as strace sees them: run, read, nothing
+interpreted.
 
-Only the calls that AIO is made of are stopped at (strace --seccomp-bpf), so the program loses little; buffers are
-printed as addresses, by which timeline.py knows whose read it is.
+Only the calls that AIO is made of are stopped at (strace --seccomp-bpf), so the program loses
+little; buffers are printed as addresses, by which timeline.py knows whose read it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from pathlib import Path
 
 CLONES = ("clone", "clone3", "fork", "vfork")
 ON_DESCRIPTOR: tuple[str, ...] = ("read", "write", "pread64", "pwrite64", "fsync", "fdatasync")
-ON_DESCRIPTOR += ("accept", "accept4", "recvfrom", "sendto", "recvmsg", "sendmsg", "shutdown", "close")
+ON_DESCRIPTOR += (
+    "accept",
+    "accept4",
+    "recvfrom",
+    "sendto",
+    "recvmsg",
+    "sendmsg",
+    "shutdown",
+    "close",
+)
 SIGNALS = ("rt_sigqueueinfo", "rt_tgsigqueueinfo")
 
 LINE = re.compile(r"(\d+) +(\d+)\.(\d{6}) (.*)")
@@ -44,7 +54,12 @@ class Thread:
 def command(output: Path) -> list[str]:
     """What to put before the command of a program."""
     options = ["-f", "--seccomp-bpf", "-q", "-ttt", "-T", "-e", "signal=none"]
-    calls = ["-e", f"trace={','.join(CLONES + ON_DESCRIPTOR + SIGNALS)}", "-e", f"raw={','.join(ON_DESCRIPTOR)}"]
+    calls = [
+        "-e",
+        f"trace={','.join(CLONES + ON_DESCRIPTOR + SIGNALS)}",
+        "-e",
+        f"raw={','.join(ON_DESCRIPTOR)}",
+    ]
     return [shutil.which("strace") or "strace", *options, *calls, "-o", str(output)]
 
 
@@ -85,7 +100,9 @@ def _end(at: int, rest: str) -> int:
     return at + (int(took[1]) * 10**9 + int(took[2]) * 1000 if took else 0)
 
 
-def _add(threads: dict[int, Thread], elsewhere: set[int], thread: Thread, since: int, at: int, text: str) -> None:
+def _add(
+    threads: dict[int, Thread], elsewhere: set[int], thread: Thread, since: int, at: int, text: str
+) -> None:
     found = CALL.match(text)
     if found is None:
         return
@@ -104,4 +121,6 @@ def _add(threads: dict[int, Thread], elsewhere: set[int], thread: Thread, since:
 
 
 def _numbers(arguments: str) -> tuple[int, ...]:
-    return tuple(int(one, 0) for one in re.findall(r"(?:^|, )(-?(?:0x[0-9a-f]+|\d+))(?=,|$)", arguments))
+    return tuple(
+        int(one, 0) for one in re.findall(r"(?:^|, )(-?(?:0x[0-9a-f]+|\d+))(?=,|$)", arguments)
+    )

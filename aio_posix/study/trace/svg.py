@@ -1,7 +1,8 @@
 """A timeline as one SVG: rows of boxes over an axis of time, vertical arrows for who started whom.
 
-The colours are those of Okabe and Ito, which people with any colour vision tell apart; every kind also has its own row,
-height or pattern. Text is left out where it does not fit: each box says all of it when pointed at.
+The colours are those of Okabe and Ito, which people with any colour vision tell apart; every kind
+also has its own row, height or pattern. Text is left out where it does not fit: each box says all
+of it when pointed at.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from aio_posix.study.trace.timeline import Arrow, Box, Group, Kind, Timeline
 
 ROOM = 14  # of a request: its boxes are as wide on average, when a picture has as many as it shows
 WIDTH, LEFT, RIGHT = 1400, 190, 20  # of the whole, unless told otherwise; beside the rows
-TOP, ROW, QUEUED, GAP, FOOT = 110, 40, 26, 16, 66  # above the rows; of a row; of a queue's row; between groups; below
+TOP, ROW, QUEUED, GAP, FOOT = (
+    110,
+    40,
+    26,
+    16,
+    66,
+)  # above the rows; of a row; of a queue's row; between groups; below
 HIGH, SMALL, LOW = 24, 18, 11  # of a box; of one in a queue; of what is inside a callback
 LETTER = 7.0  # width of a letter, on average; the font is 12 high
 COLOURS = {
@@ -160,7 +167,9 @@ def _boxes(row: Row, scale: Scale, y: float) -> Iterable[str]:
     for box in row.boxes:
         x, right = scale.x(box.begin), scale.x(box.end)
         width = max(right - x, 2.0)
-        inner = box.kind is Kind.CALL or (box.kind is Kind.SUBMIT and row.group is Group.NOTIFICATION)
+        inner = box.kind is Kind.CALL or (
+            box.kind is Kind.SUBMIT and row.group is Group.NOTIFICATION
+        )
         tall = SMALL if row.group is Group.QUEUE else HIGH
         top = y + (high(row) - tall) / 2 + (tall - LOW if inner else 0)
         fill = "url(#waits)" if box.kind is Kind.QUEUE else COLOURS[box.kind]
@@ -173,7 +182,9 @@ def _boxes(row: Row, scale: Scale, y: float) -> Iterable[str]:
         from_, to = scale.longest(x, x + width)
         words = _fits(box, to - from_)
         if words:
-            light = ("light" if box.kind in (Kind.CALL, Kind.CALLBACK, Kind.SUBMIT) else "") + " inner" * inner
+            light = (
+                "light" if box.kind in (Kind.CALL, Kind.CALLBACK, Kind.SUBMIT) else ""
+            ) + " inner" * inner
             at = top + (9 if inner else 11 if box.kind is Kind.CALLBACK else tall / 2 + 4)
             yield f'<text class="{light}" x="{from_ + 5:.1f}" y="{at:.1f}">{escape(words)}</text>'
         end = x + 9 * len(box.error)
@@ -192,14 +203,18 @@ def _fits(box: Box, width: float) -> str:
     return next((words for words in candidates if len(words) * LETTER + 8 <= width), "")
 
 
-def _arrows(arrows: Iterable[Arrow], placed: Rows, scale: Scale, tops: Mapping[int, float]) -> Iterable[str]:
+def _arrows(
+    arrows: Iterable[Arrow], placed: Rows, scale: Scale, tops: Mapping[int, float]
+) -> Iterable[str]:
     for arrow in arrows:
         source, target = placed.of(arrow.source, arrow.of), placed.of(arrow.target, arrow.of)
         if source is None or target is None or source is target:
             continue
         down = 1 if tops[id(target)] > tops[id(source)] else -1
         x, start = scale.x(arrow.at), tops[id(source)] + high(source) / 2
-        inside = 0 if arrow.what == "starts" else SMALL / 2 if target.group is Group.QUEUE else HIGH / 2
+        inside = (
+            0 if arrow.what == "starts" else SMALL / 2 if target.group is Group.QUEUE else HIGH / 2
+        )
         end = tops[id(target)] + high(target) / 2 - down * inside
         dash = ' stroke-dasharray="3 3"' if arrow.what == "starts" else ""
         colour = ARROWS[arrow.what]

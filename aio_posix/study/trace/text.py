@@ -17,7 +17,9 @@ def text(line: Timeline) -> str:
         for serial in box.of:
             of[serial].setdefault(box.kind, box)
     phases = PHASES if line.traced else (Kind.FLIGHT, Kind.CALLBACK)
-    lines = [f"{'at':>10}  {'request':<16}" + "".join(f"{kind.value:>14}" for kind in phases) + "  file"]
+    lines = [
+        f"{'at':>10}  {'request':<16}" + "".join(f"{kind.value:>14}" for kind in phases) + "  file"
+    ]
     for boxes in list(of.values())[:MOST]:
         begin = min(box.begin for box in boxes.values())
         first = boxes.get(Kind.IO) or boxes.get(Kind.FLIGHT) or next(iter(boxes.values()))
@@ -32,7 +34,9 @@ def text(line: Timeline) -> str:
     threads = f"{count[Group.HELPER]} helpers, {count[Group.NOTIFICATION]} notification threads"
     lines.append(f"{line.title}: {len(of)} requests, {threads}, {duration(line.end - line.begin)}")
     if not line.traced:
-        lines.append("strace is missing or may not trace: queueing and I/O are not told apart, helpers are not seen")
+        lines.append(
+            "strace is missing or may not trace: queueing and I/O are not told apart, helpers are not seen"
+        )
     return "\n".join(lines)
 
 
