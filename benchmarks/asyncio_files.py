@@ -16,8 +16,10 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
-from bars import svg
+from bars import Bar, svg
+from machine import described, versions
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "build" / "asyncio-pages"
@@ -25,40 +27,60 @@ SIZE = 64 << 20  # bytes: larger than processor caches, small enough to stay in 
 WHOLE = 256 << 20  # bytes that read() reads at once
 LINES = 1_000_000
 LIMIT = 120  # seconds for one program
-
-# group: how it is called, ours, requests in flight, what is special, and the peers with their goals
-GROUPS: list[tuple[str, str, int, str, dict[str, float | None]]] = [
-    ("hot, 1 in flight", "ours", 1, "",
-     {"turbofile": 1.5, "caio-uring": 2, "aiofiles": 30, "aiofile": None, "to_thread": None, "sync": None}),
-    ("hot, 32 in flight", "ours", 32, "",
-     {"turbofile": 1.5, "caio-uring": 2, "aiofiles": 30, "aiofile": None, "to_thread": None, "sync": None}),
-    ("fast path off, 32", "ours-aio", 32, "", {"caio-uring": 1, "caio-thread": 3, "caio-linux": None}),
-    ("O_DIRECT, 32", "ours-descriptor", 32, "direct",
-     {"fio-posixaio": 3, "fio-io_uring": 0.5, "caio-linux": None, "sync": None}),
-    ("read() of 256 MiB", "ours", 1, "whole", {"builtin": 0.9, "aiofiles": None}),
-    ("read() of 256 MiB of text", "ours", 1, "text", {"builtin": 0.9, "aiofiles": None}),
-    ("1,000,000 lines", "ours", 1, "lines", {"aiofiles": 5, "builtin": None}),
-]  # fmt: skip
 UNITS = {"whole": "MiB/s", "text": "MiB/s", "lines": "lines/s"}
+
+
+class Group(NamedTuple):
+    name: str
+    ours: str
+    in_flight: int
+    how: str
+    peers: dict[str, float | None]  # and the ratio that is the goal
+
+    @property
+    def unit(self) -> str:
+        return UNITS.get(self.how, "reads/s")
+
+
+IN_CACHE: dict[str, float | None] = {"turbofile": 1.6, "caio-uring": 3, "aiofiles": 50}
+OTHERS: dict[str, float | None] = {"aiofile": None, "to_thread": None, "sync": None}
+GROUPS = [
+    Group("hot, 1 in flight", "ours", 1, "", IN_CACHE | OTHERS),
+    Group("hot, 32 in flight", "ours", 32, "", IN_CACHE | OTHERS),
+    Group(
+        "fast path off, 1", "ours-aio", 1, "",
+        {"caio-thread": 1, "caio-uring": None, "caio-linux": None},
+    ),
+    Group(
+        "fast path off, 32", "ours-aio", 32, "",
+        {"caio-uring": 0.8, "caio-thread": 8, "caio-linux": None},
+    ),
+    Group(
+        "O_DIRECT, 32", "ours-file", 32, "direct",
+        {"fio-posixaio": 3.3, "fio-io_uring": 0.65, "caio-linux": None, "sync": None},
+    ),
+    Group(
+        "gathered by one await, fast path off", "ours-many-aio", 32, "",
+        {"caio-uring": 1.2, "caio-uring-gathered": None, "ours-gathered-aio": None},
+    ),
+    Group("gathered by one await, hot", "ours-many", 32, "", {"ours-gathered": 3}),
+    Group("cold, 32", "ours", 32, "cold", {"fio-posixaio": 2.5, "caio-uring": None}),
+    Group("read() of 256 MiB", "ours", 1, "whole", {"builtin": 0.9, "aiofiles": None}),
+    Group("read() of 256 MiB of text", "ours", 1, "text", {"builtin": 0.9, "aiofiles": None}),
+    Group("1,000,000 lines", "ours", 1, "lines", {"builtin": 0.5, "aiofiles": 5}),
+]  # fmt: skip
 
 
 def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, float] | None:
     """What one program measured; None if it could not."""
     if peer.startswith("fio-"):
-        return fio(peer[4:], in_flight, seconds)
+        return fio(peer[4:], in_flight, seconds, direct=how == "direct")
+    program, file = "asyncio_reads.py", FILE
+    args = [peer, str(in_flight), str(seconds), str(file), *how.split()]
     if how in UNITS:
         file = FILE.with_name("asyncio-lines" if how == "lines" else "asyncio-whole")
-        args = [str(HERE / "python" / "asyncio_whole.py"), peer, how, str(seconds), str(file)]
-    else:
-        args = [
-            str(HERE / "python" / "asyncio_reads.py"),
-            peer,
-            str(in_flight),
-            str(seconds),
-            str(FILE),
-        ]
-        args += filter(None, [how])
-    command = [sys.executable, *args]
+        program, args = "asyncio_whole.py", [peer, how, str(seconds), str(file)]
+    command = [sys.executable, str(HERE / "python" / program), *args]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
         result: dict[str, float] = json.loads(done.stdout)
@@ -67,17 +89,19 @@ def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, fl
     return result
 
 
-def fio(engine: str, in_flight: int, seconds: float) -> dict[str, float] | None:
+def fio(engine: str, in_flight: int, seconds: float, direct: bool) -> dict[str, float] | None:
     if shutil.which("fio") is None:
         return None
-    command = ["fio", "--name=x", f"--filename={FILE}", "--rw=randread", "--bs=4k", "--direct=1", "--readonly",
-               f"--ioengine={engine}", f"--iodepth={in_flight}", f"--runtime={max(1, round(seconds))}", "--time_based",
-               f"--size={SIZE}", "--output-format=json"]  # fmt: skip
+    command = ["fio", "--name=x", f"--filename={FILE}", "--rw=randread", "--bs=4k", "--readonly"]
+    command += [f"--direct={direct:d}", "--invalidate=1", f"--ioengine={engine}"]
+    command += [f"--iodepth={in_flight}", f"--runtime={max(1, round(seconds))}"]
+    # With the page cache a second round of the file would no longer be cold.
+    command += ["--time_based"] if direct else []
+    command += [f"--size={SIZE}", "--output-format=json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     try:
-        return {
-            "rate": json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]["read"]["iops"]
-        }
+        report = json.loads(done.stdout[done.stdout.index("{") :])
+        return {"rate": report["jobs"][0]["read"]["iops"]}
     except (ValueError, KeyError):
         return None
 
@@ -89,51 +113,54 @@ def verdict(figure: float, goal: float | None, most: bool = False) -> str:
     return f"{'<=' if most else '>='} {goal:<5g} {'met' if met else 'MISSED'}"
 
 
-def group(name: str, ours: str, in_flight: int, how: str, peers: dict[str, float | None], seconds: float, pairs: int
-          ) -> list[tuple[str, str, str, float]]:  # fmt: skip
-    rates: dict[str, list[float]] = {peer: [] for peer in (ours, *peers)}
+def show(what: str, figure: str, ratio: str = "", judged: str = "") -> None:
+    print(f"{what:<38} {figure:>10}   {ratio:>7}  {judged}".rstrip(), flush=True)
+
+
+def measure(group: Group, seconds: float, pairs: int) -> list[Bar]:
+    rates: dict[str, list[float]] = {peer: [] for peer in (group.ours, *group.peers)}
     for _ in range(pairs):
         for peer in rates:
-            measured = figures(peer, in_flight, seconds, how)
+            measured = figures(peer, group.in_flight, seconds, group.how)
             if measured is not None and measured["rate"]:
                 rates[peer].append(measured["rate"])
-    if not rates[ours]:
-        print(f"{name}: ours could not be measured")
+    if not rates[group.ours]:
+        print(f"{group.name}: ours could not be measured")
         return []
-    mine = median(rates[ours])
-    print(f"{name + ': ' + ours:<38} {mine:>10,.0f} {UNITS.get(how, 'reads/s')}")
-    for peer, goal in peers.items():
+    mine = median(rates[group.ours])
+    show(f"{group.name}: {group.ours}", f"{mine:,.0f}", group.unit)
+    for peer, goal in group.peers.items():
         if not rates[peer]:
-            print(f"{'':<6}{peer:<32} {'not here':>10}")
+            show(f"      {peer}", "not here")
             continue
-        its = median(rates[peer])
-        print(
-            f"{'':<6}{peer:<32} {its:>10,.0f}   {mine / its:>7.2f}  {verdict(mine / its, goal)}".rstrip(),
-            flush=True,
-        )
-    unit = UNITS.get(how, "reads/s")
-    return [(name, unit, peer, median(found)) for peer, found in rates.items() if found]
+        ratio = mine / median(rates[peer])
+        show(f"      {peer}", f"{median(rates[peer]):,.0f}", f"{ratio:.2f}", verdict(ratio, goal))
+    return [Bar(group.name, group.unit, peer, median(r)) for peer, r in rates.items() if r]
 
 
-def courtesy(seconds: float, pairs: int) -> None:
-    """How long a turn of the loop is, and how evenly 32 workers are served."""
-    for peer, goal in (
-        ("ours", 10.0),
-        ("ours-aio", 10.0),
-        ("caio-uring", None),
-        ("turbofile", None),
-    ):
-        found = [f for _ in range(pairs) if (f := figures(peer, 32, seconds, "turns")) is not None]
-        if found:
-            turn, share = median(f["turn"] for f in found), median(f["share"] for f in found)
-            print(
-                f"longest turn, {peer:<24} {turn:>10.1f} ms          {verdict(turn, goal, most=True)}".rstrip()
-            )
-            goal_of_share = None if goal is None else 0.5
-            judged = verdict(share, goal_of_share)
-            print(
-                f"least of 32 workers / mean, {peer:<10} {share:>10.2f}             {judged}".rstrip()
-            )
+def courtesy(group: Group, seconds: float, pairs: int) -> None:
+    """How long a turn of the loop is, and how evenly the workers are served.
+
+    A callback watches every turn, so these runs are not those that the rates come from.
+    """
+    if group.how in UNITS:
+        return
+    turns = f"{group.how} turns"
+    for peer in (group.ours, *(p for p in group.peers if p in ("caio-uring", "turbofile"))):
+        found = [
+            measured
+            for _ in range(pairs)
+            if (measured := figures(peer, group.in_flight, seconds, turns)) is not None
+        ]
+        if not found:
+            continue
+        mine = peer == group.ours
+        turn, share = median(f["turn"] for f in found), median(f["share"] for f in found)
+        judged = verdict(turn, 10.0, most=True) if mine else ""
+        show(f"      longest turn, {peer}", f"{turn:.1f} ms", "", judged)
+        if group.in_flight > 1:
+            judged = verdict(share, 0.5) if mine else ""
+            show(f"      least of {group.in_flight} workers / mean", f"{share:.2f}", "", judged)
 
 
 def line_of(pairs: int) -> None:
@@ -146,10 +173,9 @@ def line_of(pairs: int) -> None:
             if measured is not None:
                 found.append(measured["rate"])
     if few and many:
-        ratio = median(few) / median(many)
-        print(
-            f"cost with 100,000 outstanding / with 100 {ratio:>8.2f}             {verdict(ratio, 1.2, most=True)}"
-        )
+        ratio, each = median(few) / median(many), 1e6 / median(many)
+        judged = verdict(ratio, 1.1, most=True)
+        show("cost with 100,000 outstanding / with 100", f"{each:.1f} us", f"{ratio:.2f}", judged)
 
 
 def prepare() -> None:
@@ -171,8 +197,9 @@ def prepare() -> None:
 
 
 def main() -> None:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(
-        prog="benchmarks/asyncio_files.py", description=(__doc__ or "").splitlines()[0]
+        prog="benchmarks/asyncio_files.py", description=__doc__.splitlines()[0]
     )
     parser.add_argument(
         "--seconds", type=float, default=1.0, help="measured time of each run (default 1)"
@@ -181,20 +208,24 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", metavar="NAME", help="groups whose name begins so"
     )
+    parser.add_argument("--turns", action="store_true", help="longest turns and least served, too")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the rates")
     options = parser.parse_args()
     prepare()
-    print(f"python {sys.version.split()[0]}, kernel {os.uname().release}, {os.cpu_count()} cpus")
+    print(described())
     bars = []
-    for name, ours, in_flight, how, peers in GROUPS:
-        if not options.only or name.startswith(tuple(options.only)):
-            bars += group(name, ours, in_flight, how, peers, options.seconds, options.pairs)
+    for group in GROUPS:
+        if not options.only or group.name.startswith(tuple(options.only)):
+            bars += measure(group, options.seconds, options.pairs)
+            if options.turns or not options.only:
+                courtesy(group, options.seconds, min(3, options.pairs))
     if not options.only:
-        courtesy(options.seconds, options.pairs)
         line_of(min(3, options.pairs))
     if options.svg:
+        peers = versions(["turbofile", "caio", "aiofile", "aiofiles"])
+        foot = ", ".join([described(), *(f"{name} {its}" for name, its in peers.items())])
         title = "Awaited reads of 4 KiB, whole files and lines: rates, medians of one run"
-        options.svg.write_text(svg(title, bars))
+        options.svg.write_text(svg(title, foot, bars))
 
 
 if __name__ == "__main__":

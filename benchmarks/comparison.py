@@ -108,7 +108,10 @@ def others(before: tuple[float, float, float], after: tuple[float, float, float]
     return max(0.0, (busy - own) / (elapsed * (os.cpu_count() or 1)))
 
 
-HEADINGS = f"{'row':<22} {'ours':>9} {'C':>9}  {'unit':<13} {'figure':>7}  {'of single pairs':<15} {'others':>6} {'goal':>7}"
+HEADINGS = (
+    f"{'row':<22} {'ours':>9} {'C':>9}  {'unit':<13} {'figure':>7}"
+    f"  {'of single pairs':<15} {'others':>6} {'goal':>7}"
+)
 
 
 def line(result: Result) -> str:
@@ -121,8 +124,9 @@ def line(result: Result) -> str:
         goal = f"{'>=' if row.kind in AT_LEAST else '<='} {row.goal:g}"
         verdict = "met" if result.met else "MISSED"
     return (
-        f"{row.name:<22} {rounded(result.ours)} {rounded(result.c)}  {row.unit:<13} {result.figure:>7.2f}  "
-        f"{f'{low:.2f} .. {high:.2f}':<15} {max(result.others):>6.0%} {goal:>7}  {verdict}".rstrip()
+        f"{row.name:<22} {rounded(result.ours)} {rounded(result.c)}  {row.unit:<13}"
+        f" {result.figure:>7.2f}  {f'{low:.2f} .. {high:.2f}':<15} {max(result.others):>6.0%}"
+        f" {goal:>7}  {verdict}".rstrip()
     )
 
 

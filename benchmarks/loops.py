@@ -7,6 +7,7 @@ Every read is 4 KiB. python/NAME.py and c/NAME.c are the same loop and check eve
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from comparison import Row
 from programs import c_number, pages, python_number
@@ -37,10 +38,12 @@ def callback(name: str, in_flight: int, stack: int, goal: float | None, seconds:
 def completion_queue(
     name: str, in_flight: int, stack: int, goal: float | None, seconds: float
 ) -> Row:
+    ours = partial(python_number, "completion_queue", seconds=seconds)
+    theirs = partial(c_number, "queue", seconds=seconds)
     return Row(
         name, "completions/s", "rate", goal,
-        ours=lambda: python_number("completion_queue", pages(), in_flight, seconds, seconds=seconds),
-        c=lambda: c_number("queue", pages(), in_flight, seconds, stack, seconds=seconds),
+        ours=lambda: ours(pages(), in_flight, seconds),
+        c=lambda: theirs(pages(), in_flight, seconds, stack),
     )  # fmt: skip
 
 

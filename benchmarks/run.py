@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
-import platform
 import resource
 import sys
 from pathlib import Path
@@ -18,6 +16,7 @@ import costs
 import echo
 import loops
 from comparison import HEADINGS, Row, as_json, line, measure
+from machine import described, machine
 
 
 def chosen(rows: list[Row], wanted: list[str]) -> list[Row]:
@@ -32,15 +31,6 @@ def chosen(rows: list[Row], wanted: list[str]) -> list[Row]:
             )
         picked.update(found)
     return [row for row in rows if not wanted or row.name in picked]
-
-
-def machine() -> dict[str, object]:
-    return {
-        "python": platform.python_version(),
-        "libc": os.confstr("CS_GNU_LIBC_VERSION"),
-        "kernel": platform.release(),
-        "cpus": os.cpu_count(),
-    }
 
 
 def raise_the_limit_of_open_files() -> None:
@@ -72,7 +62,7 @@ def main() -> int:
         raise SystemExit(f"aio_posix is not installed for {sys.executable}")
     raise_the_limit_of_open_files()
 
-    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    print(described())
     print(HEADINGS)
     results = []
     for row in rows:

@@ -1,8 +1,12 @@
-"""asyncio_reads.py PEER IN_FLIGHT SECONDS FILE [direct|cold|turns|outstanding]: random 4 KiB reads;
-prints JSON.
+"""asyncio_reads.py PEER IN_FLIGHT SECONDS FILE [HOW...]: random 4 KiB reads; prints JSON.
 
 Workers read one file in closed loops. rate: reads/s; share: the least served worker's part of the
-mean; turn: the longest turn of the loop in ms (with `turns`, where a callback watches every turn).
+mean; turn: the longest turn of the loop in ms.
+
+direct       with O_DIRECT
+cold         every page once, none of them in the page cache at first
+turns        a callback watches every turn of the loop, which costs a little
+outstanding  IN_FLIGHT reads are asked for before the first is done
 """
 
 from __future__ import annotations
@@ -10,16 +14,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import itertools
 import json
 import mmap
 import os
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 PAGE = 4096
+TOGETHER = 32  # reads by one await
 CHECK = 16  # reads between two looks at the clock
 Reader = Callable[[int], Awaitable[Any]]
 
@@ -92,63 +98,121 @@ async def ours(path: str, flags: int) -> Reader:
     return lambda offset: read(fd, PAGE, offset)
 
 
-async def ours_descriptor(path: str, flags: int) -> Reader:
-    from aio_posix.asyncio.descriptor import Descriptor
+async def ours_file(path: str, flags: int) -> Reader:
+    from aio_posix.asyncio import open as ours_open
 
-    descriptor = Descriptor(os.open(path, os.O_RDONLY | flags))
-    return lambda offset: descriptor.pread(PAGE, offset)
+    file = await ours_open(path, "rb", opener=lambda name, how: os.open(name, how | flags))
+    return lambda offset: file.pread(PAGE, offset)
 
 
 async def ours_aio(path: str, flags: int) -> Reader:
     from aio_posix.asyncio import nowait
 
     nowait(False)
-    return await ours_descriptor(path, flags)
+    return await ours_file(path, flags)
 
 
+def spread(offset: int, pages: int) -> list[int]:
+    """TOGETHER offsets all over the file; they follow from the first one."""
+    return [(offset // PAGE + i * 4099) % pages * PAGE for i in range(TOGETHER)]
+
+
+def many(aio: bool) -> Callable[[str, int], Awaitable[Reader]]:
+    async def peer(path: str, flags: int) -> Reader:
+        from aio_posix import asyncio as ours
+
+        if aio:
+            ours.nowait(False)
+        fd = os.open(path, os.O_RDONLY | flags)
+        pages = os.path.getsize(path) // PAGE
+        return lambda at: ours.pread_many(fd, [(PAGE, each) for each in spread(at, pages)])
+
+    return peer
+
+
+def gathered(single: Callable[[str, int], Awaitable[Reader]]) -> Callable[..., Awaitable[Reader]]:
+    async def peer(path: str, flags: int) -> Reader:
+        read = await single(path, flags)
+        pages = os.path.getsize(path) // PAGE
+
+        async def together(offset: int) -> list[bytes]:
+            return await asyncio.gather(*(read(each) for each in spread(offset, pages)))
+
+        return together
+
+    return peer
+
+
+BY_ONE_AWAIT: dict[str, Callable[[str, int], Awaitable[Reader]]] = {
+    "ours-many": many(aio=False), "ours-many-aio": many(aio=True),
+    "ours-gathered": gathered(ours), "ours-gathered-aio": gathered(ours_aio),
+    "caio-uring-gathered": gathered(caio("linux_uring")),
+}  # fmt: skip
 PEERS: dict[str, Callable[[str, int], Awaitable[Reader]]] = {
-    "ours": ours, "ours-descriptor": ours_descriptor, "ours-aio": ours_aio,
+    "ours": ours, "ours-file": ours_file, "ours-aio": ours_aio,
     "turbofile": turbofile, "aiofiles": aiofiles, "aiofile": aiofile,
     "caio-uring": caio("linux_uring"), "caio-linux": caio("linux_aio"),
     "caio-thread": caio("thread_aio"), "to_thread": to_thread, "sync": synchronous,
+    **BY_ONE_AWAIT,
 }  # fmt: skip
 
 
-async def rounds(
-    read: Reader, pages: int, in_flight: int, seconds: float, turns: bool
-) -> dict[str, float]:
-    offsets = [random.randrange(pages) * PAGE for _ in range(1 << 14)]
-    counts, longest, last = [0] * in_flight, 0.0, 0.0
-    loop = asyncio.get_running_loop()
+class Turns:
+    """Watches the turns of the running loop until it is told to stop."""
 
-    def turn() -> None:
-        nonlocal longest, last
+    def __init__(self) -> None:
+        self.longest = 0.0  # seconds
+        self.stopped = False
+        self.last = time.perf_counter()
+        self.loop = asyncio.get_running_loop()
+        self.loop.call_soon(self.turn)
+
+    def turn(self) -> None:
         now = time.perf_counter()
-        longest, last = max(longest, now - last), now
-        if now < end:
-            loop.call_soon(turn)
+        self.longest, self.last = max(self.longest, now - self.last), now
+        if not self.stopped:
+            self.loop.call_soon(self.turn)
+
+
+def endless(pages: int) -> Iterator[int]:
+    offsets = [random.randrange(pages) * PAGE for _ in range(1 << 14)]
+    return itertools.cycle(offsets)
+
+
+def once(pages: int) -> Iterator[int]:
+    return iter(random.sample(range(0, pages * PAGE, PAGE), pages))
+
+
+async def rounds(
+    read: Reader, offsets: Iterator[int], workers: int, each: int, seconds: float, watched: bool
+) -> dict[str, float]:
+    """The workers take their offsets from one iterator, until it or the time has ended.
+
+    each: how many reads one call makes.
+    """
+    counts = [0] * workers
 
     async def worker(i: int) -> None:
-        k = i * 997
+        data = None
         while time.perf_counter() < end:
-            for _ in range(CHECK):
-                data = await read(offsets[k & 0x3FFF])
-                k += 1
-                counts[i] += 1
-            assert len(data) == PAGE
+            for _, offset in zip(range(CHECK), offsets, strict=False):
+                data = await read(offset)
+                counts[i] += each
+            if data is None:
+                return
+            assert len(data) == PAGE if each == 1 else list(map(len, data)) == [PAGE] * each
+            data = None
 
-    begin = last = time.perf_counter()
+    turns = Turns() if watched else None
+    begin = time.perf_counter()
     end = begin + seconds
-    if turns:
-        loop.call_soon(turn)
-    await asyncio.gather(*(worker(i) for i in range(in_flight)))
+    await asyncio.gather(*(worker(i) for i in range(workers)))
     elapsed = time.perf_counter() - begin
-    total = sum(counts)
-    return {
-        "rate": total / elapsed,
-        "share": min(counts) * in_flight / total,
-        "turn": longest * 1000,
-    }
+    figures = {"rate": sum(counts) / elapsed, "share": min(counts) * workers / sum(counts)}
+    if turns is not None:
+        turns.stopped = True
+        figures["turn"] = turns.longest * 1000
+    return figures
 
 
 async def outstanding(read: Reader, pages: int, n: int) -> dict[str, float]:
@@ -172,20 +236,22 @@ async def one(read: Reader, offset: int) -> None:
 
 def main() -> None:
     peer, in_flight, seconds, path, *how = sys.argv[1:]
-    if how == ["cold"]:
+    if "cold" in how:
         fd = os.open(path, os.O_RDONLY)
         os.fsync(fd)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
-    flags = os.O_DIRECT if how == ["direct"] else 0
+    flags = os.O_DIRECT if "direct" in how else 0
     pages = os.path.getsize(path) // PAGE
+    each = TOGETHER if peer in BY_ONE_AWAIT else 1
 
     async def program() -> dict[str, float]:
         read = await PEERS[peer](path, flags)
-        if how == ["outstanding"]:
-            await rounds(read, pages, 32, 0.2, False)
+        if "outstanding" in how:
+            await rounds(read, endless(pages), 32, 1, 0.2, False)
             return await outstanding(read, pages, int(in_flight))
-        return await rounds(read, pages, int(in_flight), float(seconds), how == ["turns"])
+        offsets = once(pages) if "cold" in how else endless(pages)
+        workers = int(in_flight) // each or 1
+        return await rounds(read, offsets, workers, each, float(seconds), "turns" in how)
 
     print(json.dumps(asyncio.run(program())))
     sys.stdout.flush()
