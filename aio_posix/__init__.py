@@ -3,6 +3,17 @@
 The names of C are here under the names they have in C; ``aio_posix.asyncio`` is imported by name.
 """
 
+try:
+    import aio_posix._ffi  # noqa: F401 (first, for the message below)
+except ModuleNotFoundError as error:
+    if error.name != "aio_posix._ffi":
+        raise
+    raise ModuleNotFoundError(
+        f"the C part of aio_posix was not built in {__path__[0]}: run `pip install -e .` in the "
+        "folder above it, or start Python elsewhere if aio_posix is installed",
+        name=error.name,
+    ) from None
+
 from aio_posix.aio import (
     AIO_ALLDONE,
     AIO_CANCELED,
@@ -26,7 +37,7 @@ from aio_posix.queue import CompletionQueue
 from aio_posix.sigevent import SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SigevNotify, sigevent
 from aio_posix.sigwaitinfo import siginfo, sigwaitinfo
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AIO_ALLDONE",

@@ -1,4 +1,4 @@
-"""What is built: a source archive with all that a build needs, a wheel for every Python from 3.10
+"""What is built: a source archive with all that a build needs, a wheel for every Python from 3.11
 on; and a build that cannot succeed says what to install.
 """
 
@@ -10,13 +10,17 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import fresh
 import pytest
 
+import aio_posix
+
 ROOT = Path(__file__).parent.parent
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 LEFT = shutil.ignore_patterns(
     ".git",
     ".venv*",
@@ -54,12 +58,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = build("build_sdist", tree, out)
     assert built.returncode == 0, built.stderr
     (archive,) = out.iterdir()
-    assert archive.name == "aio_posix-0.1.0.tar.gz"
+    assert archive.name == f"aio_posix-{VERSION}.tar.gz"
     with tarfile.open(archive) as tar:
-        tar.extractall(out, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(
-            out
-        )
-    return out / "aio_posix-0.1.0"
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(out, filter="data")
+        else:
+            tar.extractall(out)
+    return out / f"aio_posix-{VERSION}"
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +78,9 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NEEDED = """
-    build_ffi.py setup.py pyproject.toml README.md LICENSE CHANGELOG.md demo_echo.py .ci/setup aio_posix/csrc/aio.cdef.h
-    tests/test_build.py tests/fresh.py tests/c/stress.c docs/design.md examples/callback.py benchmarks/run.py
+    build_ffi.py setup.py pyproject.toml noxfile.py README.md LICENSE CHANGELOG.md demo_echo.py
+    .ci/setup .ci/run aio_posix/csrc/aio.cdef.h tests/test_build.py tests/fresh.py tests/c/stress.c
+    docs/design.md examples/callback.py benchmarks/run.py
     """
 
 
@@ -84,13 +90,16 @@ def test_the_source_archive_contains(source: Path, path: str) -> None:
 
 
 def test_the_source_archive_contains_all_of_the_c(source: Path) -> None:
-    ours = {path.name for path in (ROOT / "aio_posix" / "csrc").iterdir()}
-    assert {path.name for path in (source / "aio_posix" / "csrc").iterdir()} == ours
+    def files(root: Path) -> set[Path]:
+        csrc = root / "aio_posix" / "csrc"
+        return {path.relative_to(csrc) for path in csrc.rglob("*") if path.is_file()}
+
+    assert files(source) == files(ROOT)
 
 
 @pytest.mark.skipif(FREE_THREADED, reason="a free-threaded build has its own tag")
-def test_one_wheel_serves_every_python_from_3_10_on(wheel: Path) -> None:
-    assert wheel.name.startswith("aio_posix-0.1.0-cp310-abi3-linux_")
+def test_one_wheel_serves_every_python_from_3_11_on(wheel: Path) -> None:
+    assert wheel.name.startswith(f"aio_posix-{VERSION}-cp311-abi3-linux_")
     names = zipfile.ZipFile(wheel).namelist()
     assert [name for name in names if name.endswith(".so")] == ["aio_posix/_ffi.abi3.so"]
 
@@ -142,3 +151,32 @@ def test_a_build_that_lacks_something_says_what_to_install(
     assert "aio_posix could not be compiled. It needs a C compiler" in built.stderr
     assert "apt-get install gcc libc6-dev python3-dev" in built.stderr
     assert "Traceback" not in built.stderr
+
+
+def test_the_package_has_the_version_of_the_project() -> None:
+    assert aio_posix.__version__ == VERSION
+
+
+def test_a_package_that_was_not_built_says_how_to_build_it(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "aio_posix", tmp_path / "aio_posix", ignore=LEFT)
+    ended = fresh.run("import aio_posix", cwd=tmp_path)
+    assert ended.returncode == 1
+    message = ended.stderr.splitlines()[-1]
+    assert message.startswith("ModuleNotFoundError: the C part of aio_posix was not built")
+    assert "pip install -e ." in message
+
+
+@pytest.mark.parametrize(
+    ("difference", "sentence"),
+    [
+        ("sys.implementation.name = 'pypy'", "aio_posix needs CPython"),
+        ("sys.maxsize = 2**31 - 1", "aio_posix needs a 64-bit Python"),
+    ],
+)
+def test_a_build_for_another_interpreter_is_refused_in_one_sentence(
+    difference: str, sentence: str
+) -> None:
+    ended = fresh.run(f"import runpy, sys; {difference}; runpy.run_path('setup.py')", cwd=ROOT)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(sentence)
+    assert "Traceback" not in ended.stderr
