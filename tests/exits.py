@@ -157,7 +157,8 @@ def watch(number: int) -> str:
     expected = 1 if ENDS[number % len(ENDS)] == "exception" else 0
     if ended.returncode == expected and not ended.stderr:
         return ""
-    return f"exit {number} gave status {ended.returncode} instead of {expected}:\n{ended.stderr[-3000:]}"
+    end = ended.stderr[-3000:]
+    return f"exit {number} gave status {ended.returncode} instead of {expected}:\n{end}"
 
 
 def crashes(count: int, jobs: int = 2) -> list[str]:

@@ -259,7 +259,8 @@ def test_an_urgent_request_behind_a_cancelled_head_is_cancelled_without_harm() -
         + """
 release = full_pool()
 r, w = os.pipe()
-head, lazy, urgent, last = [aiocb(w, bytes([97 + i]), aio_reqprio=prio) for i, prio in enumerate([5, 5, 0, 5])]
+prios = [5, 5, 0, 5]
+head, lazy, urgent, last = [aiocb(w, bytes([97 + i]), aio_reqprio=p) for i, p in enumerate(prios)]
 for cb in (head, lazy, urgent, last): aio_write(cb)
 assert aio_cancel(w, urgent) == AIO_CANCELED
 assert aio_cancel(w, head) == AIO_CANCELED
@@ -310,10 +311,12 @@ def collect():
     while (info := sigwaitinfo([signal.SIGRTMIN], 0)) is not None: told.append(info.si_value)
     return told
 event = (sigevent(SIGEV_SIGNAL, sigev_signo=signal.SIGRTMIN) if kind == "signal" else
-         queue.sigevent() if "queue" in kind else sigevent(SIGEV_THREAD, sigev_notify_function=told.append))
+         queue.sigevent() if "queue" in kind else
+         sigevent(SIGEV_THREAD, sigev_notify_function=told.append))
 head = aiocb(fd, b"0")
 own = None if "list" in kind else event
-followers = [aiocb(fd, b"%d" % i, i, aio_sigevent=own, aio_reqprio=i, aio_lio_opcode=LIO_WRITE) for i in range(1, 4)]
+followers = [aiocb(fd, b"%d" % i, i, aio_sigevent=own, aio_reqprio=i, aio_lio_opcode=LIO_WRITE)
+             for i in range(1, 4)]
 aio_write(head)
 lio_listio(LIO_NOWAIT, followers, event if "list" in kind else None)
 expected = [followers] if "list" in kind else followers
@@ -401,7 +404,8 @@ problems = []
 def work(seed):
     rng = random.Random(seed)
     for _ in range(150):
-        cbs = [aiocb(fd, bytearray(1), rng.randrange(256), aio_reqprio=rng.randrange(4)) for _ in range(4)]
+        cbs = [aiocb(fd, bytearray(1), rng.randrange(256), aio_reqprio=rng.randrange(4))
+               for _ in range(4)]
         for cb in cbs: aio_read(cb)
         for cb in rng.sample(cbs, 2): aio_cancel(fd, cb)
         for cb in cbs:

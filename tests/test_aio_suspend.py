@@ -336,7 +336,8 @@ def test_a_request_that_is_submitted_again_while_others_wait_for_it_crashes_nobo
             if callbacks: aio.aio_read(cb)
         def work():
             while time.monotonic() < end:
-                cbs = [aio.aiocb(random.choice(fds), bytearray(1), aio_reqprio=random.randrange(3)) for _ in range(20)]
+                cbs = [aio.aiocb(random.choice(fds), bytearray(1), aio_reqprio=random.randrange(3))
+                       for _ in range(20)]
                 for cb in cbs: aio.aio_read(cb)
                 if not callbacks:
                     for cb in random.sample(cbs, 3): aio.aio_cancel(cb.aio_fildes, cb)

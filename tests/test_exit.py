@@ -60,7 +60,8 @@ def test_a_hundred_exits_with_completions_arriving_crash_never() -> None:
 
 WRITES = """
     fd = os.open({path!r}, os.O_RDWR | os.O_CREAT)
-    cbs = [aio.aiocb(fd, bytes([i % 251 + 1]) * 65536, i * 65536, aio_lio_opcode=aio.LIO_WRITE) for i in range(400)]
+    cbs = [aio.aiocb(fd, bytes([i % 251 + 1]) * 65536, i * 65536, aio_lio_opcode=aio.LIO_WRITE)
+           for i in range(400)]
     """
 
 
@@ -369,7 +370,8 @@ def test_exec_with_requests_in_flight_leaves_the_new_program_alone() -> None:
     text = program("""
         cb = aio.aiocb(os.pipe()[0], bytearray(8), aio_sigevent=told(print))
         aio.aio_read(cb)
-        os.execv(sys.executable, [sys.executable, "-c", "import os; print(len(os.listdir('/proc/self/task')))"])
+        count = "import os; print(len(os.listdir('/proc/self/task')))"
+        os.execv(sys.executable, [sys.executable, "-c", count])
         """)
     assert fresh.output(text) == "1\n"
 
@@ -394,7 +396,8 @@ def child(path):
     cbs = [aio.aiocb(fd, bytes([i % 256]) * 65536, i * 65536) for i in range(400)]
     for cb in cbs: aio.aio_write(cb)
 if __name__ == "__main__":
-    process = multiprocessing.get_context("{method}").Process(target=child, args=({str(tmp_path / "out")!r},))
+    out = {str(tmp_path / "out")!r}
+    process = multiprocessing.get_context("{method}").Process(target=child, args=(out,))
     process.start(); process.join(); print(process.exitcode)
 """)
     ended = subprocess.run(

@@ -80,7 +80,8 @@ def test_a_request_in_flight_is_the_parents_alone() -> None:
     text = program("""
         read, write = os.pipe()
         called = threading.Event()
-        cb = aio.aiocb(read, bytearray(8), aio_sigevent=told(lambda cb: (os.write(1, b"called "), called.set())))
+        event = told(lambda cb: (os.write(1, b"called "), called.set()))
+        cb = aio.aiocb(read, bytearray(8), aio_sigevent=event)
         aio.aio_read(cb)
         print(in_child(lambda: None), end=" ", flush=True)
         os.write(write, b"12345")
@@ -103,7 +104,8 @@ def test_no_child_hangs_that_was_forked_while_another_thread_held_every_lock() -
                     aio.aio_suspend([cb])
                 queue.get(0)
         queue = aio.CompletionQueue()
-        threads = [threading.Thread(target=hammer, args=(event,)) for event in (None, queue.sigevent(), told(id))]
+        threads = [threading.Thread(target=hammer, args=(event,))
+                   for event in (None, queue.sigevent(), told(id))]
         for thread in threads:
             thread.start()
         cb = used()
@@ -121,7 +123,8 @@ def test_finalizers_in_the_child_touch_nothing() -> None:
     text = program("""
         queue = aio.CompletionQueue()
         read, write = os.pipe()
-        cbs = [aio.aiocb(read, bytearray(1), aio_sigevent=event) for event in (queue.sigevent(), told(id), None) * 10]
+        cbs = [aio.aiocb(read, bytearray(1), aio_sigevent=event)
+               for event in (queue.sigevent(), told(id), None) * 10]
         for cb in cbs:
             aio.aio_read(cb)
         event = queue.sigevent()
@@ -174,7 +177,8 @@ def test_that_child_in_turn_has_children_that_are_refused() -> None:
     text = program("""
         def work():
             cb = used()
-            print(in_child(lambda: os._exit(7 if refused(lambda: aio.aio_error(cb)) else 1)), flush=True)
+            child = in_child(lambda: os._exit(7 if refused(lambda: aio.aio_error(cb)) else 1))
+            print(child, flush=True)
         print(in_child(work))
         """)
     assert fresh.output(text) == "7\n0\n"
@@ -219,7 +223,10 @@ def test_multiprocessing_fork_says_what_to_use_instead_and_spawn_works(tmp_path:
     path = f"{tmp_path}/program.py"
     with open(path, "w") as file:
         file.write("\n".join(line[4:] for line in MULTIPROCESSING.splitlines()))
-    run = f"import runpy, sys; sys.argv = [{path!r}, {{!r}}]; runpy.run_path({path!r}, run_name='__main__')"
+    run = (
+        f"import runpy, sys; sys.argv = [{path!r}, {{!r}}]; "
+        f"runpy.run_path({path!r}, run_name='__main__')"
+    )
     forked = fresh.output(run.format("fork"))
     assert "use exec, or the multiprocessing start method 'spawn'" in forked
     assert forked.endswith("\n0\n")
@@ -245,7 +252,8 @@ def test_a_fork_in_a_callback_is_refused_in_the_child_and_leaves_the_parent_alon
     text = program("""
         statuses, called = [], threading.Event()
         def fork(cb):
-            statuses.append(in_child(lambda: os._exit(7 if refused(lambda: aio.aio_read(cb)) else 1)))
+            child = in_child(lambda: os._exit(7 if refused(lambda: aio.aio_read(cb)) else 1))
+            statuses.append(child)
             called.set()
         aio.aio_write(aio.aiocb(os.memfd_create("m"), bytearray(b"x"), aio_sigevent=told(fork)))
         called.wait()

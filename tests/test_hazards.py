@@ -127,7 +127,8 @@ def test_with_thread_creation_forbidden_a_callback_still_comes() -> None:
 os.setgid(65534); os.setuid(65534)
 file = os.memfd_create("m")
 os.write(file, b"x" * 100)
-first = aio.aiocb(file, bytearray(1)); aio.aio_read(first); aio.aio_suspend([first])   # one helper is there now
+first = aio.aiocb(file, bytearray(1))
+aio.aio_read(first); aio.aio_suspend([first])   # one helper is there now
 resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
 told = []
 event = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=told.append)

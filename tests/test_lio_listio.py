@@ -403,7 +403,7 @@ def test_ctrl_c_during_the_submission_of_a_long_list_leaves_all_or_nothing_submi
                 assert eventually(lambda: called), "not told"
                 assert called[0] is cbs
                 for cb in cbs: aio_suspend([cb]); aio_return(cb)
-            assert eventually(lambda: not flight.in_flight and not flight.owed), (len(flight.in_flight), flight.owed)
+            assert eventually(lambda: not flight.in_flight and not flight.owed), flight.owed
         assert hit > 3, hit
         """)
 
@@ -486,7 +486,8 @@ def test_what_glibc_has_no_memory_for_fails_with_eagain_and_does_not_hang() -> N
         FULL_POOL
         + """
 import ctypes
-fields = [("threads", ctypes.c_int), ("num", ctypes.c_int)] + [(f"f{i}", ctypes.c_int) for i in range(6)]
+fields = [("threads", ctypes.c_int), ("num", ctypes.c_int)]
+fields += [(f"f{i}", ctypes.c_int) for i in range(6)]
 class aioinit(ctypes.Structure): _fields_ = fields
 ctypes.CDLL(None).aio_init(ctypes.byref(aioinit(20, 2**31 - 1)))
 fd = memfd(b"x")

@@ -109,7 +109,8 @@ def callback(cb):
     raise KeyError
 fd = memfd(b"x")
 for i in range(3):
-    aio_read(aiocb(fd, bytearray(1), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=callback)))
+    event = sigevent(SIGEV_THREAD, sigev_notify_function=callback)
+    aio_read(aiocb(fd, bytearray(1), aio_sigevent=event))
 assert eventually(lambda: len(called) == 3)
 print("alive")
 """
@@ -257,7 +258,8 @@ def test_100_000_callbacks_that_log_leave_no_threads_and_no_memory_behind() -> N
         + """
 import logging
 from aio_posix import flight
-logging.basicConfig(handlers=[logging.NullHandler()], level=logging.INFO)   # a record names its thread
+# a record names its thread
+logging.basicConfig(handlers=[logging.NullHandler()], level=logging.INFO)
 fd = memfd(b"x")
 count, lock, idle = 0, threading.Lock(), threading.Semaphore(0)
 goal = 0
@@ -314,7 +316,8 @@ def callback(cb):
     except RecursionError: results.append("RecursionError")
     else: results.append("none")
 results = []
-aio_read(aiocb(memfd(b"x"), bytearray(1), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=callback)))
+event = sigevent(SIGEV_THREAD, sigev_notify_function=callback)
+aio_read(aiocb(memfd(b"x"), bytearray(1), aio_sigevent=event))
 assert eventually(lambda: results, 30)
 print(results[0])
 """
@@ -395,12 +398,13 @@ import resource
 kind = {kind!r}
 if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
 fd, told, queue = memfd(b"x" * 100), [], CompletionQueue()
-first = aiocb(fd, bytearray(1)); aio_read(first); aio_suspend([first])      # one helper is there now
+first = aiocb(fd, bytearray(1)); aio_read(first); aio_suspend([first])   # one helper is there now
 resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
 try: threading.Thread(target=print).start()
 except RuntimeError: pass
 else: raise SystemExit("threads can be made")
-event = queue.sigevent() if kind == "queue" else sigevent(SIGEV_THREAD, sigev_notify_function=told.append)
+event = queue.sigevent()
+if kind != "queue": event = sigevent(SIGEV_THREAD, sigev_notify_function=told.append)
 own = None if kind == "list" else event
 cbs = [aiocb(fd, bytearray(1), i, aio_lio_opcode=LIO_READ, aio_sigevent=own) for i in range(20)]
 if kind == "list": lio_listio(LIO_NOWAIT, cbs, event)
@@ -431,7 +435,8 @@ resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
 fd, called = memfd(b"x"), []
 event = sigevent(SIGEV_THREAD, sigev_notify_function=called.append)
 cb = aiocb(fd, bytearray(1), aio_lio_opcode=LIO_READ, aio_sigevent=event)
-for call in (lambda: aio_read(cb), lambda: lio_listio(LIO_NOWAIT, [cb], event), lambda: lio_listio(LIO_WAIT, [cb])):
+for call in (lambda: aio_read(cb), lambda: lio_listio(LIO_NOWAIT, [cb], event),
+             lambda: lio_listio(LIO_WAIT, [cb])):
     try: call()
     except BlockingIOError as error: assert error.errno == errno.EAGAIN
     else: raise SystemExit("accepted")

@@ -573,7 +573,8 @@ def test_a_signal_handler_that_raises_in_get_takes_no_completion_along() -> None
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 time.sleep(0.001)
             except Alarm as alarm:
-                inside = traceback.extract_tb(alarm.__traceback__)[1].name == "get"  # else it is the caller's loss
+                # else it is the caller's loss
+                inside = traceback.extract_tb(alarm.__traceback__)[1].name == "get"
             while batch := queue.get(0.1): got += batch
             assert not inside or len(got) == 1000, len(got)
             hits += inside

@@ -203,7 +203,8 @@ warnings.simplefilter("ignore", ResourceWarning)
 release = full_pool()
 fd, called = memfd(b"x"), []
 for i in range(100):
-    event = sigevent(SIGEV_THREAD, sigev_notify_function=lambda value: called.append(value), sigev_value=i,
+    event = sigevent(SIGEV_THREAD, sigev_value=i,
+                     sigev_notify_function=lambda value: called.append(value),
                      sigev_notify_attributes=1 << 17)
     aio_read(aiocb(fd, bytearray(1), aio_sigevent=event))
 del event
@@ -313,7 +314,8 @@ release = full_pool()
 called, fd = [], memfd(b"x")
 def make(i): return lambda cb: called.append(i)
 for i in range(100):
-    aio_read(aiocb(fd, bytearray(1), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=make(i))))
+    event = sigevent(SIGEV_THREAD, sigev_notify_function=make(i))
+    aio_read(aiocb(fd, bytearray(1), aio_sigevent=event))
 gc.collect()
 release()
 assert eventually(lambda: len(called) == 100)
@@ -378,7 +380,8 @@ def test_a_refused_submission_does_not_take_the_meaning_from_the_signal_on_its_w
         + """
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
 release = full_pool()
-cb = aiocb(memfd(b"x"), bytearray(1), aio_sigevent=sigevent(SIGEV_SIGNAL, sigev_signo=signal.SIGRTMIN, sigev_value="v"))
+event = sigevent(SIGEV_SIGNAL, sigev_signo=signal.SIGRTMIN, sigev_value="v")
+cb = aiocb(memfd(b"x"), bytearray(1), aio_sigevent=event)
 aio_read(cb)
 try: aio_read(cb)
 except BlockingIOError: pass
@@ -439,7 +442,8 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
 if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)
 fd = memfd(b"data")
 first = aiocb(fd, bytearray(1)); aio_read(first); aio_suspend([first])
-resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, resource.getrlimit(resource.RLIMIT_SIGPENDING)[1]))
+most = resource.getrlimit(resource.RLIMIT_SIGPENDING)[1]
+resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, most))
 cb = aiocb(fd, bytearray(4), aio_sigevent=sigevent(SIGEV_SIGNAL, sigev_signo=signal.SIGRTMIN))
 aio_read(cb)
 aio_suspend([cb])
