@@ -17,7 +17,8 @@ from aio_posix.study.transcripts import drift, named, see, seen_in, table, trans
 
 LESSONS = load()
 DOCS = Path(__file__).parent.parent / "docs" / "study"
-LONGEST = 110  # lines: what can be read aloud
+LONGEST = 110  # lines of code: what can be read aloud
+WIDEST = 88  # columns of code
 
 
 def by_name(lesson: Lesson) -> str:
@@ -47,9 +48,10 @@ def test_the_words_and_the_code_of_a_transcript_are_those_of_its_lesson(lesson: 
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
-def test_a_lesson_has_all_six_parts_and_under_110_lines(lesson: Lesson) -> None:
+def test_a_lesson_has_all_six_parts_and_its_code_is_short_and_narrow(lesson: Lesson) -> None:
     assert all((lesson.ask, lesson.guess, lesson.code, lesson.source, lesson.try_))
-    assert len(Path(str(lesson.module.__file__)).read_text().splitlines()) < LONGEST
+    assert len(lesson.code.splitlines()) < LONGEST
+    assert max(map(len, f"{lesson.code}\n{lesson.c}".splitlines())) <= WIDEST
     assert "assert " in lesson.code
 
 
@@ -77,7 +79,8 @@ def test_every_link_of_the_way_in_leads_somewhere() -> None:
 
 def taught(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lesson:
     """A lesson whose run() prints "seen" and goes on with this line."""
-    text = f'NUMBER = 99\nASK = GUESS = SOURCE = TRY = "?"\ndef run(show):\n    show("seen")\n    {code}\n'
+    text = 'NUMBER = 99\nASK = GUESS = SOURCE = TRY = "?"\n'
+    text += f'def run(show):\n    show("seen")\n    {code}\n'
     (tmp_path / "l99_taught.py").write_text(text)
     monkeypatch.setattr("aio_posix.study.lessons.__path__", [str(tmp_path)])
     there = f"import aio_posix.study.lessons as all; all.__path__[:] = [{str(tmp_path)!r}]"

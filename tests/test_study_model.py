@@ -92,9 +92,8 @@ def test_with_one_thread_alive_a_failed_pthread_create_leaves_the_request_waitin
 def test_a_list_reports_the_errno_of_the_last_failed_call_even_of_an_accepted_entry() -> None:
     now = Glibc().submit(read("hold", 9)).threads_allowed(False)
     now = now.submit(read("refused", A, 21), read("accepted", B))
-    assert (
-        now.answers[-1] == -errno.EAGAIN
-    )  # EINVAL was the reason, pthread_create left EAGAIN behind
+    # EINVAL was the reason, pthread_create left EAGAIN behind
+    assert now.answers[-1] == -errno.EAGAIN
     assert now.queue(B) == (read("accepted", B),)
 
 

@@ -359,9 +359,7 @@ def test_threads_that_come_and_go_while_they_are_read_do_no_harm() -> None:
 
 
 @x86_64
-def test_a_thread_of_the_program_that_runs_with_every_signal_blocked_is_not_taken_for_a_helper() -> (
-    None
-):
+def test_a_thread_of_the_program_that_has_every_signal_blocked_is_not_taken_for_a_helper() -> None:
     program = """
 import signal, threading
 signal.pthread_sigmask(signal.SIG_BLOCK, set(range(1, 65)) - {32, 33})

@@ -283,10 +283,10 @@ def test_events_come_back_from_their_file_in_order_of_time(tmp_path: Path) -> No
 def test_a_descriptor_of_zero_and_the_longest_of_all_fit_into_a_slot(tmp_path: Path) -> None:
     slots = Slots(tmp_path / "events")
     most = 2**63
+    of, name, file = tuple(range(most - OF, most)), "\U0001f40d" * 99, "x" * 99
     event = Event(
-        What.SUBMISSION, most, 2**22, tuple(range(most - OF, most)), "\U0001f40d" * 99, most, 0, "x" * 99, most, most,
-        told="callback", error="EAGAIN",
-    )  # fmt: skip
+        What.SUBMISSION, most, 2**22, of, name, most, 0, file, most, most, "callback", "EAGAIN"
+    )
     slots.put(event)
     (found,) = read(tmp_path / "events")
     assert (found.fd, found.of, found.file) == (0, event.of, "x" * LONGEST)

@@ -30,15 +30,15 @@ MS = 10**6
 # waits, and starts 103.
 STRACE = """\
 100 1000.000100 read(0x3, 0x5500, 0x1000) = 0x1f <0.000010>
-100 1000.001100 clone3({flags=CLONE_VM|CLONE_THREAD, stack=0x1} => {parent_tid=[101]}, 88) = 101 <0.000050>
+100 1000.001100 clone3({flags=CLONE_VM|CLONE_THREAD, stack=0x1} => {tid=[101]}) = 101 <0.000050>
 100 1000.001200 clone3({flags=CLONE_VM|CLONE_THREAD, stack=0x2 <unfinished ...>
 102 1000.001250 pread64(0x7, 0xbeef, 0x10, 0) = -1 ESPIPE (Illegal seek) <0.000020>
 100 1000.001260 <... clone3 resumed> => {parent_tid=[102]}, 88) = 102 <0.000060>
 102 1000.001300 read(0x7, 0xbeef, 0x10 <unfinished ...>
-100 1000.002000 clone3({flags=CLONE_VM|CLONE_VFORK, exit_signal=SIGCHLD} => {parent_tid=[900]}, 88) = 900 <0.000060>
+100 1000.002000 clone3({flags=CLONE_VM|CLONE_VFORK} => {parent_tid=[900]}, 88) = 900 <0.000060>
 900 1000.002100 read(0x7, 0xbeef, 0x10) = 0x1 <0.000010>
 102 1000.005000 <... read resumed>) = 0x5 <0.003700>
-102 1000.005100 clone3({flags=CLONE_VM|CLONE_THREAD, stack=0x3} => {parent_tid=[103]}, 88) = 103 <0.000040>
+102 1000.005100 clone3({flags=CLONE_VM|CLONE_THREAD, stack=0x3} => {tid=[103]}) = 103 <0.000040>
 103 1000.006100 sendto(0x7, 0xbeef, 0x5, 0, NULL, 0) = 0x5 <0.000100>
 103 1000.007000 +++ exited with 0 +++
 102 1000.008000 read(0x7, 0xbeef, 0x10 <unfinished ...>

@@ -179,7 +179,8 @@ from aio_posix import *
 file = os.open(__file__, os.O_RDONLY)
 with CompletionQueue() as queue:
     told = queue.sigevent()
-    lio_listio(LIO_NOWAIT, [aiocb(file, bytearray(1), aio_lio_opcode=LIO_READ, aio_sigevent=told) for _ in range(10)])
+    about = {"aio_lio_opcode": LIO_READ, "aio_sigevent": told}
+    lio_listio(LIO_NOWAIT, [aiocb(file, bytearray(1), **about) for _ in range(10)])
     taken = 0
     while taken < 10:
         taken += len(queue.get())
@@ -238,8 +239,8 @@ def test_the_demo_with_three_clients_is_seen_whole(tmp_path: Path) -> None:
 
 @straced
 def test_strace_tells_of_buffers_by_their_address(tmp_path: Path) -> None:
-    program = "import ctypes, os; b = ctypes.create_string_buffer(7); os.readv(0, [b]); ctypes.CDLL(None).read(0, b, 7)"
-    program += "; print(ctypes.addressof(b))"
+    program = "import ctypes, os; b = ctypes.create_string_buffer(7); os.readv(0, [b])"
+    program += "; ctypes.CDLL(None).read(0, b, 7); print(ctypes.addressof(b))"
     run = [*strace.command(tmp_path / "calls"), sys.executable, "-c", program]
     address = int(
         subprocess.run(run, input="", capture_output=True, text=True, check=True, timeout=60).stdout

@@ -50,9 +50,8 @@ def scripts(draw: st.DrawFn) -> Script:
     crowded = draw(st.booleans())  # begin with a blocked read for each helper
     fds = draw(st.integers(aio_threads + 1 if crowded else 1, len(LETTERS)))
     fd = st.integers(0, fds - 1)
-    reqprio = st.sampled_from(
-        [0, 0, 0, 1, 1, 5, 10, 20, 21]
-    )  # few, so that equals meet; 21 is refused
+    # Few, so that equals meet; 21 is refused
+    reqprio = st.sampled_from([0, 0, 0, 1, 1, 5, 10, 20, 21])
     crowd = tuple(
         Request(f"{LETTERS[where]}{where}", where) for where in range(aio_threads * crowded)
     )

@@ -45,9 +45,10 @@ class Bars:
             middle = y + step * 0.35 + 5
             parts += [
                 f'<text class="small end" x="{label - 8}" y="{middle:.0f}">{escape(name)}</text>',
-                f'<rect x="{label}" y="{y:.1f}" width="{width:.1f}" height="{step * 0.7:.1f}" rx="3"'
-                f' fill="{COLOURS[0] if n < len(self.values) - 1 else COLOURS[2]}"/>',
-                f'<text class="small" x="{label + width + 6:.1f}" y="{middle:.0f}">{value:,.0f}</text>',
+                f'<rect x="{label}" y="{y:.1f}" width="{width:.1f}" height="{step * 0.7:.1f}"'
+                f' rx="3" fill="{COLOURS[0] if n < len(self.values) - 1 else COLOURS[2]}"/>',
+                f'<text class="small" x="{label + width + 6:.1f}" y="{middle:.0f}">'
+                f"{value:,.0f}</text>",
             ]
         return parts
 
@@ -77,7 +78,8 @@ class Lines:
             for y in ticks
             for line in (
                 f'<path class="grid" d="M{LEFT} {self.y(y, ticks):.1f}H{WIDTH - RIGHT}"/>',
-                f'<text class="small end" x="{LEFT - 6}" y="{self.y(y, ticks) + 4:.1f}">{y:,.0f}</text>',
+                f'<text class="small end" x="{LEFT - 6}" y="{self.y(y, ticks) + 4:.1f}">'
+                f"{y:,.0f}</text>",
             )
         ]
         parts += [
@@ -131,7 +133,8 @@ def drawing(panels: Sequence[Panel], note: str) -> str:
     width, height = len(panels) * (WIDTH + GAP) + GAP, HEIGHT + 2 * GAP + 22
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="system-ui, \'DejaVu Sans\', Verdana, sans-serif" font-size="15" fill="#1f2933">',
+        "font-family=\"system-ui, 'DejaVu Sans', Verdana, sans-serif\" "
+        'font-size="15" fill="#1f2933">',
         f"<title>{escape('; '.join(panel.title for panel in panels))}</title>",
         f"<style>{STYLE}</style>",
         f'<rect width="{width}" height="{height}" rx="10" fill="#fff"/>',

@@ -18,18 +18,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-DEFAULTS = struct.pack(
-    "8i", 20, 64, 0, 0, 0, 0, 1, 0
-)  # rt/aio_misc.c: `optim` as it stands in the library's file
+# `optim` of rt/aio_misc.c as it stands in the library's file
+DEFAULTS = struct.pack("8i", 20, 64, 0, 0, 0, 0, 1, 0)
 TCB_SELF = (0, 16)  # where x86-64's tcbhead_t points to itself (nptl/tls.h: tcb, self)
 DESCRIPTOR = (
     0x900  # sizeof(struct pthread) in 2.36; its only pointer to code is start_routine, at 0x638
 )
 TID = 0x2D0  # in struct pthread: 704 bytes of tcbhead_t's union, a list entry, tid (nptl/descr.h)
-END = (
-    2 * 4096
-    # bytes at the end of a stack: glibc puts the descriptor there; a helper's begins 0x18c0 before it
-)
+# bytes at the end of a stack: glibc puts the descriptor there; a helper's begins 0x18c0 before it
+END = 2 * 4096
 SEARCHED = 1 << 20  # bytes of stack searched: a helper needs 4 KiB, a callback in Python some 100
 
 

@@ -250,23 +250,25 @@ def _on_libc(libc: str) -> str:
 def _on_nproc(facts: Facts) -> str:
     if facts.root:
         return "Does not bind root; for others it counts all threads of the user."
-    return "Counts all threads of the user: when it is reached requests wait and notifications are lost."
+    return "Counts all threads of the user. At the limit requests wait, notifications are lost."
 
 
 def _on_sigpending(facts: Facts) -> str:
-    return f"With SIGEV_SIGNAL, over {_show(facts.sigpending)} signals not yet taken turn good results into EAGAIN."
+    return "With SIGEV_SIGNAL, more signals not yet taken turn good results into EAGAIN."
 
 
 def _on_stack(facts: Facts) -> str:
     if facts.stack == INFINITE:
-        return "Each SIGEV_THREAD notification without attributes reserves the default of pthread_create."
-    return f"Each SIGEV_THREAD notification without attributes reserves {_stack(facts.stack)} of address space."
+        return "A SIGEV_THREAD notification reserves the default of pthread_create."
+    return "Address space that each SIGEV_THREAD notification without attributes reserves."
 
 
 def _on_pids(facts: Facts) -> str:
     if facts.pids_max in (None, INFINITE):
         return "No cgroup that can be seen here limits the number of threads."
-    return f"{_show(facts.pids_current)} in use: when it is reached requests wait and notifications are lost."
+    return (
+        f"{_show(facts.pids_current)} in use. At the limit requests wait, notifications are lost."
+    )
 
 
 def _on_io_uring(facts: Facts) -> str:

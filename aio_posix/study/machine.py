@@ -14,6 +14,7 @@ def machine() -> str:
     virtual = "virtual " if re.search(r"^flags.*\bhypervisor\b", info, re.MULTILINE) else ""
     kernel, libc = platform.release().split("-")[0], " ".join(platform.libc_ver())
     return (
-        f"Measured on {os.cpu_count()} {virtual}cores ({found[1] if found else platform.machine()}), "
+        f"Measured on {os.cpu_count()} {virtual}cores "
+        f"({found[1] if found else platform.machine()}), "
         f"Linux {kernel}, {libc}, Python {platform.python_version()}"
     )

@@ -5,12 +5,12 @@ A Glibc is one moment. Calls (submit, cancel) and the world (feed, shut) give th
 `moves` are the steps that helper threads may take by themselves, each one critical section under
 glibc's one mutex.
 
-  requests  one queue for each descriptor number. Its first is the head, which nothing overtakes;
-  what comes
-            behind is sorted by priority, first come first served among equals.
+  requests  one queue for each descriptor number. Its first is the head, which nothing overtakes.
+            What comes behind is sorted by priority, first come first served among equals.
   runlist   heads that no helper has taken, most urgent first. What stands behind a head is
-  invisible here. helpers   at most aio_threads. Each works on one head, is idle, or is about to
-  look into the runlist.
+            invisible here.
+  helpers   at most aio_threads. Each works on one head, is idle, or is about to look into the
+            runlist.
 
 A head with neither a helper nor a place in the runlist is an orphan: it never runs, nor does what
 is behind. Only cancelling a head that nobody has taken makes one (a bug of glibc, retold as it is).
@@ -87,11 +87,8 @@ class Glibc:
         """aio_read, aio_write, aio_fsync; with several, lio_listio: one critical section for
         all.
         """
-        now, refused, number = (
-            self,
-            False,
-            0,
-        )  # number: errno, set by a failed pthread_create in any case
+        now, refused = self, False
+        number = 0  # errno, which a failed pthread_create sets in any case
         for request in batch:
             known = [r for queue in now.requests for r in queue] + [
                 done.request for done in now.done

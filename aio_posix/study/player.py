@@ -14,9 +14,8 @@ class Player:
     """Real glibc with a pool of one size: plays scripts."""
 
     def __init__(self, aio_threads: int) -> None:
-        replay = Path(__file__).with_name(
-            "replay.py"
-        )  # by path and isolated: the binding stays out of it
+        # By path and isolated, so that the binding stays out of it.
+        replay = Path(__file__).with_name("replay.py")
         self.process = subprocess.Popen(
             [sys.executable, "-I", str(replay), str(aio_threads)],
             stdin=subprocess.PIPE,

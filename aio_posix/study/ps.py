@@ -77,9 +77,8 @@ class Report:
 
 
 def kind(thread: Thread, process: Process) -> str:
-    helps = (
-        thread.blocked == HELPER_MASK and (thread.syscall or (None,))[0] != RT_SIGTIMEDWAIT
-    )  # a timer's
+    # A thread of timer_create has the same mask, and waits in sigtimedwait.
+    helps = thread.blocked == HELPER_MASK and (thread.syscall or (None,))[0] != RT_SIGTIMEDWAIT
     if thread.tid == process.pid or thread.from_libc is False:
         return "own"
     if helps:
@@ -241,4 +240,7 @@ def main(argv: list[str]) -> int:
 
 
 def nothing(found: Report) -> str:
-    return f"{found.name} ({found.pid}) has no AIO thread: it does not use AIO, or not in its last idle second"
+    return (
+        f"{found.name} ({found.pid}) has no AIO thread: "
+        "it does not use AIO, or not in its last idle second"
+    )

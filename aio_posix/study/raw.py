@@ -11,11 +11,8 @@ import ctypes
 from ctypes import POINTER, addressof, c_int, c_long, c_size_t, c_void_p, create_string_buffer
 from typing import Any
 
-SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD = (
-    0,
-    1,
-    2,
-)  # <bits/sigevent-consts.h>; all zeros mean a signal
+# <bits/sigevent-consts.h>; all zeros mean a signal
+SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD = 0, 1, 2
 FUNCTION = ctypes.CFUNCTYPE(None, c_void_p)  # void (*)(union sigval)
 
 
@@ -60,9 +57,9 @@ class aiocb(ctypes.Structure):
 
 def _library() -> ctypes.CDLL:
     program = ctypes.CDLL(None, use_errno=True)
-    return (
-        program if hasattr(program, "aio_read") else ctypes.CDLL("librt.so.1", use_errno=True)
-    )  # before 2.34
+    if hasattr(program, "aio_read"):
+        return program
+    return ctypes.CDLL("librt.so.1", use_errno=True)  # before 2.34
 
 
 LIBRARY = _library()

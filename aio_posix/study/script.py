@@ -78,9 +78,8 @@ class Seen:
     """What shows from outside once nothing moves."""
 
     answers: tuple[int, ...]
-    done: tuple[
-        tuple[str, int, int], ...
-    ]  # (name, aio_error, aio_return) in the order of completion
+    # (name, aio_error, aio_return) in the order of completion
+    done: tuple[tuple[str, int, int], ...]
     running: frozenset[str]  # requests that a helper is blocked in
     unfinished: frozenset[str]  # requests in progress, running or not
     idle: int  # helpers that wait for work
@@ -101,12 +100,10 @@ class Seen:
 @dataclass
 class Verdict:
     agrees: bool
-    most_ways: int = (
-        1  # how many different quiet moments the model allowed after a burst, before looking
-    )
-    moments: list[Glibc] = field(
-        default_factory=list
-    )  # that fit all that was seen, or did before the last burst
+    # How many different quiet moments the model allowed after a burst, before looking
+    most_ways: int = 1
+    # Those that fit all that was seen, or did before the last burst
+    moments: list[Glibc] = field(default_factory=list)
     burst: int = 0  # the first that does not fit
     orphaned: bool = False  # a queue was, in every moment that fits
 

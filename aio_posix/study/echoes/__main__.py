@@ -101,15 +101,17 @@ def markdown(rows: list[Row], repeat: int) -> str:
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"""# The same echo, eight times
 
-Written by `python -m aio_posix.study.echoes --markdown docs/study/echoes.md`; lesson 10 tells what to see in it.
+Written by `python -m aio_posix.study.echoes --markdown docs/study/echoes.md`. Lesson 10 says what
+to see in it.
 
 {drawn}
 
-Messages of {MESSAGE} bytes over loopback, every byte checked. Clients: all send, then all wait, so with {MANY} a server
-finds up to {MANY} messages at once. Rates: {MESSAGES} messages to a fresh server, the servers in turn, median of
-{repeat}. The load generator is Python too and shares the cores. System calls: strace -f -c, all threads of the server,
-{COUNTED} messages; under strace everything is slower, so the batches are other than at full speed. What is rarer than
-one in 20 messages is not listed.
+Messages of {MESSAGE} bytes over loopback, every byte checked. Clients: all send, then all wait, so
+with {MANY} a server finds up to {MANY} messages at once. Rates: {MESSAGES} messages to a fresh
+server, the servers in turn, median of {repeat}. The load generator is Python too and shares the
+cores. System calls: strace -f -c, all threads of the server, {COUNTED} messages. Under strace
+everything is slower, so the batches are other than at full speed. What is rarer than one in 20
+messages is not listed.
 
 {machine()}; libaio through {package}.
 """

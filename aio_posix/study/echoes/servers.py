@@ -153,9 +153,8 @@ def by_queue(listener: socket.socket, clients: int) -> None:
 
 def by_suspend(listener: socket.socket, clients: int) -> None:
     fresh: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
-    here, there = (
-        socket.socketpair()
-    )  # a wait that is on cannot take in another request: one byte ends it
+    # a wait that is on cannot take in another request: one byte ends it
+    here, there = socket.socketpair()
     bell = aiocb(here, bytearray(1))
 
     def start(client: socket.socket) -> None:

@@ -13,7 +13,10 @@ from aio_posix.study.look import blocked, eventually
 
 NUMBER = 1
 ASK = "What does aio_error really return?"
-GUESS = "0 if all is well and -1 with errno if the request failed, as every other call does."
+GUESS = (
+    "0 if all is well and -1 with errno if the request failed, as every other call "
+    "does."
+)
 C = """
 if (aio_error(cb) == -1)        /* dead code: no failed request ever gets here */
     perror("aio_error");
@@ -26,13 +29,15 @@ default:          fprintf(stderr, "%s\\n", strerror(error));
 }
 """
 SOURCE = """
-rt/aio_error.c: aio_error returns aiocbp->__error_code, under the one mutex. rt/aio_return.c: aio_return returns
-aiocbp->__return_value, and checks nothing. rt/aio_misc.c: handle_fildes_io stores the I/O's result in
-__return_value as soon as it has it, even that of a pread which is then tried again as read.
+rt/aio_error.c: aio_error returns aiocbp->__error_code, under the one mutex.
+rt/aio_return.c: aio_return returns aiocbp->__return_value, and checks nothing.
+rt/aio_misc.c: handle_fildes_io stores the I/O's result in __return_value as soon as it
+has it, even that of a pread which is then tried again as read.
 """
 TRY = """
-Add "past the end": os.open("/dev/null", os.O_RDONLY) to the failures. It is none: aio_error 0, aio_return 0, which
-is how the end of a file looks, and how a handler knows that a client has gone.
+Add "past the end": os.open("/dev/null", os.O_RDONLY) to the failures. It is none:
+aio_error 0, aio_return 0, which is how the end of a file looks, and how a handler knows
+that a client has gone.
 """
 
 
@@ -90,7 +95,13 @@ def run(show: Show) -> None:
         eventually(lambda: raw.aio_error(cb) != errno.EINPROGRESS)  # noqa: B023  runs now
         show(f"  {what:<22}", both(cb))
         seen.append(raw.aio_error(cb))
-    assert seen == [errno.EBADF, errno.EISDIR, errno.EBADF, errno.ENOTCONN, errno.EAGAIN]
+    assert seen == [
+        errno.EBADF,
+        errno.EISDIR,
+        errno.EBADF,
+        errno.ENOTCONN,
+        errno.EAGAIN,
+    ]
     assert -1 not in seen
 
     show("The binding keeps the life cycle itself:")

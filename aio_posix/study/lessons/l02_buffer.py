@@ -20,24 +20,28 @@ from aio_posix.study.look import eventually
 NUMBER = 2
 ASK = "What is the `volatile void *` of aio_buf about, and who owns the buffer?"
 GUESS = (
-    "volatile makes it thread-safe; the cast silences the compiler; the request owns its buffer."
+    "volatile makes it thread-safe; the cast silences the compiler; the request owns "
+    "its buffer."
 )
 C = """
 #include <aio.h>
 char *cast(struct aiocb *cb) { return (char *)cb->aio_buf; }
-char *bare(struct aiocb *cb) { return cb->aio_buf; }       /* warning: discards volatile */
+char *bare(struct aiocb *cb) { return cb->aio_buf; }  /* warning: discards volatile */
 
-struct client { struct aiocb cb; char buf[BUFSIZ]; };      /* the other way: never ask aio_buf, */
-char *kept(struct client *client) { return client->buf; }  /* keep the buffer beside the request */
+/* The other way: never ask aio_buf, keep the buffer beside the request. */
+struct client { struct aiocb cb; char buf[BUFSIZ]; };
+char *kept(struct client *client) { return client->buf; }
 """
 SOURCE = """
-<aio.h>, struct aiocb: volatile warns that another thread writes there; it orders nothing. What makes the bytes
-visible is the mutex that aio_error takes (rt/aio_error.c). rt/aio_misc.c: handle_fildes_io passes aio_buf to pread
-or read as it found it in the aiocb, however long ago that was; nobody there owns or checks it.
+<aio.h>, struct aiocb: volatile warns that another thread writes there; it orders
+nothing. What makes the bytes visible is the mutex that aio_error takes
+(rt/aio_error.c). rt/aio_misc.c: handle_fildes_io passes aio_buf to pread or read as it
+found it in the aiocb, however long ago that was; nobody there owns or checks it.
 """
 TRY = """
-Let the size be 4 << 20. malloc takes that much straight from the kernel and free gives it back, so the read fails
-with EFAULT, 14: the lucky case. Had anything else been mapped there by then, the bytes would be in it.
+Let the size be 4 << 20. malloc takes that much straight from the kernel and free gives
+it back, so the read fails with EFAULT, 14: the lucky case. Had anything else been
+mapped there by then, the bytes would be in it.
 """
 
 
@@ -47,10 +51,17 @@ def warnings_of_c() -> int | None:
     if compiler is None:
         return None
     program = "#include <stdio.h>\n" + C
-    command = [compiler, "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-fsyntax-only", "-xc", "-"]
-    return subprocess.run(command, input=program, stderr=subprocess.PIPE, text=True).stderr.count(
-        "warning:"
-    )
+    command = [
+        compiler,
+        "-std=c11",
+        "-D_POSIX_C_SOURCE=200809L",
+        "-fsyntax-only",
+        "-xc",
+        "-",
+    ]
+    return subprocess.run(
+        command, input=program, stderr=subprocess.PIPE, text=True
+    ).stderr.count("warning:")
 
 
 def run(show: Show) -> None:
@@ -74,11 +85,17 @@ def run(show: Show) -> None:
     peer.send(b"for the first")
     eventually(lambda: raw.aio_error(cb) != errno.EINPROGRESS)
     show(
-        "  and, aio_error being", raw.aio_error(cb), "- finds in it:", ctypes.string_at(second, 16)
+        "  and, aio_error being",
+        raw.aio_error(cb),
+        "- finds in it:",
+        ctypes.string_at(second, 16),
     )
     assert ctypes.string_at(second, 16) == b"for the first---"
 
-    show("The binding exports the buffer, as memoryview does, for as long as glibc may write:")
+    show(
+        "The binding exports the buffer, as memoryview does, for as long as glibc may"
+        " write:"
+    )
     buffer = bytearray(5)
     mine = aiocb(ours, buffer)
     aio_read(mine)

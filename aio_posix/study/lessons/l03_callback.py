@@ -17,31 +17,34 @@ from aio_posix.study.look import eventually, helpers, stays, threads
 NUMBER = 3
 ASK = "How is the callback implemented?"
 GUESS = (
-    "Somebody calls it: the thread that did the read, or the main thread as soon as it has time."
+    "Somebody calls it: the thread that did the read, or the main thread as soon as "
+    "it has time."
 )
 C = """
-void *start(void *copy)                            /* SIGEV_THREAD, told again */
+void *start(void *copy)                                /* SIGEV_THREAD, told again */
 {
-    pthread_sigmask(SIG_SETMASK, &nothing, NULL);  /* whatever the submitter had blocked */
+    pthread_sigmask(SIG_SETMASK, &nothing, NULL);  /* whatever the submitter blocks */
     copy->function(copy->value);
 }
 if (pthread_create(&thread, &detached, start, copy) < 0)
-    ...                                            /* dead code: it fails with a number > 0 */
+    ...                                     /* dead code: it fails with a number > 0 */
 """
 SOURCE = """
-rt/aio_notify.c: __aio_notify_only starts the thread, in the helper that did the I/O; notify_func_wrapper calls your
-function in it. The test of pthread_create there is `< 0`, and pthread_create returns a positive number when it fails:
-the notification is lost, and aio_error tells nothing about it.
+rt/aio_notify.c: __aio_notify_only starts the thread, in the helper that did the I/O;
+notify_func_wrapper calls your function in it. The test of pthread_create there is `<
+0`, and pthread_create returns a positive number when it fails: the notification is
+lost, and aio_error tells nothing about it.
 """
 TRY = """
-Let the barrier wait for six. There are but five completions, so all five callbacks wait there until it breaks after
-20 seconds; nothing else does, and the helper is idle meanwhile. Who blocks in a callback (the echo server does, in
-accept) blocks nobody.
+Let the barrier wait for six. There are but five completions, so all five callbacks wait
+there until it breaks after 20 seconds; nothing else does, and the helper is idle
+meanwhile. Who blocks in a callback (the echo server does, in accept) blocks nobody.
 """
 
 
 def run(show: Show) -> None:
-    aio_init(aio_idle_time=20)  # seconds; so that the helper is still there when we look
+    # Seconds; so that the helper is still there when we look
+    aio_init(aio_idle_time=20)
     file = os.open(__file__, os.O_RDONLY)
     barrier = threading.Barrier(5)
     seen: list[tuple[int, set[int], int]] = []
@@ -54,7 +57,11 @@ def run(show: Show) -> None:
 
     def callback(cb: aiocb) -> None:
         seen.append(
-            (threading.get_native_id(), signal.pthread_sigmask(signal.SIG_BLOCK, []), aio_error(cb))
+            (
+                threading.get_native_id(),
+                signal.pthread_sigmask(signal.SIG_BLOCK, []),
+                aio_error(cb),
+            )
         )
         if barrier.wait(timeout=20) == 0:  # passes when five are here at the same time
             eventually(five_are_seen)
@@ -83,14 +90,19 @@ def run(show: Show) -> None:
     assert all((mask, error) == (set(), 0) for tid, mask, error in seen)
 
     sizes: list[int] = []
-    function = raw.FUNCTION(lambda value: sizes.append(raw.stack_size(threading.get_ident())))
+    function = raw.FUNCTION(
+        lambda value: sizes.append(raw.stack_size(threading.get_ident()))
+    )
     cb = raw.aiocb(file)
-    cb.aio_sigevent = raw.sigevent(sigev_notify=raw.SIGEV_THREAD, sigev_notify_function=function)
+    cb.aio_sigevent = raw.sigevent(
+        sigev_notify=raw.SIGEV_THREAD, sigev_notify_function=function
+    )
     raw.aio_read(cb)
     eventually(lambda: sizes)
     limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
     show(
-        f"Its stack in a C program: {sizes[0] >> 10} KiB, RLIMIT_STACK is {limit >> 10} KiB",
+        f"Its stack in a C program: {sizes[0] >> 10} KiB, RLIMIT_STACK is"
+        f" {limit >> 10} KiB",
         measured=True,
     )
     assert limit == resource.RLIM_INFINITY or abs(sizes[0] - limit) < 1 << 16
@@ -98,7 +110,9 @@ def run(show: Show) -> None:
     show("Now the thread cannot be made: its stack is to have 64 TiB. In a C program:")
     attr = raw.attributes(1 << 46)
     lost = raw.aiocb(file)
-    lost.aio_sigevent = raw.sigevent(sigev_notify=raw.SIGEV_THREAD, sigev_notify_function=function)
+    lost.aio_sigevent = raw.sigevent(
+        sigev_notify=raw.SIGEV_THREAD, sigev_notify_function=function
+    )
     lost.aio_sigevent.sigev_notify_attributes = ctypes.addressof(attr)
     raw.aio_read(lost)
     eventually(lambda: raw.aio_error(lost) != errno.EINPROGRESS)
@@ -120,4 +134,7 @@ def run(show: Show) -> None:
     aio_read(mine)
     eventually(lambda: late)
     assert stays(lambda: late == [mine])
-    show("  and in the binding, which looks after what was never delivered: callbacks", len(late))
+    show(
+        "  and in the binding, which looks after what was never delivered: callbacks",
+        len(late),
+    )

@@ -14,15 +14,22 @@ from aio_posix.study.picture import picture
 from aio_posix.study.request import Op, Request
 
 NUMBER = 5
-ASK = "Three reads and a write on one socket: how many threads work on them? And with dup()?"
-GUESS = "Four, one for each: they are asynchronous. A socket has two directions, so the write at least is free to go."
+ASK = (
+    "Three reads and a write on one socket: how many threads work on them? And with "
+    "dup()?"
+)
+GUESS = (
+    "Four, one for each: they are asynchronous. A socket has two directions, so the "
+    "write at least is free to go."
+)
 SOURCE = """
-rt/aio_misc.c: __aio_enqueue_request looks for a running request with the same aio_fildes and, if there is one, puts
-the new one behind it ("it makes no sense to start another thread"). The key is the number: dup() gives another.
+rt/aio_misc.c: __aio_enqueue_request looks for a running request with the same
+aio_fildes and, if there is one, puts the new one behind it ("it makes no sense to start
+another thread"). The key is the number: dup() gives another.
 """
 TRY = """
-Give each read a bytearray(3), and let the peer send all three bytes at once: the first read has them all. The second
-and the third go on waiting, and behind them the write.
+Give each read a bytearray(3), and let the peer send all three bytes at once: the first
+read has them all. The second and the third go on waiting, and behind them the write.
 """
 
 
@@ -46,8 +53,9 @@ def run(show: Show) -> None:
     aio_write(write)
     eventually(lambda: blocked(ours.fileno()))
     assert stays(lambda: len(blocked()) == 1 and aio_error(write) == errno.EINPROGRESS)
-    show("glibc:", len(blocked()), "helper in", blocked()[0].doing, "of the socket. The write, which nothing hinders:",
-         errno.errorcode[aio_error(write)])  # fmt: skip
+    of_write = errno.errorcode[aio_error(write)]
+    show("glibc:", len(blocked()), "helper in", blocked()[0].doing, "of the socket.",
+         "The write, which nothing hinders:", of_write)  # fmt: skip
 
     over_there = os.dup(ours.fileno())
     beside = aiocb(over_there, b"dup")

@@ -13,17 +13,25 @@ from aio_posix.study.model import Glibc
 from aio_posix.study.request import Request
 
 NUMBER = 6
-ASK = "Twenty reads are blocked on silent sockets. What happens to the twenty-first request?"
-GUESS = "It is asynchronous, so it runs. If it reads a small file from the page cache it is done at once."
+ASK = (
+    "Twenty reads are blocked on silent sockets. What happens to the twenty-first "
+    "request?"
+)
+GUESS = (
+    "It is asynchronous, so it runs. If it reads a small file from the page cache it "
+    "is done at once."
+)
 SOURCE = """
-rt/aio_misc.c: __aio_enqueue_request starts a helper only while nthreads < optim.aio_threads (20); beyond that it
-puts the request into the runlist and signals a condition on which nobody waits. add_request_to_runlist sorts by
-priority; handle_fildes_io takes the first when its own request is done.
+rt/aio_misc.c: __aio_enqueue_request starts a helper only while nthreads <
+optim.aio_threads (20); beyond that it puts the request into the runlist and signals a
+condition on which nobody waits. add_request_to_runlist sorts by priority;
+handle_fildes_io takes the first when its own request is done.
 """
 TRY = """
-Give the file's request a place before the socket's: aio_reqprio=1 for socket 21 and 0 for the file (lower is more
-urgent). One byte to one of the twenty then serves the file first. Or call aio_init(aio_threads=22) at the top:
-nobody waits, and the lesson stops where it waits in vain for a pool of twenty.
+Give the file's request a place before the socket's: aio_reqprio=1 for socket 21 and 0
+for the file (lower is more urgent). One byte to one of the twenty then serves the file
+first. Or call aio_init(aio_threads=22) at the top: nobody waits, and the lesson stops
+where it waits in vain for a pool of twenty.
 """
 
 
@@ -37,21 +45,27 @@ def run(show: Show) -> None:
     for request in [*sockets, Request("file", 99)]:
         model = model.submit(request)
     show(
-        "The model:", len(model.helpers), "helpers, runlist:", *(one.name for one in model.runlist)
+        "The model:",
+        len(model.helpers),
+        "helpers, runlist:",
+        *(one.name for one in model.runlist),
     )
 
     for read in [*reads, of_file]:
         aio_read(read)
     eventually(lambda: len(blocked()) == 20)
-    assert stays(
-        lambda: aio_error(of_file) == errno.EINPROGRESS
-    )  # the file is in the page cache, and yet
+    # The file is in the page cache, and yet
+    assert stays(lambda: aio_error(of_file) == errno.EINPROGRESS)
     show(
-        "glibc:    ", len(blocked()), "helpers, each blocked in", *{row.doing for row in blocked()}
+        "glibc:    ",
+        len(blocked()),
+        "helpers, each blocked in",
+        *{row.doing for row in blocked()},
     )
     show("The read of the file:", errno.errorcode[aio_error(of_file)])
 
-    os.write(pairs[0][1].fileno(), b"!")  # one helper is free: for the first of the runlist
+    # One helper is free: for the first of the runlist
+    os.write(pairs[0][1].fileno(), b"!")
     eventually(lambda: aio_error(reads[0]) == 0 and blocked(pairs[20][0].fileno()))
     assert stays(lambda: aio_error(of_file) == errno.EINPROGRESS)
     answer = errno.errorcode[aio_error(of_file)]

@@ -6,7 +6,15 @@ import os
 import socket
 import time
 
-from aio_posix import LIO_NOWAIT, LIO_READ, aio_error, aio_init, aio_read, aiocb, lio_listio
+from aio_posix import (
+    LIO_NOWAIT,
+    LIO_READ,
+    aio_error,
+    aio_init,
+    aio_read,
+    aiocb,
+    lio_listio,
+)
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import blocked, eventually, helpers
 from aio_posix.study.model import Glibc
@@ -15,16 +23,19 @@ from aio_posix.study.request import Request
 
 NUMBER = 7
 ASK = "When does glibc start a helper thread, and when does a helper end?"
-GUESS = "A pool of 20 starts with the first request and stays for the life of the process."
+GUESS = (
+    "A pool of 20 starts with the first request and stays for the life of the process."
+)
 SOURCE = """
-rt/aio_misc.c: __aio_enqueue_request starts a helper only if none is idle (the caller of aio_read pays for the clone).
-rt/aio_misc.c: handle_fildes_io, when the runlist is empty, waits aio_idle_time (1 second; here 4) and leaves. If it
-takes one head and others are left, it wakes or starts the next helper.
+rt/aio_misc.c: __aio_enqueue_request starts a helper only if none is idle (the caller of
+aio_read pays for the clone). rt/aio_misc.c: handle_fildes_io, when the runlist is
+empty, waits aio_idle_time (1 second; here 4) and leaves. If it takes one head and
+others are left, it wakes or starts the next helper.
 """
 TRY = """
-aio_idle_time=-1: no helper is ever idle, each lonely request pays for a new thread, and the lesson stops where it
-waits for three idle ones. Leave aio_init out: it is the one second of the title, so a program that reads every two
-seconds makes a thread each time.
+aio_idle_time=-1: no helper is ever idle, each lonely request pays for a new thread, and
+the lesson stops where it waits for three idle ones. Leave aio_init out: it is the one
+second of the title, so a program that reads every two seconds makes a thread each time.
 """
 
 
@@ -69,7 +80,10 @@ def run(show: Show) -> None:
     began = time.monotonic()
     eventually(lambda: not helpers())
     show("aio_idle_time later:           ", doing())
-    show(f"which was {time.monotonic() - began:.2f} s after the last completion", measured=True)
+    show(
+        f"which was {time.monotonic() - began:.2f} s after the last completion",
+        measured=True,
+    )
 
     aio_read(reads[0])
     eventually(blocked)

@@ -24,16 +24,24 @@ from aio_posix.study.picture import picture
 from aio_posix.study.request import Op, Request
 
 NUMBER = 8
-ASK = "aio_reqprio: does the most urgent request run first? And does aio_fsync come after the writes before it?"
-GUESS = "Priorities sort all that waits, 0 before 20. An fsync is a barrier: what was written before it is on the disk."
+ASK = (
+    "aio_reqprio: does the most urgent request run first? And does aio_fsync come "
+    "after the writes before it?"
+)
+GUESS = (
+    "Priorities sort all that waits, 0 before 20. An fsync is a barrier: what was "
+    "written before it is on the disk."
+)
 SOURCE = """
-rt/aio_misc.c: __aio_enqueue_request sorts a request into its descriptor's queue, but behind the head, even one that
-no helper has taken; add_request_to_runlist sorts the heads alone. rt/aio_fsync.c sets aio_reqprio = 0 in your aiocb,
-and so puts the fsync before every queued write with a reqprio above 0.
+rt/aio_misc.c: __aio_enqueue_request sorts a request into its descriptor's queue, but
+behind the head, even one that no helper has taken; add_request_to_runlist sorts the
+heads alone. rt/aio_fsync.c sets aio_reqprio = 0 in your aiocb, and so puts the fsync
+before every queued write with a reqprio above 0.
 """
 TRY = """
-Call the last write W0b instead of W5, with aio_reqprio 0: the fsync is an exact barrier, for this descriptor. Then
-let fsync have descriptor 1, which is a dup() of the same file: W0 fsync W0b, for each has its own queue.
+Call the last write W0b instead of W5, with aio_reqprio 0: the fsync is an exact
+barrier, for this descriptor. Then let fsync have descriptor 1, which is a dup() of the
+same file: W0 fsync W0b, for each has its own queue.
 """
 
 
@@ -42,9 +50,7 @@ def write(name: str, fd: int) -> Request:
 
 
 def play(show: Show, *script: Request) -> str:
-    """Submits the script while the only helper is held, lets it go, and says in which order all was
-    done.
-    """
+    """Submits the script while the only helper is held; the order when it goes on."""
     fds = {request.fd for request in script}
     gate = Request("gate", max(fds) + 1)
     now = Glibc(aio_threads=1, files=frozenset(fds)).submit(gate)
@@ -58,13 +64,16 @@ def play(show: Show, *script: Request) -> str:
     eventually(lambda: blocked(ours.fileno()))
     with tempfile.TemporaryFile() as file:
         number = {fd: os.dup(file.fileno()) for fd in fds}
-        signo, asked = (
-            signal.SIGRTMIN,
-            [],
-        )  # a real-time signal: the helper itself queues it, in order
+        # a real-time signal: the helper itself queues it, in order
+        signo, asked = (signal.SIGRTMIN, [])
         for request in script:
             told = sigevent(SIGEV_SIGNAL, sigev_signo=signo, sigev_value=request.name)
-            cb = aiocb(number[request.fd], b"x", aio_reqprio=request.aio_reqprio, aio_sigevent=told)
+            cb = aiocb(
+                number[request.fd],
+                b"x",
+                aio_reqprio=request.aio_reqprio,
+                aio_sigevent=told,
+            )
             asked.append(cb)
             if request.op is Op.SYNC:
                 aio_fsync(os.O_SYNC, cb)
@@ -83,10 +92,16 @@ def play(show: Show, *script: Request) -> str:
 def run(show: Show) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
     aio_init(aio_threads=1)
-    show("Names are descriptor and aio_reqprio. One descriptor; A20, the least urgent, came first:")
+    show(
+        "Names are descriptor and aio_reqprio. One descriptor; A20, the least urgent,"
+        " came first:"
+    )
     order = play(show, write("A20", 0), write("A5", 0), write("A0", 0), write("A10", 0))
     assert order == "A20 A0 A5 A10"
-    show("Three descriptors; A0, the most urgent, stands behind A10, and so behind all others:")
+    show(
+        "Three descriptors; A0, the most urgent, stands behind A10, and so behind all"
+        " others:"
+    )
     order = play(show, write("A10", 0), write("B5", 1), write("A0", 0), write("C3", 2))
     assert order == "C3 B5 A10 A0"
     show("Two writes and an fsync after them:")

@@ -1,4 +1,4 @@
-"""Lesson 9: files have offsets, sockets have none, and one that listens cannot be read at all."""
+"""Lesson 9: files have offsets and sockets have none; one that listens is not read."""
 
 from __future__ import annotations
 
@@ -12,26 +12,35 @@ from aio_posix.study.lesson import Show
 from aio_posix.study.look import blocked, eventually, stays, threads
 
 NUMBER = 9
-ASK = "An aiocb has an offset and a socket has none. What does aio_read do with one - and with a socket that listens?"
-GUESS = "AIO does not do sockets; or if it does, a read of a listening socket completes when a client comes."
+ASK = (
+    "An aiocb has an offset and a socket has none. What does aio_read do with one - "
+    "and with a socket that listens?"
+)
+GUESS = (
+    "AIO does not do sockets; or if it does, a read of a listening socket completes "
+    "when a client comes."
+)
 C = """
-void handler(sigval_t value)               /* of the listening socket: runs at once, not when somebody comes */
+/* Of the listening socket. It runs at once, and not when somebody comes. */
+void handler(sigval_t value)
 {
-    struct aiocb *cb = value.sival_ptr;    /* aio_error(cb) is ENOTCONN, and nobody looks */
-    int client = accept(cb->aio_fildes, NULL, NULL);         /* this is what waits for the client */
+    struct aiocb *cb = value.sival_ptr;  /* aio_error(cb): ENOTCONN; nobody looks */
+    int client = accept(cb->aio_fildes, NULL, NULL);  /* this waits for the client */
     ...
-    aio_read(cb);                          /* fails at once again: a way to start the next thread */
+    aio_read(cb);              /* fails at once again: a way to start the next thread */
 }
 """
 SOURCE = """
-rt/aio_misc.c: handle_fildes_io does not ask what a descriptor is: it calls pread for every request, and read if that
-said ESPIPE; writes are done likewise. So a negative offset is EINVAL even for a socket, as pread looks at it first.
-rt/aio_notify.c: __aio_notify announces failure as it announces success.
+rt/aio_misc.c: handle_fildes_io does not ask what a descriptor is: it calls pread for
+every request, and read if that said ESPIPE; writes are done likewise. So a negative
+offset is EINVAL even for a socket, as pread looks at it first. rt/aio_notify.c:
+__aio_notify announces failure as it announces success.
 """
 TRY = """
-Set aio_sigevent of the listener's request to SIGEV_NONE and wait with aio_suspend: it returns at once, before any
-client. There is no asynchronous accept in <aio.h>. Where strace is installed, count what one request costs:
-strace -f -e pread64,read python -m aio_posix.study.lesson 9
+Set aio_sigevent of the listener's request to SIGEV_NONE and wait with aio_suspend: it
+returns at once, before any client. There is no asynchronous accept in <aio.h>. Where
+strace is installed, count what one request costs: strace -f -e pread64,read python -m
+aio_posix.study.lesson 9
 """
 
 
@@ -60,8 +69,9 @@ def run(show: Show) -> None:
     cb_in_c = raw.aiocb(ours.fileno())
     raw.aio_read(cb_in_c)
     eventually(lambda: [row.doing for row in blocked(ours.fileno())] == ["read"])
-    show("The helper waits in", blocked(ours.fileno())[0].doing,
-         "- and aio_return already says", raw.aio_return(cb_in_c), "(pread has failed before it)")  # fmt: skip
+    doing, early = blocked(ours.fileno())[0].doing, raw.aio_return(cb_in_c)
+    show("The helper waits in", doing, "- and aio_return already says", early,
+         "(pread has failed before it)")  # fmt: skip
     assert raw.aio_return(cb_in_c) == -1
     peer.send(b"x")
     eventually(lambda: raw.aio_error(cb_in_c) == 0)
@@ -96,7 +106,8 @@ def run(show: Show) -> None:
     arrivals: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
 
     def handler(cb: aiocb) -> None:
-        error = errno.errorcode[aio_error(cb)]  # what the server of 2016 does not look at
+        # What the server of 2016 does not look at
+        error = errno.errorcode[aio_error(cb)]
         client, _ = cb.aio_fildes.accept()
         with client:
             data = client.recv(64)

@@ -1,4 +1,4 @@
-"""Lesson 11: being told by a signal: queued, coalesced, lost, and a result that is overwritten."""
+"""Lesson 11: signals that are queued, coalesced or lost, and a result overwritten."""
 
 from __future__ import annotations
 
@@ -7,30 +7,46 @@ import os
 import resource
 import signal
 
-from aio_posix import SIGEV_SIGNAL, aio_error, aio_read, aio_write, aiocb, sigevent, sigwaitinfo
+from aio_posix import (
+    SIGEV_SIGNAL,
+    aio_error,
+    aio_read,
+    aio_write,
+    aiocb,
+    sigevent,
+    sigwaitinfo,
+)
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import eventually
 
 NUMBER = 11
-ASK = "Fifty reads, each announced by a signal. How many signals come, and what if the kernel has no room for them?"
-GUESS = "Fifty; and whatever happens to a signal, the result of a read is the result of the read."
+ASK = (
+    "Fifty reads, each announced by a signal. How many signals come, and what if the "
+    "kernel has no room for them?"
+)
+GUESS = (
+    "Fifty; and whatever happens to a signal, the result of a read is the result of "
+    "the read."
+)
 C = """
-sigwaitinfo(&set, &info);                     /* blocked in every thread, taken here */
+sigwaitinfo(&set, &info);          /* blocked in every thread, taken here */
 if (info.si_code == SI_ASYNCIO)
-    cb = info.si_value.sival_ptr;             /* one signal, one request - if it is a real-time signal */
+    cb = info.si_value.sival_ptr;  /* one for each request if it is real-time */
 
-if (aio_error(cb) == EAGAIN)                  /* failed? or only its signal? the bytes may have been written */
-    aio_write(cb);                            /* and then this writes them again */
+if (aio_error(cb) == EAGAIN)       /* failed? or only its signal? if the bytes have */
+    aio_write(cb);                 /* been written, then this writes them again */
 """
 SOURCE = """
-sysdeps/unix/sysv/linux/aio_sigqueue.c: __aio_sigqueue calls rt_sigqueueinfo with SI_ASYNCIO and the si_value.
-rt/aio_notify.c: __aio_notify, when that fails, stores its errno in __error_code and -1 in __return_value, over the
-result. Two pending signals of the same number below SIGRTMIN are one: that is signal(7), not glibc.
+sysdeps/unix/sysv/linux/aio_sigqueue.c: __aio_sigqueue calls rt_sigqueueinfo with
+SI_ASYNCIO and the si_value. rt/aio_notify.c: __aio_notify, when that fails, stores its
+errno in __error_code and -1 in __return_value, over the result. Two pending signals of
+the same number below SIGRTMIN are one: that is signal(7), not glibc.
 """
 TRY = """
-signal.set_wakeup_fd(w) with a non-blocking pipe, beside the handler: it gets 50 bytes where the Python function is
-called once. Before taking signals print the line SigQ of /proc/self/status: how many this user has queued, in all of
-its processes, and how many it may.
+signal.set_wakeup_fd(w) with a non-blocking pipe, beside the handler: it gets 50 bytes
+where the Python function is called once. Before taking signals print the line SigQ of
+/proc/self/status: how many this user has queued, in all of its processes, and how many
+it may.
 """
 READS = 50
 RT, USR1 = signal.SIGRTMIN, signal.SIGUSR1
@@ -55,11 +71,17 @@ def run(show: Show) -> None:
         return found
 
     show(
-        f"{READS} reads of one file complete while their signal is blocked. Then sigwaitinfo takes"
+        f"{READS} reads of one file complete while their signal is blocked. Then"
+        " sigwaitinfo takes"
     )
     cbs = read_all(RT)
     values = taken(RT)
-    show("  of SIGRTMIN:", len(values), "- si_value is the aiocb of each, in order:", values == cbs)
+    show(
+        "  of SIGRTMIN:",
+        len(values),
+        "- si_value is the aiocb of each, in order:",
+        values == cbs,
+    )
     assert values == cbs
     read_all(USR1)
     values = taken(USR1)
@@ -81,7 +103,10 @@ def run(show: Show) -> None:
 
     hard = resource.getrlimit(resource.RLIMIT_SIGPENDING)[1]
     resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, hard))
-    show("Now RLIMIT_SIGPENDING is 0, as when other processes of this user have all of it:")
+    show(
+        "Now RLIMIT_SIGPENDING is 0, as when other processes of this user have all"
+        " of it:"
+    )
     there, here = os.pipe()
     seen = []
     for signo in (RT, USR1):

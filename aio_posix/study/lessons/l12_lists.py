@@ -1,6 +1,4 @@
-"""Lesson 12: lio_listio, with and without waiting, when some of it fails, and when a signal
-comes.
-"""
+"""Lesson 12: lio_listio, waiting or not, when some of it fails or a signal comes."""
 
 from __future__ import annotations
 
@@ -27,38 +25,49 @@ from aio_posix.study.lesson import Show
 from aio_posix.study.look import eventually
 
 NUMBER = 12
-ASK = "lio_listio starts a list of requests. What does it say when one of them fails, and who is told when?"
-GUESS = "All or nothing: -1 and none has been started, 0 and all is well. LIO_WAIT returns when all is done, or EINTR."
+ASK = (
+    "lio_listio starts a list of requests. What does it say when one of them fails, "
+    "and who is told when?"
+)
+GUESS = (
+    "All or nothing: -1 and none has been started, 0 and all is well. LIO_WAIT "
+    "returns when all is done, or EINTR."
+)
 C = """
-struct waitlist waitlist[nent];                    /* LIO_WAIT, retold: on this stack frame */
+struct waitlist waitlist[nent];           /* LIO_WAIT, retold: on this stack frame */
 for (n = 0; n < nent; n++)
-    requests[n]->waiting = &waitlist[n];           /* helpers walk this list when they have a result */
+    requests[n]->waiting = &waitlist[n];  /* helpers walk this list with their result */
 while (total > 0)
     if (futex_wait(&total) == EINTR)
-        return -1;                                 /* the frame is gone; the helpers still point to it */
+        return -1;                        /* the frame is gone; helpers point to it */
 """
 SOURCE = """
-rt/lio_listio-common.c: lio_listio_internal enqueues each entry and asks nothing of them but whether they could be
-enqueued; with LIO_WAIT it looks at the results as well (EIO). Interrupted, it leaves its waitlist in the queue.
-rt/aio_notify.c: __aio_notify counts a list down; the one that reaches zero starts the list's notification.
+rt/lio_listio-common.c: lio_listio_internal enqueues each entry and asks nothing of them
+but whether they could be enqueued; with LIO_WAIT it looks at the results as well (EIO).
+Interrupted, it leaves its waitlist in the queue. rt/aio_notify.c: __aio_notify counts a
+list down; the one that reaches zero starts the list's notification.
 """
 TRY = """
-Let the last handler raise KeyboardInterrupt, as Ctrl-C does: the wait ends, the request goes on, and aio_error tells of
-it later. Make the list 1,000,000 long, all but one of it None: C's LIO_WAIT needs 40 bytes of stack for each and dies
-of SIGSEGV, the binding's does not.
+Let the last handler raise KeyboardInterrupt, as Ctrl-C does: the wait ends, the request
+goes on, and aio_error tells of it later. Make the list 1,000,000 long, all but one of
+it None: C's LIO_WAIT needs 40 bytes of stack for each and dies of SIGSEGV, the
+binding's does not.
 """
 INTERRUPTED_IN_C = """
 import ctypes, errno, signal, socket, sys, time
 from aio_posix.study import raw
 us, them = socket.socketpair()
 cb = raw.aiocb(us.fileno())
-cb.aio_lio_opcode = 0                            # LIO_READ
-signal.signal(signal.SIGALRM, lambda *_: None)   # Python installs its handlers without SA_RESTART
-signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)  # again and again: one of them comes in the wait
-status = raw.LIBRARY.lio_listio(0, (ctypes.c_void_p * 1)(ctypes.addressof(cb)), 1, None)    # LIO_WAIT
-print(status, errno.errorcode[ctypes.get_errno()], errno.errorcode[raw.aio_error(cb)], flush=True)
+cb.aio_lio_opcode = 0                           # LIO_READ
+signal.signal(signal.SIGALRM, lambda *_: None)  # Python's handlers lack SA_RESTART
+signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)  # again and again, so one interrupts
+cbs = (ctypes.c_void_p * 1)(ctypes.addressof(cb))
+LIO_WAIT = 0
+status = raw.LIBRARY.lio_listio(LIO_WAIT, cbs, 1, None)
+error = ctypes.get_errno()
+print(status, *(errno.errorcode[e] for e in (error, raw.aio_error(cb))), flush=True)
 them.send(b"!")
-time.sleep(0.5)                                  # meanwhile a helper follows the pointers
+time.sleep(0.5)                                 # a helper follows the pointers
 """
 
 
@@ -77,15 +86,19 @@ def run(show: Show) -> None:
     cbs = some(silent=False)
     failed = None
     try:
-        lio_listio(LIO_WAIT, [cbs[0], None, cbs[1], aiocb(-1, aio_lio_opcode=LIO_NOP), cbs[2]])
+        lio_listio(
+            LIO_WAIT, [cbs[0], None, cbs[1], aiocb(-1, aio_lio_opcode=LIO_NOP), cbs[2]]
+        )
     except OSError as error:
         failed = error.errno
-    show("LIO_WAIT, the second has no descriptor:", errno.errorcode[failed or 0], "- each:", *names(cbs),
-         "(None and LIO_NOP are passed over)")  # fmt: skip
+    show("LIO_WAIT, the second has no descriptor:", errno.errorcode[failed or 0],
+         "- each:", *names(cbs), "(None and LIO_NOP are passed over)")  # fmt: skip
     assert (failed, names(cbs)) == (errno.EIO, ["0", "EBADF", "0"])
 
     told: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-    of_list = sigevent(SIGEV_THREAD, sigev_notify_function=lambda value: told.put(names(value)))
+    of_list = sigevent(
+        SIGEV_THREAD, sigev_notify_function=lambda value: told.put(names(value))
+    )
     cbs = some(silent=True)
     lio_listio(LIO_NOWAIT, cbs, of_list)
     eventually(lambda: names(cbs) == ["0", "EBADF", "EINPROGRESS"])
@@ -106,9 +119,14 @@ def run(show: Show) -> None:
 
     show("A signal comes while LIO_WAIT waits. In a C program:")
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_IN_C], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", INTERRUPTED_IN_C],
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
-    show("  lio_listio, errno, aio_error:", done.stdout.strip(), "- the request goes on")
+    show(
+        "  lio_listio, errno, aio_error:", done.stdout.strip(), "- the request goes on"
+    )
     show(
         "  then it completes, and the program ends with signal",
         max(0, -done.returncode),

@@ -1,4 +1,4 @@
-"""Lesson 13: what aio_cancel can and cannot end, what it leaves behind, and what close does."""
+"""Lesson 13: what aio_cancel can end, what it leaves behind, and what close does."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ from aio_posix.study.picture import picture
 from aio_posix.study.request import Request
 
 NUMBER = 13
-ASK = "Three reads of a silent socket, and aio_cancel. What ends, what goes on, and what does close do?"
-GUESS = "aio_cancel ends them. If not, closing the descriptor does: whoever is blocked in a read of it is thrown out."
+ASK = (
+    "Three reads of a silent socket, and aio_cancel. What ends, what goes on, and "
+    "what does close do?"
+)
+GUESS = (
+    "aio_cancel ends them. If not, closing the descriptor does: whoever is blocked in "
+    "a read of it is thrown out."
+)
 SOURCE = """
-rt/aio_cancel.c: aio_cancel takes out what no helper has begun; it never interrupts one. rt/aio_misc.c:
-__aio_remove_request makes the next of the queue its head, but only handle_fildes_io puts heads into the runlist, so
-the head after a cancelled head has nobody to run it. No function of glibc's AIO hears of close(2).
+rt/aio_cancel.c: aio_cancel takes out what no helper has begun; it never interrupts one.
+rt/aio_misc.c: __aio_remove_request makes the next of the queue its head, but only
+handle_fildes_io puts heads into the runlist, so the head after a cancelled head has
+nobody to run it. No function of glibc's AIO hears of close(2).
 """
 TRY = """
-In the part on orphans cancel the one behind instead, or the whole descriptor (None): nothing is stranded. Cancel from
-the tail, if you have to in C. Instead of dup2 just open the file after the close: it gets the lowest free number.
+In the part on orphans cancel the one behind instead, or the whole descriptor (None):
+nothing is stranded. Cancel from the tail, if you have to in C. Instead of dup2 just
+open the file after the close: it gets the lowest free number.
 """
 
 
@@ -47,15 +55,19 @@ def run(show: Show) -> None:
         aio_read(cb)
     eventually(blocked)
     answers = [aio_cancel(ours, reads[1]), aio_cancel(ours, reads[0]), aio_cancel(ours)]
-    show("Cancel the second:", answers[0].name, "- the first, which runs:", answers[1].name,
-         "- all of them:", answers[2].name)  # fmt: skip
+    show("Cancel the second:", answers[0].name, "- the first, which runs:",
+         answers[1].name, "- all of them:", answers[2].name)  # fmt: skip
     show(
         "  aio_error of the three:",
         *(name(aio_error(cb)) for cb in reads),
         "- helpers blocked:",
         len(blocked()),
     )
-    assert [aio_error(cb) for cb in reads] == [errno.EINPROGRESS, errno.ECANCELED, errno.ECANCELED]
+    assert [aio_error(cb) for cb in reads] == [
+        errno.EINPROGRESS,
+        errno.ECANCELED,
+        errno.ECANCELED,
+    ]
     ours.shutdown(socket.SHUT_RD)
     eventually(lambda: aio_error(reads[0]) == 0)
     answers.append(aio_cancel(ours))
@@ -69,7 +81,12 @@ def run(show: Show) -> None:
 
     show("The head of a queue that no helper has taken yet is cancelled. The model:")
     gate, head, behind = Request("gate", 4), Request("head", 7), Request("behind", 7)
-    model = Glibc(aio_threads=1, files=frozenset({7})).submit(gate).submit(head).submit(behind)
+    model = (
+        Glibc(aio_threads=1, files=frozenset({7}))
+        .submit(gate)
+        .submit(head)
+        .submit(behind)
+    )
     model = model.cancel(7, head).feed(4).settle()
     show("\n".join(picture(model).splitlines()[1:2]), "  (! nobody will take it)")
     assert model.orphans == (behind,)
@@ -81,10 +98,15 @@ def run(show: Show) -> None:
     raw.aio_cancel(file, first)
     them.send(b"!")
     eventually(
-        lambda: raw.aio_error(holding) == 0 and all(row.doing == "idle" for row in helpers())
+        lambda: (
+            raw.aio_error(holding) == 0
+            and all(row.doing == "idle" for row in helpers())
+        )
     )
     assert stays(lambda: raw.aio_error(second) == errno.EINPROGRESS)
-    show("  glibc: the helper is idle, and the one behind:", name(raw.aio_error(second)))
+    show(
+        "  glibc: the helper is idle, and the one behind:", name(raw.aio_error(second))
+    )
     assert raw.aio_cancel(file, None) == 0  # this at least ends it
 
     holding = pending(us.fileno())
@@ -98,7 +120,8 @@ def run(show: Show) -> None:
     show("  the binding wakes the queue; the one behind:", aio_error(mine[1]))
 
     show(
-        "close(2). A C program reads a silent socket, has a write queued behind, closes, and opens a file:"
+        "close(2). A C program reads a silent socket, has a write queued behind,"
+        " closes, and opens a file:"
     )
     us, them = socket.socketpair()
     fd = us.detach()
@@ -109,7 +132,8 @@ def run(show: Show) -> None:
     os.close(fd)
     assert stays(lambda: raw.aio_error(read) == errno.EINPROGRESS)
     with tempfile.TemporaryFile() as other:
-        os.dup2(other.fileno(), fd)  # as the next open might: it gives the lowest free number
+        # As the next open might: it gives the lowest free number
+        os.dup2(other.fileno(), fd)
         show("  after close the read is still", name(raw.aio_error(read)))
         them.send(b"!")
         eventually(lambda: raw.aio_error(write) != errno.EINPROGRESS)

@@ -1,4 +1,4 @@
-"""Lesson 14: what a child process has of its parent's AIO, and what is left of it after exit."""
+"""Lesson 14: what a child process has of its parent's AIO, and what is left at exit."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ from aio_posix.study.lesson import Show
 from aio_posix.study.look import eventually, helpers
 
 NUMBER = 14
-ASK = "A program with AIO forks: does AIO work in the child? It exits with writes still queued: are they written?"
-GUESS = "The child gets a copy of everything, so yes. Accepted writes are safe: write() loses nothing at exit either."
+ASK = (
+    "A program with AIO forks: does AIO work in the child? It exits with writes still "
+    "queued: are they written?"
+)
+GUESS = (
+    "The child gets a copy of everything, so yes. Accepted writes are safe: write() "
+    "loses nothing at exit either."
+)
 SOURCE = """
-rt/aio_misc.c: __aio_enqueue_request finds idle_thread_count > 0 in the child and signals a condition; fork copied the
-count and not the thread. There is no pthread_atfork in AIO. Nor is there an atexit handler: exit ends the helpers
-wherever they are, and what is in the queue was only in the queue.
+rt/aio_misc.c: __aio_enqueue_request finds idle_thread_count > 0 in the child and
+signals a condition; fork copied the count and not the thread. There is no
+pthread_atfork in AIO. Nor is there an atexit handler: exit ends the helpers wherever
+they are, and what is in the queue was only in the queue.
 """
 TRY = """
-Leave out aio_init and sleep 1.5 seconds before the fork: the idle helper has gone, the count is 0, and glibc's AIO
-works in the child. End the program QUEUE with os._exit(0): nobody waits then, and what is queued is lost as in C.
+Leave out aio_init and sleep 1.5 seconds before the fork: the idle helper has gone, the
+count is 0, and glibc's AIO works in the child. End the program QUEUE with os._exit(0):
+nobody waits then, and what is queued is lost as in C.
 """
 HANGS = 1  # second: what is not done after that has no thread to do it
 WRITES = 100
@@ -70,15 +78,16 @@ def ends_with(program: str) -> int:
     """Runs it until its end; how many bytes are in its file then."""
     with tempfile.NamedTemporaryFile() as file:
         subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", program, file.name], check=True, timeout=30
+            [sys.executable, "-W", "ignore", "-c", program, file.name],
+            check=True,
+            timeout=30,
         )
         return os.path.getsize(file.name)
 
 
 def run(show: Show) -> None:
-    aio_init(
-        aio_idle_time=30
-    )  # so that the helper is there when the program forks, however slow the machine
+    # So that the helper is there when the program forks, however slow the machine
+    aio_init(aio_idle_time=30)
     file = os.open(__file__, os.O_RDONLY)
 
     def in_c() -> int:
@@ -110,7 +119,11 @@ def run(show: Show) -> None:
     show(f"A program ends with {WRITES} writes of 64 KiB queued. In its file are then:")
     sizes = [ends_with(QUEUE_IN_C), ends_with(QUEUE)]
     show("  a C program: ", sizes[0] >> 10, "KiB, exit status 0")
-    show("  the binding: ", sizes[1] >> 10, "KiB; it waits for accepted writes, at most 10 s")
+    show(
+        "  the binding: ",
+        sizes[1] >> 10,
+        "KiB; it waits for accepted writes, at most 10 s",
+    )
     assert sizes == [0, WRITES << 16]
     show(
         "A program ends while a read of a silent socket is blocked. It did end:",

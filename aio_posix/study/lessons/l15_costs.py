@@ -24,21 +24,31 @@ from aio_posix.study.model import Glibc
 from aio_posix.study.request import Request
 
 NUMBER = 15
-ASK = "What does an asynchronous read cost, when the data is in the page cache: more or less than a read that blocks?"
-GUESS = "Less: there is nothing to wait for. And a thousand requests cost a thousand times what one costs."
+ASK = (
+    "What does an asynchronous read cost, when the data is in the page cache: more or "
+    "less than a read that blocks?"
+)
+GUESS = (
+    "Less: there is nothing to wait for. And a thousand requests cost a thousand "
+    "times what one costs."
+)
 C = """
-aio_read(cb);              /* lock; walk the descriptors; walk this one's queue to its end; unlock; wake a helper */
-                           /* a helper: pread; lock; pthread_create; unlock. A new thread: your function */
-pread(fd, buf, n, 0);      /* the same bytes */
+aio_read(cb);          /* lock; walk the descriptors; walk this one's queue; unlock; */
+                       /* wake a helper: pread; lock; pthread_create; unlock */
+                       /* a new thread: your function */
+pread(fd, buf, n, 0);  /* the same bytes */
 """
 SOURCE = """
-rt/aio_misc.c: __aio_enqueue_request walks the queue from the head to find the place behind equal priorities: n
-requests on one descriptor cost n * n / 2 steps, under the mutex that all need. rt/aio_notify.c: __aio_notify_only
-makes a thread for each notification; rt/aio_notify.c: __aio_notify counts a list down and makes one for all of it.
+rt/aio_misc.c: __aio_enqueue_request walks the queue from the head to find the place
+behind equal priorities: n requests on one descriptor cost n * n / 2 steps, under the
+mutex that all need. rt/aio_notify.c: __aio_notify_only makes a thread for each
+notification; rt/aio_notify.c: __aio_notify counts a list down and makes one for all of
+it.
 """
 TRY = """
-Double QUEUED: twice as many requests take four times as long on one descriptor, and twice as long on its dup()s. For
-more, python -m aio_posix.study.costs --svg costs.svg; such a picture is docs/study/costs.svg.
+Double QUEUED: twice as many requests take four times as long on one descriptor, and
+twice as long on its dup()s. For more, python -m aio_posix.study.costs --svg costs.svg;
+such a picture is docs/study/costs.svg.
 """
 READS = 200
 QUEUED, STEP = 8000, 2000
@@ -73,7 +83,8 @@ def run(show: Show) -> None:
         show(f"  {name:<16}{rate(way, 32, 960):>10,.0f}", measured=True)
 
     show(
-        "In the model a request of the same descriptor passes all that wait before it finds its place:"
+        "In the model a request of the same descriptor passes all that wait before it"
+        " finds its place:"
     )
     model, places = Glibc(), []
     for n in range(4):
@@ -89,5 +100,6 @@ def run(show: Show) -> None:
     for lanes, where in ((1, "one descriptor"), (LANES, "dup()s of it")):
         times = enqueue(QUEUED, lanes, STEP)
         show(f"  {where:<48}" + "".join(f"{one:8.1f}" for one in times), measured=True)
-        assert len(times) == QUEUED // STEP  # all were accepted, and all of them are done
+        # All were accepted, and all of them are done
+        assert len(times) == QUEUED // STEP
     show(f"{2 * QUEUED} requests in {time.perf_counter() - began:.1f} s", measured=True)

@@ -30,9 +30,8 @@ def talk(port: int) -> None:
             raise RuntimeError(f"sent {MESSAGE!r}, the echo was {echo!r}")
     for client in clients:
         client.shutdown(socket.SHUT_WR)
-        client.recv(
-            1
-        )  # the server has closed it, too: it is to be done with them before it reads "exit"
+        # The server has closed it, too: it is to be done with them before it reads "exit"
+        client.recv(1)
         client.close()
 
 

@@ -23,7 +23,10 @@ from aio_posix.study.trace.requests import Request, match, of
 from aio_posix.study.trace.strace import Call, Thread
 from aio_posix.study.trace.timeline import QUEUE, Arrow, Box, Group, Kind, Lane, Timeline
 
-STARTS = "from the helper's clone until the thread is in the function: it waits for the callback before, and for the GIL"
+STARTS = (
+    "from the helper's clone until the thread is in the function: "
+    "it waits for the callback before, and for the GIL"
+)
 NAMES = {Group.PROGRAM: "thread", Group.HELPER: "helper", Group.NOTIFICATION: "notification thread"}
 
 

@@ -14,7 +14,7 @@ import mmap
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 SLOT, SLOTS = 832, 1 << 17  # bytes, number: 104 MiB, of which the file system gets what was written
@@ -22,7 +22,7 @@ OF = 8  # requests that a slot has room for, of 19 digits at most
 LONGEST = 60  # characters of a name, of 4 bytes at most
 
 
-class What(str, Enum):
+class What(StrEnum):
     REQUEST = "request"  # one request, about to be submitted
     SUBMISSION = "submission"  # the call that submitted requests, from `at` to `until`
     CALLBACK = "callback"  # a Python function begins, for these requests

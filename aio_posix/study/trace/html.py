@@ -31,7 +31,8 @@ function size(to) { width = to; svg.style.width = to + "px"; svg.style.height = 
 size(width);
 frame.addEventListener("wheel", event => {
   event.preventDefault();
-  const box = frame.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+  const box = frame.getBoundingClientRect();
+  const x = event.clientX - box.left, y = event.clientY - box.top;
   const factor = Math.min(Math.max(width * Math.exp(-event.deltaY / 500), 600), 40000) / width;
   const left = (frame.scrollLeft + x) * factor - x, top = (frame.scrollTop + y) * factor - y;
   size(width * factor);
@@ -40,7 +41,8 @@ frame.addEventListener("wheel", event => {
 frame.addEventListener("pointermove", event => {
   if (event.buttons & 1) frame.scrollBy(-event.movementX, -event.movementY);
 });
-const parts = [...svg.querySelectorAll("[data-of]")], numbers = part => part.dataset.of.split(" ").filter(Boolean);
+const parts = [...svg.querySelectorAll("[data-of]")];
+const numbers = part => part.dataset.of.split(" ").filter(Boolean);
 svg.addEventListener("mouseover", event => {
   const here = event.target.closest("[data-of]"), wanted = new Set(here ? numbers(here) : []);
   svg.classList.toggle("follow", wanted.size > 0);

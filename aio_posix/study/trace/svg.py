@@ -17,13 +17,8 @@ from aio_posix.study.trace.timeline import Arrow, Box, Group, Kind, Timeline
 
 ROOM = 14  # of a request: its boxes are as wide on average, when a picture has as many as it shows
 WIDTH, LEFT, RIGHT = 1400, 190, 20  # of the whole, unless told otherwise; beside the rows
-TOP, ROW, QUEUED, GAP, FOOT = (
-    110,
-    40,
-    26,
-    16,
-    66,
-)  # above the rows; of a row; of a queue's row; between groups; below
+# Above the rows; of a row; of a queue's row; between groups; below
+TOP, ROW, QUEUED, GAP, FOOT = (110, 40, 26, 16, 66)
 HIGH, SMALL, LOW = 24, 18, 11  # of a box; of one in a queue; of what is inside a callback
 LETTER = 7.0  # width of a letter, on average; the font is 12 high
 COLOURS = {
@@ -76,7 +71,8 @@ def svg(line: Timeline, width: int = WIDTH) -> str:
     height = y + FOOT + 18 * len(_files(line, width))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="system-ui, \'DejaVu Sans\', Verdana, sans-serif" font-size="14" fill="#1f2933">',
+        "font-family=\"system-ui, 'DejaVu Sans', Verdana, sans-serif\" "
+        'font-size="14" fill="#1f2933">',
         f"<title>{escape(line.title)}</title>",
         f"<style>{STYLE}</style>",
         PATTERN,
@@ -85,7 +81,8 @@ def svg(line: Timeline, width: int = WIDTH) -> str:
         f'<text class="small end" x="{width - GAP}" y="36">{escape(summary(line))}</text>',
         *_legend(line),
         *(
-            f'<rect x="8" y="{top - 4}" width="{width - 16}" height="{end - top + 8}" rx="8" fill="#f5f7fa"/>'
+            f'<rect x="8" y="{top - 4}" width="{width - 16}" height="{end - top + 8}" rx="8" '
+            'fill="#f5f7fa"/>'
             for top, end in bands.values()
         ),
         *_axis(scale, y),
@@ -102,8 +99,9 @@ def svg(line: Timeline, width: int = WIDTH) -> str:
 
 
 PATTERN = (
-    '<defs><pattern id="waits" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-    '<rect width="7" height="7" fill="#f6d48f"/><path d="M0 0V7" stroke="#e69f00" stroke-width="5"/></pattern></defs>'
+    '<defs><pattern id="waits" width="7" height="7" patternUnits="userSpaceOnUse" '
+    'patternTransform="rotate(45)"><rect width="7" height="7" fill="#f6d48f"/>'
+    '<path d="M0 0V7" stroke="#e69f00" stroke-width="5"/></pattern></defs>'
 )
 
 
@@ -148,7 +146,8 @@ def _breaks(scale: Scale, y: float) -> Iterable[str]:
     for one in scale.breaks:
         left, right = scale.x(one.begin), scale.x(one.end)
         middle = (left + right) / 2
-        yield f'<rect x="{middle - 5:.1f}" y="{TOP - 8}" width="10" height="{y - TOP + 16}" fill="#fff"/>'
+        tall = y - TOP + 16
+        yield f'<rect x="{middle - 5:.1f}" y="{TOP - 8}" width="10" height="{tall}" fill="#fff"/>'
         for edge in (middle - 5, middle + 5):
             zigzag = "l4 8l-8 8l4 8" * int((y - TOP + 16) // 24)
             yield f'<path d="M{edge:.1f} {TOP - 8}{zigzag}" fill="none" stroke="#9aa5b1"/>'
@@ -157,9 +156,11 @@ def _breaks(scale: Scale, y: float) -> Iterable[str]:
 
 
 def _lives(row: Row, scale: Scale, y: float) -> Iterable[str]:
-    yield f'<text x="{LEFT - 12}" y="{y + high(row) / 2 + 5}" text-anchor="end">{escape(row.name)}</text>'
+    name = escape(row.name)
+    yield f'<text x="{LEFT - 12}" y="{y + high(row) / 2 + 5}" text-anchor="end">{name}</text>'
     for lane in row.lanes:
-        yield f'<path class="life" d="M{scale.x(lane.begin):.1f} {y + ROW / 2}H{scale.x(lane.end):.1f}"/>'
+        left, right = scale.x(lane.begin), scale.x(lane.end)
+        yield f'<path class="life" d="M{left:.1f} {y + ROW / 2}H{right:.1f}"/>'
 
 
 def _boxes(row: Row, scale: Scale, y: float) -> Iterable[str]:
@@ -218,8 +219,9 @@ def _arrows(
         end = tops[id(target)] + high(target) / 2 - down * inside
         dash = ' stroke-dasharray="3 3"' if arrow.what == "starts" else ""
         colour = ARROWS[arrow.what]
-        yield f'<g class="arrow" data-of="{" ".join(map(str, arrow.of))}"><title>{arrow.what}</title>'
-        yield f'<path d="M{x:.1f} {start:.1f}V{end:.1f}" stroke="{colour}" stroke-width="1.2"{dash}/>'
+        of, stroke = " ".join(map(str, arrow.of)), f'stroke="{colour}" stroke-width="1.2"{dash}'
+        yield f'<g class="arrow" data-of="{of}"><title>{arrow.what}</title>'
+        yield f'<path d="M{x:.1f} {start:.1f}V{end:.1f}" {stroke}/>'
         yield f'<path d="M{x:.1f} {end:.1f}l-3 {-6 * down}h6z" fill="{colour}"/></g>'
 
 

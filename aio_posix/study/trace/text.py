@@ -35,7 +35,8 @@ def text(line: Timeline) -> str:
     lines.append(f"{line.title}: {len(of)} requests, {threads}, {duration(line.end - line.begin)}")
     if not line.traced:
         lines.append(
-            "strace is missing or may not trace: queueing and I/O are not told apart, helpers are not seen"
+            "strace is missing or may not trace: "
+            "queueing and I/O are not told apart, helpers are not seen"
         )
     return "\n".join(lines)
 

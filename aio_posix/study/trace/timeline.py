@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 QUEUE = 0  # the lane of what no thread has taken
 
 
-class Group(str, Enum):
+class Group(StrEnum):
     PROGRAM = "program"
     QUEUE = "queued"
     HELPER = "helpers"
     NOTIFICATION = "notification threads"
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     SUBMIT = "submission"
     QUEUE = "queued"
     FLIGHT = "in flight"
