@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from aio_posix.study import native
+from aio_posix.study import syscalls
 from aio_posix.study.echoes import clients, counting
 from aio_posix.study.echoes.__main__ import Row, markdown, text
 from aio_posix.study.echoes.servers import SERVERS, by_libaio
@@ -46,7 +46,7 @@ def test_a_server_goes_on_when_a_client_leaves_and_ends_with_the_last(name: str)
 
 def test_libaio_works_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libaio", None)
-    assert native.library() is native
+    assert syscalls.library() is syscalls
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=by_libaio, args=(listener, 1))
         server.start()

@@ -12,7 +12,7 @@ import pytest
 from aio_posix.study import course
 from aio_posix.study.lesson import Failed, Lesson, _lesson, load
 from aio_posix.study.model import Glibc
-from aio_posix.study.request import Op, Request
+from aio_posix.study.parts import Op, Request
 from aio_posix.study.transcripts import drift, named, see, seen_in, table, transcript, with_table
 
 LESSONS = load()

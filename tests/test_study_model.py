@@ -13,9 +13,9 @@ import pytest
 
 from aio_posix.study.agree import compare
 from aio_posix.study.model import AIO_ALLDONE, AIO_CANCELED, AIO_NOTCANCELED, Glibc
+from aio_posix.study.parts import Op, Request
 from aio_posix.study.picture import picture
 from aio_posix.study.player import Players
-from aio_posix.study.request import Op, Request
 from aio_posix.study.script import Call, Cancel, Feed, Script, Seen, Submit, follow
 
 FILE, A, B, C = 3, 4, 5, 6

@@ -21,7 +21,7 @@ from aio_posix.study.trace.html import html
 from aio_posix.study.trace.perfetto import nested, perfetto
 from aio_posix.study.trace.rows import MOST, rows
 from aio_posix.study.trace.scale import Scale, duration
-from aio_posix.study.trace.text import text
+from aio_posix.study.trace.table import text
 from aio_posix.study.trace.timeline import QUEUE, Box, Group, Kind, Lane
 
 MS = 10**6

@@ -215,7 +215,7 @@ def test_the_demo_with_three_clients_is_seen_whole(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     clients = subprocess.Popen(
-        [sys.executable, "-m", "aio_posix.study.trace.clients", port],
+        [sys.executable, "-m", "aio_posix.study.trace.visitors", port],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -1,3 +1,13 @@
-"""See how glibc's AIO works: a model of it, what a live process is doing, what this system
-allows.
+"""See how glibc's AIO works: a model of it, live processes, recordings, lessons, limits.
+
+Each module imports only from those before it in this list. A folder stands for its modules.
+
+  limits                                what this system allows
+  parts, model, script, picture         the model: moments, and scripts that make them
+  player, real_glibc, agree             the same scripts on real glibc, and whether both agree
+  inside, proc, ps, look                what a live process is doing
+  raw, syscalls, uring, machine, chart  for lessons and measurements
+  echoes, costs                         measurements
+  trace                                 requests and threads of a program over time
+  lessons, lesson, course, transcripts  the lessons, how one runs, how all are shown
 """

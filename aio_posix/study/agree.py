@@ -2,7 +2,7 @@
 
     python -m aio_posix.study.agree [--scripts 2000] [--seed N]
 
-Each script runs on real glibc first (replay.py, one process for each size of the pool); then
+Each script runs on real glibc first (real_glibc.py, one process for each size of the pool); then
 `follow` asks whether the model allows what was seen, burst by burst: every return value, the order
 of completion, each result, which requests are blocked in a helper, which are unfinished, how many
 helpers there are and how many are idle. A script that disagrees is shrunk by hypothesis and shown
@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 
 from aio_posix.study.model import Glibc
+from aio_posix.study.parts import Op, Request
 from aio_posix.study.picture import picture
 from aio_posix.study.player import Players
-from aio_posix.study.request import Op, Request
 from aio_posix.study.script import (
     Call,
     Cancel,

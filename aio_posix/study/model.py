@@ -26,7 +26,7 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from aio_posix.study.request import Doing, Done, Helper, Op, Request
+from aio_posix.study.parts import Doing, Done, Helper, Op, Request
 
 AIO_CANCELED, AIO_NOTCANCELED, AIO_ALLDONE = 0, 1, 2  # <aio.h>
 AIO_PRIO_DELTA_MAX = 20  # <limits.h>

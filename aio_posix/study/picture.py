@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aio_posix.study.model import Glibc
-from aio_posix.study.request import Doing, Helper, Op, Request
+from aio_posix.study.parts import Doing, Helper, Op, Request
 
 
 def picture(now: Glibc) -> str:

@@ -1,4 +1,4 @@
-"""Real glibc as something that plays scripts: one replay.py process for each size of the pool."""
+"""Real glibc as something that plays scripts: a real_glibc.py process for each size of the pool."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Player:
 
     def __init__(self, aio_threads: int) -> None:
         # By path and isolated, so that the binding stays out of it.
-        replay = Path(__file__).with_name("replay.py")
+        driver = Path(__file__).with_name("real_glibc.py")
         self.process = subprocess.Popen(
-            [sys.executable, "-I", str(replay), str(aio_threads)],
+            [sys.executable, "-I", str(driver), str(aio_threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -30,7 +30,7 @@ class Player:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"replay.py ended with status {self.process.wait()} at {script}")
+            raise RuntimeError(f"real_glibc.py ended with status {self.process.wait()} at {script}")
         return [
             Seen(
                 answers=tuple(one["answers"]),

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aio_posix.study.model import Glibc
-from aio_posix.study.request import Request
+from aio_posix.study.parts import Request
 
 
 @dataclass(frozen=True)

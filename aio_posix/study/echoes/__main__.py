@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from aio_posix.study import native
+from aio_posix.study import syscalls
 from aio_posix.study.echoes.clients import MESSAGE, talk
 from aio_posix.study.echoes.counting import calls, per_message
 from aio_posix.study.echoes.servers import SERVERS
@@ -97,7 +97,7 @@ def text(rows: list[Row]) -> str:
 def markdown(rows: list[Row], repeat: int) -> str:
     lines = table(rows)
     lines.insert(1, ["---"] + ["---:"] * min(4, len(lines[0]) - 1) + ["---"] * (len(lines[0]) > 5))
-    package = "the package libaio" if native.library() is not native else "bare system calls"
+    package = "the package libaio" if syscalls.library() is not syscalls else "bare system calls"
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"""# The same echo, eight times
 

@@ -28,7 +28,7 @@ from aio_posix import (
     aiocb,
     sigevent,
 )
-from aio_posix.study import native
+from aio_posix.study import syscalls
 
 SIZE = 4096  # bytes read at once
 
@@ -100,7 +100,7 @@ def by_asyncio(listener: socket.socket, clients: int) -> None:
 
 
 def by_libaio(listener: socket.socket, clients: int) -> None:
-    libaio = native.library()
+    libaio = syscalls.library()
 
     def wait_for(file: socket.socket) -> None:  # once: it has to be asked for again
         block = libaio.AIOBlock(

@@ -9,7 +9,7 @@ import socket
 import threading
 from typing import Any
 
-from aio_posix.study import native, proc, raw
+from aio_posix.study import proc, raw, syscalls
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import blocked, eventually
 from aio_posix.study.uring import Ring
@@ -54,14 +54,14 @@ def completed(context: Any) -> int:
 
 def run(show: Show) -> None:
     # Where the package is missing, its names stand for bare system calls.
-    libaio = native.library()
-    show("the package libaio is here:", int(libaio is not native), measured=True)
+    libaio = syscalls.library()
+    show("the package libaio is here:", int(libaio is not syscalls), measured=True)
     ours, peer = socket.socketpair()
     with libaio.AIOContext(8) as context:
         read = libaio.AIOBlock(libaio.AIOBLOCK_MODE_READ, ours, [bytearray(5)])
         submitter = threading.Thread(target=context.submit, args=[[read]], daemon=True)
         submitter.start()
-        eventually(lambda: native.number("io_submit") in calls())
+        eventually(lambda: syscalls.number("io_submit") in calls())
         show("A read of a silent socket.")
         show("  libaio: io_submit blocks its caller, completed:", completed(context))
         peer.send(b"hello")

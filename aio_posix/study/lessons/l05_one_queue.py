@@ -10,8 +10,8 @@ from aio_posix import aio_error, aio_read, aio_return, aio_write, aiocb
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import blocked, eventually, stays
 from aio_posix.study.model import Glibc
+from aio_posix.study.parts import Op, Request
 from aio_posix.study.picture import picture
-from aio_posix.study.request import Op, Request
 
 NUMBER = 5
 ASK = (

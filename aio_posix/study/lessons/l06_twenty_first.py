@@ -10,7 +10,7 @@ from aio_posix import aio_error, aio_read, aio_return, aiocb
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import blocked, eventually, stays
 from aio_posix.study.model import Glibc
-from aio_posix.study.request import Request
+from aio_posix.study.parts import Request
 
 NUMBER = 6
 ASK = (

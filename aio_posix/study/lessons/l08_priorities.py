@@ -20,8 +20,8 @@ from aio_posix import (
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import blocked, eventually
 from aio_posix.study.model import Glibc
+from aio_posix.study.parts import Op, Request
 from aio_posix.study.picture import picture
-from aio_posix.study.request import Op, Request
 
 NUMBER = 8
 ASK = (

@@ -12,8 +12,8 @@ from aio_posix.study import raw
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import blocked, eventually, helpers, stays
 from aio_posix.study.model import Glibc
+from aio_posix.study.parts import Request
 from aio_posix.study.picture import picture
-from aio_posix.study.request import Request
 
 NUMBER = 13
 ASK = (

@@ -21,7 +21,7 @@ from aio_posix.study.costs import LANES, WAYS, enqueue, rate
 from aio_posix.study.lesson import Show
 from aio_posix.study.look import eventually
 from aio_posix.study.model import Glibc
-from aio_posix.study.request import Request
+from aio_posix.study.parts import Request
 
 NUMBER = 15
 ASK = (

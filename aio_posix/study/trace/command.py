@@ -21,7 +21,7 @@ from aio_posix.study.trace.drawing import timeline
 from aio_posix.study.trace.html import html
 from aio_posix.study.trace.perfetto import perfetto
 from aio_posix.study.trace.svg import svg
-from aio_posix.study.trace.text import text
+from aio_posix.study.trace.table import text
 from aio_posix.study.trace.timeline import Timeline
 
 WRITERS: dict[str, Callable[[Timeline], str]] = {"svg": svg, "html": html, "json": perfetto}

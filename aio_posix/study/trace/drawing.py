@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aio_posix.study.trace.event import Event, What, whole
-from aio_posix.study.trace.requests import Request, match, of
+from aio_posix.study.trace.matching import Request, match, of
 from aio_posix.study.trace.strace import Call, Thread
 from aio_posix.study.trace.timeline import QUEUE, Arrow, Box, Group, Kind, Lane, Timeline
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from xml.sax.saxutils import escape
 
 from aio_posix.study.trace.svg import svg
-from aio_posix.study.trace.text import text
+from aio_posix.study.trace.table import text
 from aio_posix.study.trace.timeline import Timeline
 
 WIDTH = 2200  # of the picture; it scrolls

@@ -2,7 +2,7 @@
 interpreted.
 
 Only the calls that AIO is made of are stopped at (strace --seccomp-bpf), so the program loses
-little; buffers are printed as addresses, by which timeline.py knows whose read it is.
+little; buffers are printed as addresses, by which matching.py knows whose read it is.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The nouns of the model: a request, what became of it, and a helper thread; values that never
-change.
+"""What a moment of the model is made of: a request, what became of it, a helper thread.
+
+These are values that never change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""python -m aio_posix.study.trace.clients PORT | python -m aio_posix trace -- demo_echo.py PORT
+"""python -m aio_posix.study.trace.visitors PORT | python -m aio_posix trace -- demo_echo.py PORT
 
 Three clients of an echo server on 127.0.0.1: they connect, each sends a line and waits for the
 echo, they leave; then "exit" on standard output, which the server reads. RuntimeError for a wrong

@@ -1,10 +1,9 @@
-"""Real glibc, driven by scripts: a process of its own, one script a line in, what was seen a line
-out (JSON).
+"""Real glibc, driven by scripts: one script a line in, what was seen a line out (JSON).
 
-    python -I replay.py AIO_THREADS        aio_init works once in a process, so the pool has one
-    size here
+    python -I real_glibc.py AIO_THREADS     a process for each size of the pool: aio_init works once
 
-ctypes instead of aio_posix, which repairs what the model retells (the orphaned queue). Invariants:
+It uses ctypes instead of aio_posix, which repairs what the model retells (the orphaned queue).
+Invariants:
 - completions are told by one real-time signal each. glibc sends it under its mutex, so the order in
   which signals queue is the order of completion, exact across helpers; nothing else here may take
   that signal.
