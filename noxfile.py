@@ -32,8 +32,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy --strict of the package, and what mypy and pyright find in a user's programs."""
-    session.install("-e", ".[test]", "pyright")
+    """mypy --strict of the package, and what mypy and basedpyright find in a user's programs."""
+    session.install("-e", ".[test,types]")
     session.run("mypy")
     session.run("pytest", "tests/test_typing.py")
 

@@ -286,22 +286,21 @@ def test_a_value_lives_until_it_is_handed_out_whoever_drops_it(file: int) -> Non
 
 def test_the_request_of_a_late_announcement_lives_until_then(file: int) -> None:
     """G11, G4: its memory is looked at once more, by the late thread or by the sweeper."""
-    got: list[Any] = []
+    order: list[Any] = []
     lost = aio.sigevent(
         aio.SIGEV_THREAD,
-        sigev_notify_function=got.append,
-        sigev_value="late",
+        sigev_notify_function=order.append,
+        sigev_value="called",
         sigev_notify_attributes=1 << 46,
     )
     cb = aio.aiocb(file, bytearray(1), aio_sigevent=lost)
-    struct = weakref.ref(cb._request)
+    weakref.finalize(cb._request, order.append, "freed")
     aio.aio_read(cb)
     done(cb)
     del cb
     gc.collect()
-    assert struct() is not None
-    assert eventually(lambda: got == ["late"])
-    assert eventually(lambda: struct() is None)
+    assert eventually(lambda: len(order) == 2)
+    assert order == ["called", "freed"]
 
 
 def test_a_callback_lives_until_it_has_run_whoever_drops_it() -> None:
