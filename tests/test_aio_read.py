@@ -9,6 +9,7 @@ import errno
 import mmap
 import os
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ def read(fd: Any, buffer: Any, *args: Any, **fields: Any) -> int:
     aio.aio_read(cb)
     result: int = done(cb)
     return result
+
+
+def refused(error: int) -> Any:
+    return pytest.raises(OSError, check=lambda raised: raised.errno == error)
 
 
 def test_a_read_fills_the_buffer_from_its_offset(file: int) -> None:
@@ -284,6 +289,19 @@ def test_a_non_blocking_pipe_completes_at_once_with_eagain(pipe: Pipe) -> None:
     assert aio.aio_error(cb) == errno.EAGAIN
 
 
+def test_a_socket_with_a_timeout_is_non_blocking_and_completes_at_once(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """G21"""
+    pair[0].settimeout(5)
+    cb = aio.aiocb(pair[0], bytearray(1))
+    aio.aio_read(cb)
+    assert aio.aio_suspend([cb], 10)
+    assert aio.aio_error(cb) == errno.EAGAIN
+    with pytest.raises(BlockingIOError):
+        aio.aio_return(cb)
+
+
 def test_reads_of_one_pipe_complete_in_the_order_of_their_submission(pipe: Pipe) -> None:
     """G2: one queue for each descriptor."""
     first, second, third = (pipe.blocked(1) for _ in range(3))
@@ -310,6 +328,58 @@ def test_a_request_may_be_submitted_again_before_its_result_was_returned(file: i
         aio.aio_suspend([cb])
     assert len(flight.in_flight) <= 1
     assert aio.aio_return(cb) == 2
+
+
+def test_a_request_in_flight_cannot_be_submitted_again_or_changed(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """G18"""
+    cb = aio.aiocb(pair[0], bytearray(1), aio_lio_opcode=aio.LIO_READ)
+    aio.aio_read(cb)
+    other = aio.aiocb(pair[0], bytearray(1), aio_lio_opcode=aio.LIO_READ)
+    for call in (
+        lambda: aio.aio_read(cb),
+        lambda: aio.lio_listio(aio.LIO_NOWAIT, [other, cb]),
+        lambda: setattr(cb, "aio_offset", 1),
+    ):
+        with refused(errno.EINPROGRESS):
+            call()
+    with refused(errno.EINVAL):
+        aio.aio_error(other)  # nothing of that list was submitted
+    with pytest.raises(ValueError, match="listed twice"):
+        aio.lio_listio(aio.LIO_NOWAIT, [other, other])
+    pair[1].send(b"x")
+    assert aio.aio_suspend([cb], 10)
+    assert aio.aio_return(cb) == 1
+
+
+def test_of_two_threads_that_submit_the_same_request_one_wins(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """G18"""
+    for _ in range(200):
+        cb = aio.aiocb(pair[0], bytearray(1))
+        barrier, outcomes = threading.Barrier(2), []
+
+        def submit(
+            cb: aio.aiocb = cb, barrier: threading.Barrier = barrier, outcomes: list[int] = outcomes
+        ) -> None:
+            barrier.wait()
+            try:
+                aio.aio_read(cb)
+                outcomes.append(0)
+            except BlockingIOError as error:
+                outcomes.append(error.errno)
+
+        threads = [threading.Thread(target=submit) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == [0, errno.EINPROGRESS]
+        pair[1].send(b"x")
+        assert aio.aio_suspend([cb], 10)
+        assert aio.aio_return(cb) == 1
 
 
 def test_aio_read_reads_whatever_the_list_opcode_says(file: int) -> None:

@@ -225,6 +225,21 @@ def test_a_large_write_is_whole(tmp_path: Path) -> None:
     assert (tmp_path / "large").read_bytes() == data
 
 
+def test_a_write_of_more_than_linux_moves_at_once_tells_how_much_it_moved() -> None:
+    """G20: 3 GiB of zeros nobody ever touched, to a file without room on disk."""
+    fresh.output(
+        """
+import mmap, os
+import aio_posix as aio
+memory = mmap.mmap(-1, 3 << 30)
+cb = aio.aiocb(os.open("/dev/null", os.O_WRONLY), memory)
+aio.aio_write(cb)
+aio.aio_suspend([cb])
+assert aio.aio_return(cb) == 0x7FFFF000
+"""
+    )
+
+
 def test_the_bytes_written_are_those_of_the_moment_of_writing(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:

@@ -15,4 +15,4 @@ queue = sigevent(SIGEV_THREAD, sigev_notify_function="print")  # mistake
 
 
 async def awaited(fd: int) -> None:
-    short = await aio_posix.asyncio.read(fd, 10)  # mistake
+    print(await aio_posix.asyncio.read(fd, 10))  # mistake
