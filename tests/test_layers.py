@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "aio_posix"
 ORDER = [
     "_ffi",
+    "_types",
     "sigevent",
     "flight",
     "aiocb",

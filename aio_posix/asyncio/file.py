@@ -12,11 +12,11 @@
 from __future__ import annotations
 
 import io
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from aio_posix.asyncio import arguments
 from aio_posix.asyncio.buffer import Buffer
 from aio_posix.asyncio.order import Order
 from aio_posix.asyncio.stream import CLOSED
@@ -57,35 +57,38 @@ class File(Generic[S]):
         """The descriptor; ValueError once closed."""
         return int(self._builtin.fileno())
 
-    async def readable(self) -> bool:
+    def readable(self) -> Answer:
+        """Whether it was opened for reading; answers plainly and awaited, as the next three do."""
         self._check()
-        return self.raw.readable()
+        return Answer(self.raw.readable())
 
-    async def writable(self) -> bool:
+    def writable(self) -> Answer:
         self._check()
-        return self.raw.writable()
+        return Answer(self.raw.writable())
 
-    async def seekable(self) -> bool:
+    def seekable(self) -> Answer:
         self._check()
-        return self._stream.seekable
+        return Answer(self._stream.seekable)
 
-    async def isatty(self) -> bool:
+    def isatty(self) -> Answer:
         self._check()
-        return self.raw.isatty()
+        return Answer(self.raw.isatty())
 
     async def readline(self, limit: int | None = -1) -> S:
         """The next line with its end, or its first ``limit``; empty at the end of the file."""
         if limit == -1:
             for line in self._window.lines:
                 return line
+        limit = arguments.size(limit)
         async with self._reading():
             await self._stream.courtesy()
-            return await self._readline(-1 if limit is None else operator.index(limit))
+            return await self._readline(limit)
 
     async def readlines(self, hint: int | None = -1) -> list[S]:
         """The lines up to the end, or until they are ``hint`` long together."""
+        hint = arguments.size(hint)
         async with self._reading():
-            if hint is None or hint <= 0:
+            if hint <= 0:
                 return self._window.split(await self._readall())
             lines: list[S] = []
             while hint > 0 and (line := await self._readline(-1)):
@@ -95,8 +98,9 @@ class File(Generic[S]):
 
     async def writelines(self, lines: Iterable[Any]) -> None:
         """Writes one after another; nothing is put between them."""
+        pieces = iter(lines)
         async with self._writing():
-            for line in lines:
+            for line in pieces:
                 await self._write(line)
 
     async def tell(self) -> int:
@@ -138,9 +142,9 @@ class File(Generic[S]):
         Raises io.UnsupportedOperation for a file that is not readable or has no positions,
         ValueError for a negative size or offset.
         """
-        await self._go_to(offset, self.raw.readable)
-        if nbytes < 0:
+        if arguments.size(nbytes) < 0:
             raise ValueError(f"negative size: {nbytes}")
+        await self._go_to(offset, self.raw.readable)
         return await self._stream.pread(nbytes, offset)
 
     async def pwrite(self, data: Any, offset: int) -> int:
@@ -224,6 +228,10 @@ class File(Generic[S]):
         if not (getattr(self, "closed", True) or self._detached):
             self._buffer.write_out()  # then _builtin closes itself, with its ResourceWarning
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A copy would write what waits a second time."""
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} of {self._builtin!r}>"
 
@@ -261,12 +269,25 @@ class File(Generic[S]):
     async def _go_to(self, offset: int, can: Callable[[], bool]) -> None:
         self._check(can, "not readable" if can == self.raw.readable else "not writable")
         self._check(self.raw.seekable, "the file has no positions")
-        if operator.index(offset) < 0:
+        if arguments.position(offset) < 0:
             raise ValueError(f"negative offset: {offset}")
         if self._buffer.waiting or len(self._buffer.window):
             async with self._turn():
                 await self._buffer.flush()
                 self._buffer.unread()
+
+
+class Answer(int):
+    """True or False, at once or awaited: aiofiles has both in its two kinds of files."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        return bool(self)
+        yield  # a generator, as await wants it
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
 
 
 class Turn:

@@ -8,11 +8,12 @@ import builtins
 import contextlib
 import io
 import os
+import warnings
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast, overload
 
 from aio_posix.asyncio.binary import BinaryFile, RawFile
 from aio_posix.asyncio.buffer import Buffer
@@ -20,9 +21,13 @@ from aio_posix.asyncio.offload import offload
 from aio_posix.asyncio.stream import Stream
 from aio_posix.asyncio.text import TextFile
 
+if TYPE_CHECKING:
+    from aio_posix.asyncio.modes import BinaryMode, TextMode
+
+    FileDescriptorOrPath: TypeAlias = int | str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    Opener: TypeAlias = Callable[[str, int], int]
+
 F = TypeVar("F", bound=BinaryFile | TextFile)
-Path = int | str | bytes | os.PathLike[str] | os.PathLike[bytes]
-Opener = Callable[[str, int], int]
 MOST = (
     256 << 10
 )  # bytes that a sequential reader reads ahead in the end; beyond that it gets no faster
@@ -31,16 +36,42 @@ MOST = (
 class Opening(AbstractAsyncContextManager[F], Generic[F]):
     """What open() returns: to be awaited, or entered by ``async with``."""
 
-    __slots__ = ("_file", "_how")
+    __slots__ = ("_awaited", "_busy", "_file", "_how")
 
     def __init__(self, how: tuple[Any, ...]) -> None:
         self._how = how
+        self._awaited = self._busy = False
         self._file: F | None = None
 
     def __await__(self) -> Generator[Any, None, F]:
         if self._file is None:
-            self._file = cast(F, (yield from _open(*self._how).__await__()))
+            if self._busy:
+                raise RuntimeError("this open() is being awaited already")
+            self._awaited = self._busy = True
+            try:
+                self._file = cast(F, (yield from _open(*self._how).__await__()))
+            finally:
+                self._busy = False
         return self._file
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"{name!r}: this is what open() returns and no file yet; "
+            f"await it ('file = await open(...)') or enter it ('async with open(...) as file')",
+            name=name,
+            obj=self,
+        )
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("a file of aio_posix.asyncio is entered by 'async with', not by 'with'")
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def __del__(self) -> None:
+        if not self._awaited:
+            file, mode = self._how[2][:2]
+            text = f"open({file!r}, {mode!r}) was never awaited"
+            warnings.warn(text, RuntimeWarning, stacklevel=2, source=self)
 
     async def __aenter__(self) -> F:
         return await self
@@ -57,65 +88,27 @@ class Opening(AbstractAsyncContextManager[F], Generic[F]):
 
 @overload
 def open(
-    file: Path,
-    mode: Literal[
-        "r",
-        "w",
-        "a",
-        "x",
-        "r+",
-        "w+",
-        "a+",
-        "x+",
-        "rt",
-        "wt",
-        "at",
-        "xt",
-        "r+t",
-        "w+t",
-        "a+t",
-        "x+t",
-    ] = ...,
-    buffering: int = ...,
-    encoding: str | None = ...,
-    errors: str | None = ...,
-    newline: str | None = ...,
-    closefd: bool = ...,
-    opener: Opener | None = ...,
-    *,
-    loop: object = ...,
-    executor: Executor | None = ...,
-) -> Opening[TextFile]: ...
+    file: FileDescriptorOrPath, mode: TextMode = "r", buffering: int = -1,
+    encoding: str | None = None, errors: str | None = None, newline: str | None = None,
+    closefd: bool = True, opener: Opener | None = None,
+    *, loop: object = None, executor: Executor | None = None,
+) -> Opening[TextFile]: ...  # fmt: skip
 @overload
 def open(
-    file: Path,
-    mode: Literal["rb", "wb", "ab", "xb", "r+b", "w+b", "a+b", "x+b", "rb+", "wb+", "ab+", "xb+"],
-    buffering: int = ...,
-    encoding: None = ...,
-    errors: None = ...,
-    newline: None = ...,
-    closefd: bool = ...,
-    opener: Opener | None = ...,
-    *,
-    loop: object = ...,
-    executor: Executor | None = ...,
-) -> Opening[BinaryFile]: ...
+    file: FileDescriptorOrPath, mode: BinaryMode, buffering: int = -1,
+    encoding: None = None, errors: None = None, newline: None = None,
+    closefd: bool = True, opener: Opener | None = None,
+    *, loop: object = None, executor: Executor | None = None,
+) -> Opening[BinaryFile]: ...  # fmt: skip
 @overload
 def open(
-    file: Path,
-    mode: str,
-    buffering: int = ...,
-    encoding: str | None = ...,
-    errors: str | None = ...,
-    newline: str | None = ...,
-    closefd: bool = ...,
-    opener: Opener | None = ...,
-    *,
-    loop: object = ...,
-    executor: Executor | None = ...,
-) -> Opening[Any]: ...
+    file: FileDescriptorOrPath, mode: str, buffering: int = -1,
+    encoding: str | None = None, errors: str | None = None, newline: str | None = None,
+    closefd: bool = True, opener: Opener | None = None,
+    *, loop: object = None, executor: Executor | None = None,
+) -> Opening[Any]: ...  # fmt: skip
 def open(
-    file: Path,
+    file: FileDescriptorOrPath,
     mode: str = "r",
     buffering: int = -1,
     encoding: str | None = None,
@@ -134,7 +127,7 @@ def open(
     loop: as aiofiles has it; only the running loop is used. Raises what the built-in raises.
     """
     if "b" not in mode:
-        encoding = io.text_encoding(encoding)  # type: ignore[attr-defined]  # typeshed has it for 3.11 only
+        encoding = io.text_encoding(encoding)
     return Opening(
         (executor, newline, (file, mode, buffering, encoding, errors, newline, closefd, opener))
     )

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import codecs
 import io
+import operator
 import os
 from typing import Any
 
+from aio_posix.asyncio import arguments
 from aio_posix.asyncio.buffer import Buffer
 from aio_posix.asyncio.decoded import Decoded
 from aio_posix.asyncio.file import File
@@ -54,10 +56,11 @@ class TextFile(File[str]):
         """``size`` characters, fewer only at the end of the file; negative or None: all up to the
         end.
         """
-        if size is not None and 0 < size <= len(self._window) and self._order.free():
+        size = arguments.size(size)
+        if 0 < size <= len(self._window) and self._order.free():
             return self._window.take(size)
         async with self._reading():
-            if size is None or size < 0:
+            if size < 0:
                 return await self._readall()
             while (have := len(self._window)) < size and await self._fill(size - have):
                 pass
@@ -83,6 +86,7 @@ class TextFile(File[str]):
 
     async def seek(self, cookie: int, whence: int = os.SEEK_SET) -> int:
         """Moves to what tell() told, to the beginning (0) or to the end (0, os.SEEK_END)."""
+        cookie, whence = operator.index(cookie), operator.index(whence)
         self._check(self.raw.seekable, "underlying stream is not seekable")
         async with self._turn():
             if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
