@@ -84,4 +84,4 @@ def test_each_command_has_help_under_its_own_name(
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: aio_posix {command}")
+    assert capsys.readouterr().out.startswith(f"usage: aio-posix {command}")

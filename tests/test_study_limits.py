@@ -31,6 +31,7 @@ FACTS = Facts(
     threads_max=190000,
     pid_max=32768,
     max_map_count=65530,
+    helper_mappings=2,
     io_uring_disabled=0,
     io_uring_errno=errno.EFAULT,
 )
@@ -69,7 +70,9 @@ def test_every_row_has_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
         assert one.meaning.endswith(".")
         assert one.meaning.count(". ") == 0
     assert limits.main([]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == len(limits.rows(FACTS))
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split("  ")[0] for line in lines if not line.startswith(" ")]
+    assert names == [one.name for one in limits.rows(FACTS)]
 
 
 def test_json_tells_no_limit_from_unknown(
@@ -91,6 +94,45 @@ def test_the_tightest_limit_bounds_the_blocked_reads() -> None:
         300,
         "cgroup pids.max",
     )
+
+
+def test_a_guard_inside_the_mapping_of_a_stack_leaves_room_for_twice_the_helpers() -> None:
+    most = replace(FACTS, nofile=INFINITE, root=True)
+    assert limits.at_once(most) == (32765, "vm.max_map_count")
+    inside = replace(most, helper_mappings=1, pid_max=None)
+    assert limits.at_once(inside) == (65530, "vm.max_map_count")
+    assert "one mapping" in row("vm.max_map_count", inside).meaning
+    assert "two mappings" in row("vm.max_map_count", FACTS).meaning
+
+
+MANY = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+thread = ctypes.c_void_p()
+def mappings():
+    with open("/proc/self/maps", "rb") as maps:
+        return maps.read().count(b"\\n")
+before = mappings()
+for _ in range(50):
+    libc.pthread_create(ctypes.byref(thread), None, libc.pause, None)
+print(mappings() - before)
+os._exit(0)
+"""
+
+
+def test_the_number_of_mappings_of_a_thread_is_what_threads_take() -> None:
+    ran = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=60)
+    many = int(ran.stdout) / 50
+    assert (many > 1.5) == (limits.read().helper_mappings == 2)
+
+
+def test_mounts_with_odd_names_are_read_and_lines_that_are_none_passed_over() -> None:
+    line = r"36 35 98:0 / /mnt/two\040words rw,noatime master:1 - cgroup2 a\134b rw,pids"
+    found = limits.MOUNT.fullmatch(line)
+    assert found is not None
+    assert [*map(limits._plain, found.groups())] == ["/", "/mnt/two words", "cgroup2", "rw,pids"]
+    assert limits.MOUNT.fullmatch("30 23 0:26 / /cgroup rw - cgroup2 none rw") is not None
+    assert limits.MOUNT.fullmatch("what a newline in a name leaves") is None
 
 
 def test_what_cannot_be_read_is_unknown_and_bounds_nothing() -> None:

@@ -14,20 +14,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aio_posix.study import ps
-from aio_posix.study.inside import Pool
+from aio_posix.study.inside import DEFAULTS, Inside, Pool
+from aio_posix.study.memory import parsed
 from aio_posix.study.proc import Process, Socket, Thread, read
 
 DEMO = Path(__file__).parent.parent / "demo_echo.py"
-x86_64 = pytest.mark.skipif(
-    platform.machine() != "x86_64", reason="finds the start of a thread on x86-64 alone"
-)
 
 # Three blocked reads, a thread of its own, an idle helper, and a notification thread that blocks in
 # accept.
@@ -104,12 +102,10 @@ def test_each_helper_is_shown_with_the_descriptor_it_is_blocked_in(
     assert found[target.pipe].startswith(f"read of fd {target.pipe} = pipe:[")
 
 
-@x86_64
 def test_the_maximum_of_the_pool_is_read_from_the_process(start: Callable[..., Target]) -> None:
     assert start("8").report().aio_threads == 8
 
 
-@x86_64
 def test_idle_helpers_notifications_and_own_threads_are_told_apart(
     start: Callable[..., Target],
 ) -> None:
@@ -129,7 +125,6 @@ def test_idle_helpers_notifications_and_own_threads_are_told_apart(
     assert accepting.what.startswith("socket listening on 127.0.0.1:")
 
 
-@x86_64
 def test_a_full_pool_shows_the_bytes_that_wait_for_a_helper(start: Callable[..., Target]) -> None:
     target = start("3", "unread")
     silent, _ = target.server.accept()
@@ -142,7 +137,6 @@ def test_a_full_pool_shows_the_bytes_that_wait_for_a_helper(start: Callable[...,
         assert "the pool is full" in ps.text(target.report())
 
 
-@x86_64
 def test_a_starved_demo_shows_at_a_glance_why_the_fourth_client_gets_no_answer() -> None:
     command = [sys.executable, str(DEMO), "0", "--host", "127.0.0.1", "--threads", "4"]
     pipe = subprocess.PIPE
@@ -229,6 +223,95 @@ def test_watch_ends_with_the_process_and_status_0(
     shown = capsys.readouterr()
     assert "helper" in shown.out
     assert shown.err == ""
+
+
+# Names are bytes.
+
+WEIRD = """
+import ctypes, mmap, os, socket, sys, time
+directory = os.fsencode(sys.argv[1])
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(directory + b"/\\xffsocket\\n1 2 3\\x85")
+file = os.open(directory + b"/\\xfefile\\nlibc.so.6", os.O_RDWR | os.O_CREAT)
+os.write(file, bytes(4096))
+mapped = mmap.mmap(file, 4096)
+ctypes.CDLL(None).prctl(15, b"\\xffname\\n(x) S", 0, 0, 0)  # PR_SET_NAME
+import aio_posix as aio
+ours, peer = socket.socketpair()
+aio.aio_read(blocks := aio.aiocb(ours, bytearray(1)))
+aio.aio_read(others := aio.aiocb(file, bytearray(1)))
+print(file, flush=True)
+time.sleep(60)
+"""
+
+
+def test_names_that_are_no_text_are_shown_escaped_and_break_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WEIRD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            file = int(running.stdout.readline())
+            process = read(running.pid)
+            mine = [one for one in process.sockets.values() if "socket" in one.local]
+        finally:
+            running.kill()
+    assert process.files[file] == f"{tmp_path}/\\xfefile\\nlibc.so.6"
+    assert process.threads[0].name == "\\xffname\\n(x) S"
+    assert process.pool == Pool(20, 64, 1)
+    assert all("\n" not in one.local and "\x85" not in one.local for one in mine)
+    assert ps.report(process).helpers >= 1
+    ps.text(ps.report(process)).encode("ascii")
+
+
+def test_ps_of_every_process_there_is_ends_without_a_traceback() -> None:
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
+        with suppress(ProcessLookupError, PermissionError):
+            ps.text(ps.report(read(pid)))
+
+
+def test_lines_of_maps_end_at_newlines_alone_and_what_does_not_parse_is_passed_over() -> None:
+    maps = b"1000-2000 r-xp 0 fe:00 7    /lib/\x85\xff \x0b\nnonsense\n\n3000-4000 rw-p 0 0:0 0\n"
+    assert [(one.start, one.path) for one in parsed(maps)] == [
+        (0x1000, b"/lib/\x85\xff \x0b"),
+        (0x3000, b""),
+    ]
+
+
+SHARED = """
+import ctypes, mmap, sys, time
+libc = ctypes.CDLL(None)
+libc.pthread_attr_setstack.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
+memory = mmap.mmap(-1, 4 << 20)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+own = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(lambda _: time.sleep(60))
+for number, routine in enumerate([libc.pause, own, libc.pause]):
+    attr, thread = ctypes.create_string_buffer(64), ctypes.c_void_p()
+    libc.pthread_attr_init(attr)
+    libc.pthread_attr_setstack(attr, start + (number << 20), 1 << 20)
+    libc.pthread_create(ctypes.byref(thread), attr, routine, None)
+print(flush=True)
+time.sleep(60)
+"""
+
+
+def test_threads_whose_stacks_share_one_mapping_are_told_apart_by_where_they_began() -> None:
+    with subprocess.Popen([sys.executable, "-c", SHARED], stdout=subprocess.PIPE) as running:
+        try:
+            assert running.stdout is not None
+            running.stdout.readline()
+            threads = read(running.pid).threads
+        finally:
+            running.kill()
+    assert [thread.from_libc for thread in threads] == [None, True, False, True]
+
+
+def test_a_library_whose_file_was_replaced_is_not_read_in_its_place(tmp_path: Path) -> None:
+    inside = Inside(os.getpid())
+    assert inside.pool() is not None
+    other = tmp_path / "libc.so.6"
+    other.write_bytes(bytes(4096) + DEFAULTS)
+    inside._files = lambda first: [other]  # type: ignore[method-assign]
+    assert inside.pool() is None
 
 
 # One line on stderr, status 1.
@@ -358,7 +441,6 @@ def test_threads_that_come_and_go_while_they_are_read_do_no_harm() -> None:
         worker.join()
 
 
-@x86_64
 def test_a_thread_of_the_program_that_has_every_signal_blocked_is_not_taken_for_a_helper() -> None:
     program = """
 import signal, threading

@@ -127,6 +127,53 @@ def test_no_such_script_is_one_line_on_stderr(tmp_path: Path) -> None:
     assert "there is no script" in complaint("--", str(tmp_path / "none.py"), status=2)
 
 
+def test_no_such_module_is_one_line_on_stderr() -> None:
+    assert "there is no module" in complaint("-m", "no_such.module", status=2)
+
+
+def test_what_is_missing_on_the_command_line_is_the_script() -> None:
+    ended = trace()
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "SCRIPT" in ended.stderr
+    assert "ARGS" not in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "ours", "program"),
+    [
+        (["a.py", "-m", "x"], [], command.Program("a.py", ["-m", "x"])),
+        (
+            ["--svg", "o.svg", "--", "a.py", "--html"],
+            ["--svg", "o.svg"],
+            ("a.py", ["--html"], False),
+        ),
+        (["--svg=o", "-m", "a.b", "--json", "x"], ["--svg=o"], ("a.b", ["--json", "x"], True)),
+        (["--html", "o", "--", "-m", "a", "--", "b"], ["--html", "o"], ("a", ["--", "b"], True)),
+        (["--svg", "o"], ["--svg", "o"], None),
+        (["-m"], ["-m"], None),
+        (["--"], [], None),
+    ],
+)
+def test_what_follows_the_name_of_the_program_is_the_programs_own(
+    words: list[str], ours: list[str], program: object
+) -> None:
+    assert command.split(words) == (ours, program)
+
+
+def test_a_module_runs_as_it_does_alone(script: Path) -> None:
+    (script.parent / "package").mkdir()
+    (script.parent / "package" / "__main__.py").write_text(READ)
+    run = [sys.executable, "-m", "aio_posix", "trace", "-m", "package", "--one"]
+    env = {**os.environ, "PYTHONPATH": str(DEMO.parent)}
+    ended = subprocess.run(
+        run, cwd=script.parent, capture_output=True, text=True, timeout=120, env=env, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert lines[0] == "5 __main__ --one"
+    assert any("package --one: 1 requests" in line for line in lines[-2:])
+
+
 def test_nowhere_to_write_is_said_before_the_script_runs(script: Path, tmp_path: Path) -> None:
     assert "there is no directory" in complaint(
         "--svg", str(tmp_path / "no" / "x.svg"), str(script), status=2
@@ -153,7 +200,7 @@ def test_without_strace_the_picture_has_what_the_recorder_saw(script: Path, tmp_
 
 def seen(script: Path, program: str) -> Timeline:
     script.write_text(program)
-    status, line = command.run(script, [], script.parent)
+    status, line = command.run(command.Program(str(script), []), script.parent)
     assert status == 0
     assert isinstance(line, Timeline)
     return line

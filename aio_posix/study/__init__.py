@@ -2,10 +2,11 @@
 
 Each module imports only from those before it in this list. A folder stands for its modules.
 
+  console                               text for a terminal
   limits                                what this system allows
   parts, model, script, picture         the model: moments, and scripts that make them
   player, real_glibc, agree             the same scripts on real glibc, and whether both agree
-  inside, proc, ps, look                what a live process is doing
+  memory, inside, proc, ps, look        what a live process is doing
   raw, syscalls, uring, machine, chart  for lessons and measurements
   echoes, costs                         measurements
   trace                                 requests and threads of a program over time

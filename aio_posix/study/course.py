@@ -1,5 +1,4 @@
-"""python -m aio_posix study [N | all]: the questions; one lesson, printed and run; all of them,
-run.
+"""python -m aio_posix study [N | all]: the questions; one lesson, printed and run; all, run.
 
 Every lesson has six parts: Ask, Guess, Run, See, Source, Try. With rich installed and a terminal to
 write to they have colours; the words are the same without.
@@ -8,25 +7,34 @@ write to they have colours; the words are the same without.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import textwrap
 import time
 from collections.abc import Callable
 
+from aio_posix.study.console import columns, hanging, is_terminal, say
 from aio_posix.study.lesson import Failed, Lesson, load
 
 WIDTH = 96  # of prose, where the terminal does not tell
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("aio_posix study", description="see how glibc's AIO works")
+    parser = argparse.ArgumentParser("aio-posix study", description="see how glibc's AIO works")
     parser.add_argument(
         "which", nargs="?", metavar="N | all", help="a lesson; without it: their questions"
     )
     which = parser.parse_args(argv).which
+    try:
+        return study(which)
+    except KeyboardInterrupt:  # the lesson has ended with us, and nobody wants to see its source
+        return 128 + signal.SIGINT
+
+
+def study(which: str | None) -> int:
     course = {lesson.number: lesson for lesson in load()}
     if which is None:
-        print(table(list(course.values())))
+        say(table(list(course.values())))
         return 0
     if which == "all":
         return run_all(list(course.values()))
@@ -40,7 +48,7 @@ def main(argv: list[str]) -> int:
 
 
 def table(course: list[Lesson]) -> str:
-    lines = [f"{lesson.number:>3}  {lesson.ask}" for lesson in course]
+    lines = [hanging(f"{lesson.number:>3}  ", lesson.ask, columns()) for lesson in course]
     return "\n".join(
         [*lines, "", "one lesson: python -m aio_posix study N     all, as a test: study all"]
     )
@@ -53,23 +61,19 @@ def run_all(course: list[Lesson]) -> int:
     for lesson in course:
         if lesson.missing:
             skipped += 1
-            print(f"skipped  {lesson.number:>2}  {lesson.ask}  ({needs(lesson)})", flush=True)
+            say(f"skipped  {lesson.number:>2}  {lesson.ask}  ({needs(lesson)})")
             continue
         start, seen = time.monotonic(), []
         try:
             seen = list(lesson.see())
         except Failed as error:
             failed += 1
-            print(f"FAILED   {lesson.number:>2}  {lesson.ask}", *seen, error, sep="\n", flush=True)
+            say("\n".join([f"FAILED   {lesson.number:>2}  {lesson.ask}", *seen, str(error)]))
         else:
-            print(
-                f"ok       {lesson.number:>2}  {lesson.ask}  {time.monotonic() - start:.1f} s",
-                flush=True,
-            )
+            say(f"ok       {lesson.number:>2}  {lesson.ask}  {time.monotonic() - start:.1f} s")
     hold = len(course) - failed - skipped
-    print(
-        f"{hold} of {len(course)} lessons hold, {skipped} skipped; {time.monotonic() - began:.0f} s"
-    )
+    took = time.monotonic() - began
+    say(f"{hold} of {len(course)} lessons hold, {skipped} skipped; {took:.0f} s")
     return 1 if failed else 0
 
 
@@ -78,7 +82,7 @@ def needs(lesson: Lesson) -> str:
 
 
 def teach(lesson: Lesson) -> int:
-    part, code, line = _with_colours() or (_part, _code, print)
+    part, code, line = _with_colours() or (_part, _code, say)
     part(f"{lesson.number}. Ask", lesson.ask)
     part("Guess", lesson.guess)
     part("Run", "")
@@ -102,13 +106,13 @@ def teach(lesson: Lesson) -> int:
 
 
 def _part(name: str, text: str) -> None:
-    print(f"\n{name.upper()}")
+    say(f"\n{name.upper()}")
     if text:
-        print(textwrap.indent(wrapped(text), "    "), flush=True)
+        say(textwrap.indent(wrapped(text, min(WIDTH, columns() - 4)), "    "))
 
 
 def _code(text: str, language: str) -> None:
-    print(textwrap.indent(text, "    "), flush=True)
+    say(textwrap.indent(text, "    "))
 
 
 def wrapped(text: str, width: int = WIDTH) -> str:
@@ -126,7 +130,7 @@ Print = Callable[[str], None]
 
 
 def _with_colours() -> tuple[Callable[[str, str], None], Callable[[str, str], None], Print] | None:
-    if not sys.stdout.isatty():
+    if not is_terminal():
         return None
     try:
         from rich.console import Console

@@ -1,37 +1,38 @@
-"""What the memory of a live process tells about its AIO: the settings of the pool, and where a
-thread began.
+"""What the memory of a live process tells about its AIO: the pool's settings, and who began where.
 
-Neither has an exported symbol, so both are found by what they look like; /proc/PID/mem is only
-read, nobody is stopped. Found or None: a wrong guess would be worse than none. The start of a
-thread is found on x86-64 alone, whose thread descriptor begins with a pointer to itself.
+glibc says itself where its thread descriptors are and what is in them: for debuggers it exports the
+place of each field (_thread_db_..., what libthread_db uses). They are read from the libc that the
+process has, which may be another version than ours. The settings of the pool have no symbol, so
+they are found by what they look like in the library's file. Found or None: a wrong guess would be
+worse than none.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import re
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
+
+from aio_posix.study.memory import Mapping, Memory
 
 # `optim` of rt/aio_misc.c as it stands in the library's file
 DEFAULTS = struct.pack("8i", 20, 64, 0, 0, 0, 0, 1, 0)
-TCB_SELF = (0, 16)  # where x86-64's tcbhead_t points to itself (nptl/tls.h: tcb, self)
-DESCRIPTOR = (
-    0x900  # sizeof(struct pthread) in 2.36; its only pointer to code is start_routine, at 0x638
-)
-TID = 0x2D0  # in struct pthread: 704 bytes of tcbhead_t's union, a list entry, tid (nptl/descr.h)
-# bytes at the end of a stack: glibc puts the descriptor there; a helper's begins 0x18c0 before it
-END = 2 * 4096
-SEARCHED = 1 << 20  # bytes of stack searched: a helper needs 4 KiB, a callback in Python some 100
+LIBC = re.compile(rb"/lib(c|rt)(\.so\.|-2\.)[^/]*$")  # before glibc 2.34 AIO was in librt
+LOADER = re.compile(rb"/ld(-linux[^/]*\.so\.|64\.so\.|-2\.)[^/]*$")
+PAGE = 4096  # bytes of a library compared with its file: the header and the build's identity
+TRIES = 3  # walks of a list that threads join and leave meanwhile
+
+# Each is an array of three: bits, count, offset (nptl_db/db_info.c).
+TID, START, NODE = b"pthread_tid", b"pthread_start_routine", b"pthread_list"
+LISTS = (b"rtld_global__dl_stack_used", b"rtld_global__dl_stack_user")  # glibc's stacks, and others
+EXPORTED = frozenset(b"_thread_db_" + name for name in (TID, START, NODE, *LISTS))
 
 
-@dataclass(frozen=True)
-class Pool:
+class Pool(NamedTuple):
     """struct aioinit as glibc holds it now."""
 
     aio_threads: int
@@ -39,110 +40,103 @@ class Pool:
     aio_idle_time: int
 
 
-@dataclass(frozen=True)
-class Mapping:
-    start: int
-    end: int
-    flags: str
-    offset: int
-    path: str
-
-
 class Inside:
     def __init__(self, pid: int) -> None:
-        self.pid = pid
-        with open(f"/proc/{pid}/maps") as maps:
-            self.mappings = [_mapping(line) for line in maps]
-        # before glibc 2.34 AIO was in librt
-        self.library = [
-            m for m in self.mappings if re.search(r"/lib(c|rt)(\.so\.|-2\.)[^/]*$", m.path)
-        ]
+        self.memory = Memory(pid)
+        mappings = self.memory.mappings
+        self.library = [one for one in mappings if LIBC.search(one.path)]
+        self.loader = [one for one in mappings if LOADER.search(one.path)]
 
     def pool(self) -> Pool | None:
-        for path in {mapping.path for mapping in self.library}:
-            with suppress(OSError):
-                content = Path(f"/proc/{self.pid}/root{path}").read_bytes()
-                at = content.find(DEFAULTS)
-                if at >= 0 and content.find(DEFAULTS, at + 1) < 0:
-                    return self._pool(path, at)
+        for first in _firsts(self.library):
+            for file in self._files(first):
+                with suppress(OSError):
+                    content = file.read_bytes()
+                    same = content[:PAGE] == self.memory.read(first.start, PAGE)
+                    if same and content.count(DEFAULTS) == 1:
+                        return self._pool(first.path, content.index(DEFAULTS))
         return None
 
-    def _pool(self, path: str, at: int) -> Pool | None:
-        for mapping in self.library:
-            address = mapping.start + at - mapping.offset
-            if (
-                mapping.path == path
-                and "w" in mapping.flags
-                and mapping.start <= address < mapping.end
-            ):
-                now = struct.unpack("8i", self._memory(address, len(DEFAULTS)))
+    def _files(self, first: Mapping) -> list[Path]:
+        """Where the file of a mapping may be found: by the mapping, which needs privileges; below
+        the root of the process; below ours, as a chroot shows it from outside.
+        """
+        here, path = Path(f"/proc/{self.memory.pid}"), os.fsdecode(first.path)
+        mapping = f"{first.start:x}-{first.end:x}"
+        return [here / "map_files" / mapping, here / "root" / path.lstrip("/"), Path(path)]
+
+    def _pool(self, path: bytes, at: int) -> Pool | None:
+        for one in self.library:
+            address = one.start + at - one.offset
+            if one.path == path and "w" in one.flags and one.start <= address < one.end:
+                now = struct.unpack("8i", self.memory.read(address, len(DEFAULTS)))
                 return Pool(aio_threads=now[0], aio_num=now[1], aio_idle_time=now[6])
         return None
 
-    def from_libc(self, tid: int, stack_pointer: int | None) -> bool | None:
-        """Whether the thread's start routine is in glibc; None if its descriptor is not found.
-
-        stack_pointer: of a thread that is in a system call.
-        """
-        if not self.library or platform.machine() != "x86_64" or tid == self.pid:
+    def from_libc(self, tid: int) -> bool | None:
+        """Whether the thread's start routine is in glibc; None if its descriptor is not found."""
+        start = self.starts.get(tid)
+        if not start:  # the main thread has none
             return None
-        if tid in self.descriptors:
-            return self._starts_in_libc(self.descriptors[tid])
-        stack = next(
-            (m for m in self.mappings if stack_pointer and m.start <= stack_pointer < m.end), None
-        )
-        if stack is not None and stack_pointer is not None:
-            with suppress(OSError):
-                data = self._memory(stack_pointer, min(stack.end - stack_pointer, SEARCHED))
-                return next(map(self._starts_in_libc, _descriptors(stack_pointer, data)), None)
-        return None
+        code = [one for one in self.library if "x" in one.flags]
+        return any(one.start <= start < one.end for one in code)
 
     @cached_property
-    def descriptors(self) -> dict[int, bytes]:
-        """By thread, of those whose stack ends where its mapping does: they are found while the
-        thread runs, too.
+    def starts(self) -> dict[int, int]:
+        """The address of each thread's start routine, by thread, running or not.
+
+        Read it after the threads have been listed: glibc enters a thread before it starts it.
         """
-        found = {}
-        for mapping in self.mappings:
-            if (
-                mapping.flags.startswith("rw")
-                and not mapping.path
-                and mapping.end - mapping.start >= END
-            ):
-                with suppress(OSError):
-                    for one in _descriptors(
-                        mapping.end - END, self._memory(mapping.end - END, END)
-                    ):
-                        if len(one) > TID + 4:
-                            found[struct.unpack_from("i", one, TID)[0]] = one
+        with suppress(OSError, ValueError, KeyError, StopIteration):
+            places = self._places()
+            for _ in range(TRIES):
+                with suppress(OSError, ValueError):  # a list that changed meanwhile
+                    return {
+                        tid: start
+                        for head in places.heads
+                        for tid, start in self._walk(head, places).items()
+                    }
+        return {}
+
+    def _places(self) -> _Places:
+        """Raises OSError, ValueError, KeyError where glibc does not export them."""
+        offsets: dict[bytes, int] = {}
+        for library in _firsts(self.library):
+            for name, address in self.memory.symbols(library, EXPORTED).items():
+                bits, _, offset = struct.unpack("3I", self.memory.read(address, 12))
+                if name.endswith((TID, START)) and bits not in (32, 64):
+                    raise ValueError(f"{name!r} has {bits} bits")
+                offsets[name.removeprefix(b"_thread_db_")] = offset
+        loader = next(iter(_firsts(self.loader)))
+        name = b"_rtld_global"
+        start = self.memory.symbols(loader, frozenset([name]))[name]
+        heads = tuple(start + offsets[name] for name in LISTS)
+        return _Places(heads, offsets[NODE], offsets[TID], offsets[START])
+
+    def _walk(self, head: int, places: _Places) -> dict[int, int]:
+        found: dict[int, int] = {}
+        node = self.memory.word(head)
+        seen = {head}
+        while node not in seen:
+            seen.add(node)
+            thread = node - places.node
+            (tid,) = struct.unpack("i", self.memory.read(thread + places.tid, 4))
+            if tid > 0:  # 0: it has ended
+                found[tid] = self.memory.word(thread + places.start)
+            node = self.memory.word(node)
+        if node != head:  # a thread ended under our eyes and took us into another list
+            raise ValueError("this list of threads does not lead back")
         return found
 
-    def _starts_in_libc(self, descriptor: bytes) -> bool:
-        words = struct.unpack_from(f"{len(descriptor) // 8}Q", descriptor)
-        code = [m for m in self.library if "x" in m.flags]
-        return any(m.start <= word < m.end for m in code for word in words)
 
-    def _memory(self, address: int, size: int) -> bytes:
-        memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY)
-        try:
-            data = os.pread(memory, size, address)
-        finally:
-            os.close(memory)
-        if len(data) != size:
-            raise OSError(f"{size} bytes at {address:#x} cannot be read")
-        return data
+class _Places(NamedTuple):
+    """Where glibc's lists of threads begin, and where in a thread's descriptor its fields are."""
+
+    heads: tuple[int, ...]
+    node: int
+    tid: int
+    start: int
 
 
-def _descriptors(start: int, data: bytes) -> Iterator[bytes]:
-    """What begins with pointers to itself."""
-    for at in range(-start % 64, len(data) - 24, 64):  # TCB_ALIGNMENT
-        if all(struct.unpack_from("Q", data, at + n)[0] == start + at for n in TCB_SELF):
-            yield data[at : at + DESCRIPTOR]
-
-
-def _mapping(line: str) -> Mapping:
-    words = line.split(None, 5)
-    start, end = (int(word, 16) for word in words[0].split("-"))
-    return Mapping(
-        start, end, words[1], int(words[2], 16), words[5].rstrip("\n") if len(words) > 5 else ""
-    )
+def _firsts(mappings: list[Mapping]) -> list[Mapping]:
+    return [one for one in mappings if one.offset == 0]

@@ -12,14 +12,20 @@ import ctypes
 import errno
 import json
 import math
+import mmap
 import os
+import re
 import resource
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from aio_posix.study.console import columns, hanging, say
+
 INFINITE = math.inf
 IO_URING_SETUP = 425  # <asm-generic/unistd.h>, the same on every machine
-HELPER_MAPPINGS = 2  # a stack and its guard page
+MADV_GUARD_INSTALL = 102  # <asm-generic/mman-common.h>, Linux 6.13
+# /proc/self/mountinfo: root, mount point; behind the dash the kind, a source and its options
+MOUNT = re.compile(r"\S+ \S+ \S+ (\S+) (\S+) .*? ?- (\S+) \S+ (\S+)")
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Facts:
     threads_max: float | None
     pid_max: float | None
     max_map_count: float | None
+    helper_mappings: int  # how many a helper's stack takes: its guard may be one of its own
     io_uring_disabled: float | None  # None: the kernel (before 6.6) has no such switch
     io_uring_errno: int  # of io_uring_setup with an impossible argument; EFAULT: it would work
 
@@ -66,6 +73,7 @@ def read() -> Facts:
         threads_max=_number("/proc/sys/kernel/threads-max"),
         pid_max=_number("/proc/sys/kernel/pid_max"),
         max_map_count=_number("/proc/sys/vm/max_map_count"),
+        helper_mappings=1 if _guards_inside(_libc()) else 2,
         io_uring_disabled=_number("/proc/sys/kernel/io_uring_disabled"),
         io_uring_errno=_io_uring_errno(),
     )
@@ -76,6 +84,22 @@ def _libc() -> str:
         return os.confstr("CS_GNU_LIBC_VERSION") or ""
     except (OSError, ValueError):  # not glibc
         return ""
+
+
+def _guards_inside(libc: str) -> bool:
+    """Whether the guard of a stack is part of its mapping: glibc 2.42, where the kernel knows how.
+
+    Stacks side by side may even share a mapping then.
+    """
+    found = re.fullmatch(r"glibc (\d+)\.(\d+)", libc)
+    if not found or (int(found[1]), int(found[2])) < (2, 42):
+        return False
+    with mmap.mmap(-1, mmap.PAGESIZE) as page:
+        try:
+            page.madvise(MADV_GUARD_INSTALL)
+        except OSError:  # EINVAL
+            return False
+    return True
 
 
 def _sysconf(name: str) -> float | None:
@@ -93,10 +117,10 @@ def _rlimit(which: int) -> float:
 
 def _number(path: str | Path) -> float | None:
     try:
-        text = Path(path).read_text().strip()
-    except OSError:
+        text = Path(path).read_bytes().strip()
+        return INFINITE if text == b"max" else int(text)
+    except (OSError, ValueError):
         return None
-    return INFINITE if text == "max" else int(text)
 
 
 def _cgroup_pids() -> tuple[float | None, float | None]:
@@ -119,11 +143,13 @@ def _cgroups() -> list[tuple[Path, Path]]:
     point.
     """
     found = []
-    paths = [line.split(":", 2)[1:] for line in _table("/proc/self/cgroup")]
+    lines = _table("/proc/self/cgroup")
+    paths = [line.split(":", 2)[1:] for line in lines if line.count(":") > 1]
     for line in _table("/proc/self/mountinfo"):
-        mount, _, system = line.partition(" - ")
-        root, point = mount.split()[3:5]
-        kind, _, options = system.split()[:3]
+        mount = MOUNT.fullmatch(line)
+        if mount is None:
+            continue
+        root, point, kind, options = map(_plain, mount.groups())
         for controllers, path in paths:
             v1 = (
                 kind == "cgroup"
@@ -138,10 +164,16 @@ def _cgroups() -> list[tuple[Path, Path]]:
 
 
 def _table(path: str) -> list[str]:
+    """Lines end at newlines alone, and names may be no text."""
     try:
-        return Path(path).read_text().splitlines()
+        return os.fsdecode(Path(path).read_bytes()).split("\n")
     except OSError:
         return []
+
+
+def _plain(name: str) -> str:
+    r"""Of a name in mountinfo, where \040 is a space."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), name)
 
 
 def _io_uring_errno() -> int:
@@ -163,7 +195,7 @@ def at_once(facts: Facts) -> tuple[float, str]:
         "kernel.threads-max": facts.threads_max,
         "kernel.pid_max": facts.pid_max,
         "RLIMIT_NOFILE": facts.nofile,
-        "vm.max_map_count": facts.max_map_count and facts.max_map_count // HELPER_MAPPINGS,
+        "vm.max_map_count": facts.max_map_count and facts.max_map_count // facts.helper_mappings,
     }
     if facts.pids_max is not None and facts.pids_current is not None:
         bounds["cgroup pids.max"] = max(0, facts.pids_max - facts.pids_current)
@@ -210,7 +242,7 @@ def rows(facts: Facts) -> list[Row]:
         Row(
             "vm.max_map_count",
             _show(facts.max_map_count),
-            "A helper takes two mappings: its stack and a guard.",
+            _on_mappings(facts),
         ),
         Row(
             "AIO_MAX",
@@ -250,7 +282,7 @@ def _on_libc(libc: str) -> str:
 def _on_nproc(facts: Facts) -> str:
     if facts.root:
         return "Does not bind root; for others it counts all threads of the user."
-    return "Counts all threads of the user. At the limit requests wait, notifications are lost."
+    return "Counts all threads of the user; at the limit requests wait, notifications are lost."
 
 
 def _on_sigpending(facts: Facts) -> str:
@@ -267,8 +299,14 @@ def _on_pids(facts: Facts) -> str:
     if facts.pids_max in (None, INFINITE):
         return "No cgroup that can be seen here limits the number of threads."
     return (
-        f"{_show(facts.pids_current)} in use. At the limit requests wait, notifications are lost."
+        f"{_show(facts.pids_current)} in use; at the limit requests wait, notifications are lost."
     )
+
+
+def _on_mappings(facts: Facts) -> str:
+    if facts.helper_mappings == 1:
+        return "A helper takes one mapping at most: its guard is part of its stack's."
+    return "A helper takes two mappings: its stack and a guard."
 
 
 def _on_io_uring(facts: Facts) -> str:
@@ -280,13 +318,15 @@ def _on_io_uring(facts: Facts) -> str:
     )
 
 
-def text(table: list[Row]) -> str:
+def text(table: list[Row], width: int) -> str:
     name, value = max(len(row.name) for row in table), max(len(row.value) for row in table)
-    return "\n".join(f"{row.name:<{name}}  {row.value:>{value}}  {row.meaning}" for row in table)
+    return "\n".join(
+        hanging(f"{row.name:<{name}}  {row.value:>{value}}  ", row.meaning, width) for row in table
+    )
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("aio_posix limits", description="what this system allows AIO")
+    parser = argparse.ArgumentParser("aio-posix limits", description="what this system allows AIO")
     parser.add_argument(
         "--json", action="store_true", help="the facts: -1 is no limit, null unknown"
     )
@@ -299,5 +339,5 @@ def main(argv: list[str]) -> int:
             )
         )
     else:
-        print(text(rows(facts)))
+        say(text(rows(facts), columns()))
     return 0

@@ -3,7 +3,8 @@ sockets.
 
 Threads come and go while they are read: one that has gone is left out. What the kernel hides is
 None, never a guess; system calls and memory need the permission to trace
-(kernel.yama.ptrace_scope), the rest does not.
+(kernel.yama.ptrace_scope), the rest does not. /proc is bytes: names may have any byte but NUL, a
+line ends at b"\n" alone, and a line that does not parse is passed over.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from aio_posix.study.inside import Inside, Pool
 
 LISTEN = 0x0A  # TCP_LISTEN of <net/tcp_states.h>
+SO_ACCEPTCON = 0x10000  # __SO_ACCEPTCON of <linux/net.h>
 LONGEST = 60  # characters of a command line
 
 
@@ -58,7 +60,7 @@ def read(pid: int) -> Process:
     directory = Path("/proc", str(pid))
     try:
         # a thread's number also has a directory, which shows that thread alone
-        pid = int(_field((directory / "status").read_text(), "Tgid"))
+        pid = int(_field((directory / "status").read_bytes(), b"Tgid"))
         directory = Path("/proc", str(pid))
         files = _files(directory / "fd")
         inside = Inside(pid)
@@ -78,32 +80,37 @@ def read(pid: int) -> Process:
         ) from None
 
 
+def shown(name: bytes) -> str:
+    """For people: what is not UTF-8 or cannot be printed is escaped."""
+    text = name.decode(errors="backslashreplace")
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def _name(directory: Path) -> str:
-    program, *arguments = (directory / "cmdline").read_text(errors="replace").split("\0")
-    words = " ".join(" ".join([os.path.basename(program), *arguments]).split())
-    if not words:
-        words = (directory / "comm").read_text().rstrip("\n")
-    return words if len(words) <= LONGEST else words[: LONGEST - 4] + " ..."
+    program, *arguments = (directory / "cmdline").read_bytes().split(b"\0")
+    words = b" ".join(b" ".join([os.path.basename(program), *arguments]).split())
+    name = shown(words or (directory / "comm").read_bytes().removesuffix(b"\n"))
+    return name if len(name) <= LONGEST else name[: LONGEST - 4] + " ..."
 
 
-def _field(status: str, name: str) -> str:
-    found = re.search(rf"^{name}:\s*(\S+)", status, re.MULTILINE)
-    return found[1] if found else "0"
+def _field(status: bytes, name: bytes) -> bytes:
+    found = re.search(rb"^" + name + rb":[ \t]*(\S+)", status, re.MULTILINE)
+    return found[1] if found else b"0"
 
 
 def _files(directory: Path) -> dict[int, str]:
     found = {}
     for name in os.listdir(directory):
         with suppress(FileNotFoundError):
-            found[int(name)] = os.readlink(directory / name)
+            found[int(name)] = shown(os.readlink(os.fsencode(directory / name)))
     return found
 
 
 def _thread(directory: Path, inside: Inside) -> Thread | None:
     tid = int(directory.name)
     try:
-        status = (directory / "status").read_text()
-        name = (directory / "comm").read_text().rstrip("\n")
+        status = (directory / "status").read_bytes()
+        name = shown((directory / "comm").read_bytes().removesuffix(b"\n"))
         wchan = (directory / "wchan").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -115,31 +122,35 @@ def _thread(directory: Path, inside: Inside) -> Thread | None:
             if words[0] in ("running", "-1")
             else (int(words[0]), *(int(word, 16) for word in words[1:-2]))
         )
-        from_libc = inside.from_libc(tid, stack_pointer=int(words[-2], 16) if call else None)
-    return Thread(
-        tid, name, int(_field(status, "SigBlk"), 16), call, "" if wchan == "0" else wchan, from_libc
-    )
+        from_libc = inside.from_libc(tid)
+    blocked = int(_field(status, b"SigBlk"), 16)
+    return Thread(tid, name, blocked, call, "" if wchan == "0" else wchan, from_libc)
 
 
 def _sockets(directory: Path) -> dict[str, Socket]:
     """The tables of the process's own network namespace."""
     found = {}
-    for family in ("tcp", "tcp6", "udp", "udp6"):
-        with suppress(FileNotFoundError):
-            for line in (directory / family).read_text().splitlines()[1:]:
-                words = line.split()
-                state, unread = int(words[3], 16), int(words[4].partition(":")[2], 16)
-                remote = "" if words[2].endswith(":0000") else _address(words[2])
-                listening = family.startswith("tcp") and state == LISTEN
-                found[f"socket:[{words[9]}]"] = Socket(
-                    family[:3], _address(words[1]), remote, listening, unread
-                )
-    with suppress(FileNotFoundError):
-        for line in (directory / "unix").read_text().splitlines()[1:]:
-            words = line.split()
-            listening = int(words[3], 16) & 0x10000 != 0  # __SO_ACCEPTCON of <linux/net.h>
-            found[f"socket:[{words[6]}]"] = Socket("unix", " ".join(words[7:]), "", listening, 0)
+    for family in ("tcp", "tcp6", "udp", "udp6", "unix"):
+        with suppress(OSError):
+            for line in (directory / family).read_bytes().split(b"\n")[1:]:
+                with suppress(ValueError, IndexError, struct.error):
+                    inode, one = _unix(line) if family == "unix" else _internet(line, family[:3])
+                    found[f"socket:[{inode}]"] = one
     return found
+
+
+def _internet(line: bytes, family: str) -> tuple[int, Socket]:
+    words = line.decode("ascii").split()
+    state, unread = int(words[3], 16), int(words[4].partition(":")[2], 16)
+    remote = "" if words[2].endswith(":0000") else _address(words[2])
+    listening = family == "tcp" and state == LISTEN
+    return int(words[9]), Socket(family, _address(words[1]), remote, listening, unread)
+
+
+def _unix(line: bytes) -> tuple[int, Socket]:
+    words = line.split(None, 7)
+    listening = int(words[3], 16) & SO_ACCEPTCON != 0
+    return int(words[6]), Socket("unix", shown(b"".join(words[7:])), "", listening, 0)
 
 
 def _address(text: str) -> str:

@@ -19,6 +19,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
+from aio_posix.study.console import is_terminal, say
 from aio_posix.study.proc import Process, Socket, Thread, read
 
 # all signals but SIGKILL, SIGSTOP and 32, 33, which glibc keeps for itself (internal-signals.h)
@@ -203,7 +204,7 @@ def bar(found: Report) -> str:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        "aio_posix ps", description="glibc's AIO threads in a live process"
+        "aio-posix ps", description="glibc's AIO threads in a live process"
     )
     parser.add_argument("pid", type=int, metavar="PID")
     parser.add_argument(
@@ -218,10 +219,10 @@ def main(argv: list[str]) -> int:
             if options.json:
                 print(json.dumps(asdict(found)), flush=True)
             elif options.watch:
-                clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
-                print(clear + (text(found) if has_aio(found) else nothing(found)), flush=True)
+                clear = "\x1b[H\x1b[2J" if is_terminal() else ""
+                say(clear + (text(found) if has_aio(found) else nothing(found)))
             elif has_aio(found):
-                print(text(found))
+                say(text(found))
             if not options.watch:
                 break
             looked = True

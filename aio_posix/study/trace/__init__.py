@@ -5,7 +5,7 @@ recorder   a context manager that makes events; without it nothing is in the way
 strace     the system calls of all threads, where strace is installed
 timeline   what happened: lanes, boxes, arrows; matching and drawing make one of events and calls
 clip, rows, scale, svg, html, perfetto, table     what is made of a timeline
-command    python -m aio_posix trace; child is the process that runs the script
+command    python -m aio_posix trace; child is the process that runs the program
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""python -m aio_posix trace [--svg FILE | --html FILE | --json FILE] -- SCRIPT ARGS
+"""python -m aio_posix trace [--svg | --html | --json FILE] [--] SCRIPT ARGS, or -m MODULE ARGS
 
-Runs the script, its standard streams untouched, and then draws or prints what its requests did; the
-exit status is the script's. The recorder is on in the script's process; strace watches its system
-calls, where it is installed and may.
+Runs the program, its standard streams untouched, and then draws or prints what its requests did.
+The exit status is the program's. The recorder is on in the program's process. strace watches its
+system calls, where it is installed and may.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
+from aio_posix.study.console import say
 from aio_posix.study.echoes.counting import may_trace
 from aio_posix.study.trace import event, strace
 from aio_posix.study.trace.drawing import timeline
@@ -25,11 +28,25 @@ from aio_posix.study.trace.table import text
 from aio_posix.study.trace.timeline import Timeline
 
 WRITERS: dict[str, Callable[[Timeline], str]] = {"svg": svg, "html": html, "json": perfetto}
+USAGE = "%(prog)s [-h] [--svg FILE | --html FILE | --json FILE] (SCRIPT | -m MODULE) [ARGS ...]"
+
+
+class Program(NamedTuple):
+    """As it stands on the command line of Python."""
+
+    name: str
+    arguments: list[str]
+    is_module: bool = False
+
+    @property
+    def title(self) -> str:
+        words = [self.name if self.is_module else Path(self.name).name, *self.arguments]
+        return " ".join(words).encode(errors="backslashreplace").decode()
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        "aio_posix trace", description="run a program and draw what its AIO did"
+        "aio-posix trace", USAGE, "Run a program and draw what its AIO did; without FILE as text."
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--svg", type=Path, metavar="FILE", help="a picture: one lane per thread")
@@ -42,56 +59,77 @@ def main(argv: list[str]) -> int:
     what.add_argument(
         "--json", type=Path, metavar="FILE", help="Trace Event Format, for ui.perfetto.dev"
     )
-    parser.add_argument(
-        "script", metavar="SCRIPT", help="a Python program; without a file the result is text"
-    )
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS")
-    options = parser.parse_args(argv)
+    ours, program = split(argv)
+    options = parser.parse_args(ours)
+    if program is None:
+        parser.error("what shall be run? SCRIPT or -m MODULE is missing")
     wanted = {name: getattr(options, name) for name in WRITERS if getattr(options, name)}
-    script = Path(options.script)
-    if not script.is_file():
-        return _complain(f"there is no script {script}", 2)
+    if not _is_there(program):
+        kind = "module" if program.is_module else "script"
+        return _complain(f"there is no {kind} {program.name}", 2)
     for name, path in wanted.items():
         if not path.parent.is_dir():
             return _complain(f"--{name} {path}: there is no directory {path.parent}", 2)
     with tempfile.TemporaryDirectory() as directory:
-        status, line = run(script, options.arguments, Path(directory))
+        status, line = run(program, Path(directory))
     if isinstance(line, str):
         return _complain(line, status or 1)
     if not wanted:
-        print(text(line))
+        say(text(line))
     for name, path in wanted.items():
-        path.write_text(WRITERS[name](line))
+        path.write_text(WRITERS[name](line), encoding="utf-8")
     return status
 
 
-def run(script: Path, arguments: list[str], directory: Path) -> tuple[int, Timeline | str]:
-    """The script's exit status (128 + n for signal n), and what it did or why that cannot be
+def split(argv: Sequence[str]) -> tuple[list[str], Program | None]:
+    """Our options, and the program with its own: what follows its name is never ours."""
+    ours = list(argv)
+    for at, word in enumerate(argv):
+        if word == "-m" and at + 1 < len(argv):
+            return ours[:at], Program(argv[at + 1], ours[at + 2 :], is_module=True)
+        if word == "--":
+            rest = ours[at + 1 :]
+            if rest[:1] == ["-m"]:
+                return ours[:at], split(rest)[1]
+            return ours[:at], Program(rest[0], rest[1:]) if rest else None
+        if not word.startswith("-") and not (at and argv[at - 1] in ("--svg", "--html", "--json")):
+            return ours[:at], Program(word, ours[at + 1 :])
+    return ours, None
+
+
+def _is_there(program: Program) -> bool:
+    if not program.is_module:
+        return Path(program.name).is_file()
+    sys.path.insert(0, "")  # as python -m does
+    try:
+        return find_spec(program.name) is not None
+    except (ImportError, ValueError):
+        return False
+    finally:
+        del sys.path[0]
+
+
+def run(program: Program, directory: Path) -> tuple[int, Timeline | str]:
+    """The program's exit status (128 + n for signal n), and what it did or why that cannot be
     told.
     """
     events, calls = directory / "events", directory / "calls"
     traced = may_trace()
-    command = [
-        sys.executable,
-        "-m",
-        "aio_posix.study.trace.child",
-        str(events),
-        str(script),
-        *arguments,
-    ]
+    command = [sys.executable, "-m", "aio_posix.study.trace.child", str(events)]
+    command += ["-m"] * program.is_module + [program.name, *program.arguments]
     with subprocess.Popen([*strace.command(calls), *command] if traced else command) as child:
-        before = signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the script
+        before = signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the program
         try:
             status = child.wait()
         finally:
             signal.signal(signal.SIGINT, before)
     status = 128 - status if status < 0 else status
-    title = " ".join([script.name, *arguments])
     try:
         seen = event.read(events) if events.exists() else []
-        return status, timeline(seen, strace.parse(calls.read_text()) if traced else None, title)
+        threads = strace.parse(calls.read_text(errors="replace")) if traced else None
+        return status, timeline(seen, threads, program.title)
     except ValueError as error:
-        return status, f"{title}: {error}"
+        return status, f"{program.title}: {error}"
 
 
 def _complain(words: str, status: int) -> int:

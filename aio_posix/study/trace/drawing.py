@@ -44,7 +44,7 @@ def timeline(
     events = whole(events)
     requests = of(events)
     if not requests:
-        raise ValueError("no request was made: there is nothing to draw")
+        raise ValueError("no request was made, or awaited ones alone, which are not recorded")
     traced, threads = threads is not None, threads or {}
     main = next(iter(threads), os.getpid()) if main is None else main
     python = {main, *(event.tid for event in events)}

@@ -1,0 +1,44 @@
+"""Text for a terminal: as wide as it is, in the letters that it has.
+
+Python has no sys.stdout where the shell closed it (`>&-`), and then there is nobody to write to.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+
+WIDTH = 80  # columns where nobody tells
+NARROWEST = 40  # columns below which nothing is wrapped any more
+PLAIN = str.maketrans({"µ": "u", "·": "-", "…": "...", "–": "-"})  # noqa: RUF001  these are meant
+
+
+def columns() -> int:
+    """Of the terminal, or of $COLUMNS."""
+    return max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def hanging(head: str, words: str, width: int) -> str:
+    """`words` beside `head`, in as many lines as they need."""
+    room = max(20, width - len(head))
+    first, *more = textwrap.wrap(words, room, break_on_hyphens=False) or [""]
+    return "\n".join([head + first, *(" " * len(head) + line for line in more)]).rstrip()
+
+
+def legible(text: str) -> str:
+    """In the letters of standard output: ASCII has no µ, and a name may be no text at all."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def say(text: str) -> None:
+    print(legible(text), flush=True)
