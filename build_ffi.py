@@ -9,7 +9,8 @@ from cffi import FFI
 CSRC = Path("aio_posix") / "csrc"  # relative to setup.py, where setuptools runs
 SOURCES = [
     "flight.c", "aiocb.c", "request.c", "list.c", "cancel.c", "notice.c", "notify.c", "plan.c",
-    "baton.c", "gate.c", "datastack.c", "queue.c", "sigwaitinfo.c", "batch.c", "now.c",
+    "baton.c", "gate.c", "datastack.c", "queue.c", "sigwaitinfo.c", "batch.c", "now.c", "waiter.c",
+    "openfile.c",
 ]  # fmt: skip
 HEADERS = [
     "notify.h",
@@ -19,6 +20,8 @@ HEADERS = [
     "sigwaitinfo.h",
     "batch.h",
     "now.h",
+    "waiter.h",
+    "openfile.h",
     "aio.cdef.h",
 ]
 
@@ -32,6 +35,7 @@ ffibuilder.set_source(
     #include "aiocb.h"
     #include "batch.h"
     #include "now.h"
+    #include "openfile.h"
     """,
     sources=[str(CSRC / name) for name in SOURCES],
     depends=[str(CSRC / name) for name in HEADERS] + ["build_ffi.py"],

@@ -1,49 +1,29 @@
 """Requests on a descriptor that belongs to somebody else.
 
-- The first lane is the descriptor itself; reads that wait for a device at the same time make
-  duplicates, which are gone when the last of them is done. A cancelled request may still run: what
-  comes later gets a channel of its own.
-- An object with fileno() is kept until its requests are done.
+- A request reaches the file that the descriptor means when the call begins, whatever is closed or
+  reused later: all that has to wait goes through a duplicate, which is given back with the last
+  request that needs it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
-from aio_posix.asyncio import calls
-from aio_posix.asyncio.channel import Channel
-from aio_posix.asyncio.loops import current
+from aio_posix.asyncio.descriptor import Descriptor, number
 from aio_posix.asyncio.native import read_now
 
-T = TypeVar("T")
 
-
-def _number(fd: Any) -> tuple[int, Any]:
-    """The descriptor and, where one is known, the name of its file."""
+def _borrowed(fd: Any) -> Descriptor:
+    """With the name of its file, where one is known."""
     if isinstance(fd, int):
-        if fd < 0:
-            raise ValueError(f"fd {fd} is negative")
-        return fd, None
+        return Descriptor.borrowing(number(fd), shared=True)
     fileno = getattr(fd, "fileno", None)
     if fileno is None:
         raise TypeError(f"fd must be an int or have fileno(), not {type(fd).__name__}")
     name = getattr(fd, "name", None)
-    return fileno(), name if isinstance(name, (str, bytes, os.PathLike)) else None
-
-
-async def _through(fd: Any, call: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-    number, name = _number(fd)
-    ring = current()
-    channel: Channel = ring.bare(number, name)
-    try:
-        result = await call(channel, *args)
-    except BaseException as error:
-        ring.idle(number, channel, at_once=not isinstance(error, Exception))
-        raise
-    ring.idle(number, channel)
-    return result
+    name = name if isinstance(name, (str, bytes, os.PathLike)) else None
+    return Descriptor.borrowing(number(fileno()), name, shared=True)
 
 
 async def read(fd: Any, nbytes: int, offset: int) -> bytes:
@@ -52,30 +32,31 @@ async def read(fd: Any, nbytes: int, offset: int) -> bytes:
     C: ``int aio_read(struct aiocb *aiocbp)``, after ``preadv2(..., RWF_NOWAIT)`` for what is in the
     page cache.
 
-    fd: an int, or an object with fileno(). Raises the OSError of the read; ValueError, TypeError.
+    fd: an int, or an object with fileno(). Raises the OSError of the read; ValueError, TypeError,
+    OverflowError.
     """
     data = read_now(fd, nbytes, offset)
     if data is not None:
         return data
-    number, _ = _number(fd)
-    if number is not fd and (data := read_now(number, nbytes, offset)) is not None:
+    descriptor = _borrowed(fd)
+    if (
+        fd.__class__ is not int
+        and (data := read_now(descriptor.fileno(), nbytes, offset)) is not None
+    ):
         return data
-    data, why = await calls.read_resident(number, nbytes, offset)
-    if data is not None:
-        return data
-    return await _through(fd, calls.pread, nbytes, offset, why)
+    return await descriptor.pread_missed(nbytes, offset)
 
 
 async def readinto(fd: Any, buffer: Any, offset: int) -> int:
-    """Into the buffer, which can be neither resized nor freed meanwhile; the count, which may be
-    short.
+    """Into the buffer, which can be neither resized nor freed meanwhile; the count, short only at
+    the end of the file (of a pipe or socket: what there is).
 
     C: ``int aio_read(struct aiocb *aiocbp)``
 
     buffer: any writable C-contiguous buffer. Raises as read does; for O_DIRECT it must be aligned
     by the caller.
     """
-    return await _through(fd, calls.preadinto, buffer, offset)
+    return await _borrowed(fd).preadinto(buffer, offset)
 
 
 async def write(fd: Any, data: Any, offset: int) -> int:
@@ -85,9 +66,10 @@ async def write(fd: Any, data: Any, offset: int) -> int:
     C: ``int aio_write(struct aiocb *aiocbp)``
 
     data: any C-contiguous buffer. Raises as read does; glibc moves at most 0x7ffff000 bytes at
-    once, this all.
+    once, this all. A write to a pipe or socket that is cancelled stops at what has gone; the
+    CancelledError says how much in a note and as ``characters_written``.
     """
-    return await _through(fd, calls.pwrite, data, offset)
+    return await _borrowed(fd).pwrite(data, offset)
 
 
 async def fsync(fd: Any) -> None:
@@ -96,7 +78,7 @@ async def fsync(fd: Any) -> None:
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)`` with O_SYNC
     """
-    await _through(fd, calls.sync, os.O_SYNC)
+    await _borrowed(fd).fsync()
 
 
 async def fdatasync(fd: Any) -> None:
@@ -104,4 +86,4 @@ async def fdatasync(fd: Any) -> None:
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)`` with O_DSYNC
     """
-    await _through(fd, calls.sync, os.O_DSYNC)
+    await _borrowed(fd).fdatasync()

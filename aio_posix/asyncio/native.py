@@ -1,6 +1,4 @@
-"""The functions of csrc/batch.c and csrc/now.c that take and return Python objects; they put
-themselves in here.
-"""
+"""The functions of C that take and return Python objects; they put themselves in here."""
 
 from __future__ import annotations
 
@@ -17,15 +15,18 @@ may_now: Callable[[int, int], bool]  # fd, nbytes
 declined: Callable[[], int]
 fresh: Callable[[int], bytes]
 
-batch_submit: Callable[
-    [int, list[Any], Iterator[int], int, int], int
-]  # batch, entries, serials, plan, notice
+batch_submit: Callable[[int, list[Any], Iterator[int], int], int]  # batch, entries, serials, bell
 batch_collect: Callable[
     [int], list[tuple[int, int]]
 ]  # (index, count or minus errno) of what is newly complete
 
+same_file: Callable[[int, int], int]  # 1, 0, or -1 when this system does not tell
+lock_held: Callable[[int], bool]
+close_local: Callable[[int], int]  # CLOSED, LOCKED or MAY_WAIT
+
 REST: int = lib.REST
 ABSENT: int = lib.ABSENT
+STREAM: int = lib.STREAM
 NOW_MOST: int = lib.NOW_MOST
 
 if lib.batch_start(__name__.encode()) != 0:

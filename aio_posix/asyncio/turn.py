@@ -1,8 +1,8 @@
 """Who may read from the page cache, and how long: reads that never wait would starve all other
 tasks.
 
-- A turn of the loop spends at most TURN on such reads. It is shared by the tasks that wanted more
-  of it in the turn before, so that all get the same: each reads in slices, and rests (yields once)
+- A turn of the loop spends at most TURN on such reads. Each turn's budget is divided by the number
+  of tasks that ran out of time in the turn before: each reads in slices, and rests (yields once)
   when its slice has run out.
 - A task that has rested gets a slice at once, good for one read at least: nobody starves however
   long the line is. More slices than were expected in a turn are good for one read only.
@@ -12,11 +12,10 @@ tasks.
 
 from __future__ import annotations
 
-import asyncio
-
 from aio_posix._ffi import lib
+from aio_posix.asyncio import loop
 
-# nanoseconds; with what else there is the longest turn stays below 10 ms (DESIGN section 8)
+# nanoseconds; with what else there is the longest turn stays below 10 ms
 TURN = 3_000_000
 
 
@@ -31,19 +30,19 @@ class Turn:
         self._resting = 0
         self._rested = 1
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _open(self) -> None:
         if not self._begun:
             self._begun = True
-            loop.call_soon(self._over)
+            loop.soon(self._over)
         self._opened += 1
         lib.slice_open(TURN // self._rested if self._opened <= self._rested else 0)
 
-    async def take(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def take(self) -> None:
         """Opens a slice; rests before, if one ran out."""
         if lib.slice_close():
             self._resting += 1
-            await asyncio.sleep(0)
-        self._open(loop)
+            await loop.step()
+        self._open()
 
     def _over(self) -> None:
         lib.slice_close()

@@ -1,8 +1,8 @@
 /* A turn of an event loop in one call: many requests in, many results out, few Python operations for each.
  *
- * - A batch's memory is given back by Python only when its notice has been taken, so nothing of ours or of glibc's
- *   refers to it any more.
- * - What the entries refer to (buffers, descriptors) is kept alive by Python with the notice.
+ * - A batch's memory is given back by Python only when all its results are handed out and no waiter holds it, so
+ *   nothing of ours or of glibc's refers to it any more.
+ * - What the entries refer to (buffers, descriptors) is kept alive by Python until then.
  * - `life` is taken with the GIL held in batch_collect: its holders never wait for the GIL.
  */
 #include "python.h"
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-extern PyMethodDef now_methods[];
+extern PyMethodDef now_methods[], openfile_methods[];
 
 struct batch *batch_new(unsigned room)
 {
@@ -33,7 +33,13 @@ struct batch *batch_new(unsigned room)
 
 void batch_free(struct batch *b)
 {
-    free(b);
+    wait_give_up(&b->wait, b);
+}
+
+/* 1 while a waiter may look at its requests. */
+int batch_held(struct batch *b)
+{
+    return atomic_load(&b->wait.holder) != NO_WAITER;
 }
 
 /* As aio_cancel: a constant, or minus an errno. */
@@ -80,21 +86,20 @@ static int wish(struct wanted *w, PyObject *entry, PyObject *serials)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* batch_submit(batch, entries, serials, plan, notice) -> int
+/* batch_submit(batch, entries, serials, bell) -> int
  * As list_submit: 0, minus an errno with nothing submitted, or an errno when glibc refused some entries.
- * An O_SYNC or O_DSYNC stands alone. */
+ * An O_SYNC or O_DSYNC stands alone.  The bell rings when all is complete, if there is a thread to wait for that. */
 static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
     struct wanted wanted[BATCH];
-    if (nargs != 5) {
-        PyErr_SetString(PyExc_TypeError, "expected batch, entries, serials, plan, notice");
+    if (nargs != 4) {
+        PyErr_SetString(PyExc_TypeError, "expected batch, entries, serials, bell");
         return NULL;
     }
     struct batch *b = PyLong_AsVoidPtr(args[0]);
     Py_ssize_t n = PyList_Size(args[1]);
-    struct plan *plan = PyLong_AsVoidPtr(args[3]);
-    uint32_t notice = (uint32_t)PyLong_AsUnsignedLong(args[4]);
+    struct bell *bell = PyLong_AsVoidPtr(args[3]);
     if (PyErr_Occurred())
         return NULL;
     if (n < 1 || n > (Py_ssize_t)b->room || n > BATCH) {
@@ -106,13 +111,12 @@ static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t 
             return NULL;
     int error;
     Py_BEGIN_ALLOW_THREADS
-    if (wanted[0].op == O_SYNC || wanted[0].op == O_DSYNC) {
-        wanted[0].plan = plan;
-        wanted[0].notice = notice;
+    if (wanted[0].op == O_SYNC || wanted[0].op == O_DSYNC)
         error = -request_submit(b->members[0], &wanted[0]);
-    } else {
-        error = list_submit(b->members, wanted, (size_t)n, PIECE, wanted[0].serial, plan, notice);
-    }
+    else
+        error = list_submit(b->members, wanted, (size_t)n, PIECE, wanted[0].serial, NULL, NO_NOTICE);
+    if (error >= 0)
+        wait_post(&b->wait, b->members, (size_t)n, bell);   /* else a timer of the loop looks */
     Py_END_ALLOW_THREADS
     if (error >= 0) {
         b->n = b->left = (unsigned)n;
@@ -165,7 +169,9 @@ int batch_start(const char *module_name)
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *module = PyImport_ImportModule(module_name);
     int rc = module == NULL || PyModule_AddFunctions(module, now_methods) != 0
-             || PyModule_AddFunctions(module, batch_methods) != 0 ? -1 : 0;
+             || PyModule_AddFunctions(module, openfile_methods) != 0
+             || PyModule_AddFunctions(module, batch_methods) != 0
+             || waiters_start() != 0 ? -1 : 0;
     Py_XDECREF(module);
     PyErr_Clear();
     PyGILState_Release(gil);

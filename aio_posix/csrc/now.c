@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -95,6 +96,20 @@ static ssize_t resident(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
     return -1;
 }
 
+/* An int that C's int holds: no other file is meant by what is left of a larger one. */
+static int descriptor(PyObject *value, int *fd)
+{
+    long n = PyLong_AsLong(value);
+    if (n == -1 && PyErr_Occurred())
+        return -1;
+    if (n < INT_MIN || n > INT_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "a descriptor must fit into a C int");
+        return -1;
+    }
+    *fd = (int)n;
+    return 0;
+}
+
 /* read_now(fd, nbytes, offset) -> bytes | None: all of it, or what is left before the end of the file */
 static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -104,9 +119,11 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
         return NULL;
     }
     slice.why = OTHERWISE;
-    if (!PyLong_Check(args[0]))
+    if (!PyLong_Check(args[0]) || PyBool_Check(args[0]))
         return none();
-    int fd = (int)PyLong_AsLong(args[0]);
+    int fd;
+    if (descriptor(args[0], &fd) != 0)
+        return NULL;
     Py_ssize_t nbytes = PyLong_AsSsize_t(args[1]);
     int64_t offset = PyLong_AsLongLong(args[2]);
     if (PyErr_Occurred())
@@ -145,7 +162,9 @@ static PyObject *fill_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
         PyErr_SetString(PyExc_TypeError, "expected fd, data, at, nbytes, offset");
         return NULL;
     }
-    int fd = (int)PyLong_AsLong(args[0]);
+    int fd;
+    if (descriptor(args[0], &fd) != 0)
+        return NULL;
     Py_ssize_t at = PyLong_AsSsize_t(args[2]), nbytes = PyLong_AsSsize_t(args[3]);
     int64_t offset = PyLong_AsLongLong(args[4]);
     if (PyErr_Occurred())
@@ -170,7 +189,9 @@ static PyObject *may_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         PyErr_SetString(PyExc_TypeError, "expected fd, nbytes");
         return NULL;
     }
-    int fd = (int)PyLong_AsLong(args[0]);
+    int fd;
+    if (descriptor(args[0], &fd) != 0)
+        return NULL;
     Py_ssize_t nbytes = PyLong_AsSsize_t(args[1]);
     if (PyErr_Occurred())
         return NULL;

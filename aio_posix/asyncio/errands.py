@@ -1,0 +1,195 @@
+"""Requests that glibc would not do: by threads of ours, or by the loop where there is none.
+
+- glibc does nothing in a forked child, cannot start a thread at a limit, and begins nothing while
+  all its helpers are blocked.
+- The requests of one lane are done one after another in their order. While one of them is not
+  done, whatever is asked of the lane later comes here too.
+- An orderly exit waits for writes and syncs that are here, and a warning names those it gave up.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from aio_posix import flight
+from aio_posix._ffi import ffi, lib
+from aio_posix.asyncio import loop, threads
+from aio_posix.asyncio.batch import READ, WRITE, Entry
+from aio_posix.asyncio.lane import Lane
+
+OWN_TURN = 0.002  # seconds that the loop works for itself before it gives others a turn
+_at_work: dict[Lane, bool] = {}  # lanes served here, of all loops; True: by a thread
+
+
+class Bell:
+    """What wakes a loop from any thread; closed with its last user."""
+
+    __slots__ = ("address", "c", "fd")
+
+    def __init__(self) -> None:
+        self.c = ffi.gc(lib.bell_new(), lib.bell_drop)
+        if not self.c:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        self.address = int(ffi.cast("uintptr_t", self.c))
+        self.fd = int(self.c.fd)
+
+
+class Errands:
+    """Those of one loop. ``deliver`` gets each entry and its result, in a turn of the loop."""
+
+    __slots__ = ("_bell", "_deliver", "_ended", "_here")
+
+    def __init__(self, bell: Bell, deliver: Callable[[Entry, int], None]) -> None:
+        self._bell = bell
+        self._deliver = deliver
+        self._ended: deque[tuple[Lane, Entry | None, int]] = deque()  # no entry: the lane is done
+        self._here: deque[Lane] = deque()  # lanes that the loop serves itself
+
+    def do(self, entry: Entry) -> None:
+        lane = entry.lane
+        lane.own.append(entry)
+        if not lane.working:
+            lane.working = True
+            self._begin(lane)
+
+    def _begin(self, lane: Lane) -> None:
+        _arrange_exit()
+        _at_work[lane] = True
+        ended, bell = self._ended, self._bell.c
+        if not threads.start(lambda: _serve(lane, ended, bell)):
+            _at_work[lane] = False
+            self._here.append(lane)
+            if len(self._here) == 1:
+                loop.soon(self._work)
+
+    def collect(self) -> bool:
+        """Delivers what threads have done; True if that was something."""
+        found = False
+        while self._ended:
+            lane, entry, n = self._ended.popleft()
+            if entry is not None:
+                found = True
+                self._deliver(entry, n)
+            elif lane.own:
+                self._begin(lane)
+            else:
+                self._over(lane)
+        return found
+
+    def _over(self, lane: Lane) -> None:
+        lane.working = False
+        _at_work.pop(lane, None)
+
+    def _work(self) -> None:
+        """Does a little of it in the loop."""
+        ends = time.monotonic() + OWN_TURN
+        while self._here and time.monotonic() < ends:
+            lane = self._here[0]
+            if lane.own:
+                entry = lane.own.popleft()
+                self._deliver(entry, _perform(entry))
+            if not lane.own:
+                self._here.popleft()
+                self._over(lane)
+        if self._here:
+            loop.soon(self._work)
+
+
+def has(future: loop.Future[int]) -> bool:
+    """Whether this request is here, so that its buffer may be in use."""
+    for lane in list(_at_work):
+        current = lane.current
+        if (current is not None and current.future is future) or any(
+            entry.future is future for entry in list(lane.own)
+        ):
+            return True
+    return False
+
+
+def _perform(entry: Entry) -> int:
+    if entry.future.done():  # cancelled before it began
+        return 0
+    try:
+        return entry.perform()
+    except Exception:
+        return -errno.EINVAL
+
+
+def _serve(lane: Lane, ended: deque[tuple[Lane, Entry | None, int]], bell: Any) -> None:
+    """In a thread: all that waits on the lane."""
+    while True:
+        try:
+            entry = lane.current = lane.own.popleft()
+        except IndexError:
+            break
+        ended.append((lane, entry, _perform(entry)))
+        lane.current = None
+        if bell is not None:
+            lib.bell_ring(bell)
+    ended.append((lane, None, 0))
+    if bell is not None:
+        lib.bell_ring(bell)
+
+
+class _Exit:
+    arranged = False
+
+
+def _arrange_exit() -> None:
+    if _Exit.arranged:
+        return
+    _Exit.arranged = True
+    atexit.register(_drain)
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize  # such a child ends by os._exit: not by atexit
+
+        Finalize(None, _drain, exitpriority=-1000)
+
+
+def _writes() -> list[Entry]:
+    return [
+        entry
+        for lane in list(_at_work)
+        for entry in (lane.current, *list(lane.own))
+        if entry is not None and entry.op != READ and not entry.future.done()
+    ]
+
+
+def _drain() -> None:
+    deadline = time.monotonic() + flight.DRAIN
+    while left := _writes():
+        for lane, by_thread in list(_at_work.items()):
+            if not by_thread:  # its loop runs no more
+                _serve(lane, deque(), None)
+        if time.monotonic() > deadline:
+            names = ", ".join(map(named, left[:5])) + (", ..." if len(left) > 5 else "")
+            text = f"{len(left)} requests lost at exit, not done after {flight.DRAIN:g} s: {names}"
+            warnings.warn(text, RuntimeWarning, stacklevel=1)
+            return
+        time.sleep(0.001)
+
+
+def named(entry: Entry) -> str:
+    """A request, for a person."""
+    name = entry.channel.name
+    file = f"descriptor {entry.fd}" if name is None else repr(name)
+    if entry.op == WRITE:
+        return f"write of {entry.nbytes} bytes at {entry.offset} to {file}"
+    return f"sync of {file}"
+
+
+def _in_child() -> None:
+    _at_work.clear()
+    _Exit.arranged = False
+
+
+os.register_at_fork(after_in_child=_in_child)

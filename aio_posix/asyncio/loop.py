@@ -1,0 +1,140 @@
+"""The event loop as the rest of aio_posix.asyncio sees it; to serve another loop, write this anew.
+
+- Futures, callbacks, timers and watched descriptors are had from here.
+- A watched callback is told when its loop closes: the loop drops it then, and only the loop holds
+  it.
+- ``generation`` differs in a forked child, whose inherited futures and tables mean nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+Future = asyncio.Future
+Loop = asyncio.AbstractEventLoop
+running = asyncio.get_running_loop
+_generation = 0
+
+
+def generation() -> int:
+    """A number that is another one in a forked child."""
+    return _generation
+
+
+def _in_child() -> None:
+    global _generation
+    _generation += 1
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
+def new_future() -> Future[Any]:
+    return running().create_future()
+
+
+def soon(call: Callable[..., object], *args: Any) -> None:
+    """Calls it in the next turn of the running loop."""
+    running().call_soon(call, *args)
+
+
+def later(seconds: float, call: Callable[..., object], *args: Any) -> None:
+    """Calls it in so many seconds. There is no handle, because a handle would keep its loop."""
+    running().call_later(seconds, call, *args)
+
+
+async def step() -> None:
+    """Gives all others a turn."""
+    await asyncio.sleep(0)
+
+
+def poster() -> Callable[..., None]:
+    """What calls a function in this loop from any thread; a closed loop is not called."""
+    loop = running()
+
+    def post(call: Callable[..., object], *args: Any) -> None:
+        try:
+            loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
+
+    return post
+
+
+def settle(future: Future[Any], result: Any, error: BaseException | None) -> None:
+    """Gives a future its result or error, unless it is done."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class _Watch:
+    """A callback that only its loop holds."""
+
+    __slots__ = ("_call", "_closed")
+
+    def __init__(self, call: Callable[[], None], closed: Callable[[], None]) -> None:
+        self._call = call
+        self._closed = closed
+
+    def __call__(self) -> None:
+        self._call()
+
+    def __del__(self) -> None:
+        self._closed()
+
+
+def watch(fd: int, call: Callable[[], None], closed: Callable[[], None]) -> None:
+    """Calls ``call`` while fd is readable, and ``closed`` when the running loop closes."""
+    running().add_reader(fd, _Watch(call, closed))
+
+
+class Line:
+    """A lock for the tasks of one loop at a time, in the order in which they asked for it."""
+
+    __slots__ = ("_next", "users")
+
+    def __init__(self) -> None:
+        self._next: deque[Future[None]] = deque()
+        self.users = 0  # who holds it or waits for it
+
+    async def __aenter__(self) -> None:
+        self.users += 1
+        if self.users == 1:
+            return
+        mine = new_future()
+        self._next.append(mine)
+        try:
+            await mine
+        except BaseException:
+            if mine.done() and not mine.cancelled():
+                self._pass_on()
+            else:
+                self._next.remove(mine)
+                self.users -= 1
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        self.users -= 1
+        while self._next:
+            following = self._next.popleft()
+            if not following.done():
+                following.set_result(None)
+                return

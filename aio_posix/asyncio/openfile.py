@@ -1,0 +1,120 @@
+"""Who owns a descriptor: the only place that duplicates or closes one.
+
+- A duplicate shares the open file with the user's descriptor. It keeps pipes, sockets and flocks
+  alive, and closing it drops all fcntl locks of the process on the file. So it is closed as soon as
+  no request needs it, but not while the process holds such a lock.
+- A duplicate that may not be closed waits in one list of the process. It serves the next request
+  on the same open file, and is closed by the first later look that finds no lock.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from aio_posix._ffi import lib
+from aio_posix.asyncio import threads
+from aio_posix.asyncio.native import close_local, lock_held, same_file
+
+RETIRED_MOST = 32  # while so many wait, nothing is duplicated
+FIRST = 3  # no duplicate takes the place of a closed stdin, stdout or stderr
+_retired: list[int] = []
+
+
+class Kind(NamedTuple):
+    """What a descriptor is of."""
+
+    stream: bool  # a read may wait for ever, offsets mean nothing
+    direct: bool  # O_DIRECT
+
+
+def kind(fd: int) -> Kind:
+    try:
+        mode, flags = os.fstat(fd).st_mode, fcntl.fcntl(fd, fcntl.F_GETFL)
+    except OSError:
+        return Kind(False, False)  # the request finds out
+    positions = stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)
+    return Kind(not positions and not stat.S_ISLNK(mode), bool(flags & os.O_DIRECT))
+
+
+class OpenFile:
+    """A descriptor that means the same open file as long as somebody holds this object."""
+
+    __slots__ = ("_owned", "_then", "fd", "keeper")
+
+    def __init__(self, fd: int, keeper: Any = None, *, owned: bool = False) -> None:
+        self._owned = owned
+        self._then: Callable[[], object] | None = None
+        self.fd = fd
+        self.keeper = keeper  # an object that would close fd if it were dropped
+
+    def finally_call(self, then: Callable[[], object]) -> None:
+        """When nobody holds this any more."""
+        self._then = then
+
+    def renewed(self) -> OpenFile:
+        """In a forked child: the same without what requests of the parent hold."""
+        new = OpenFile(self.fd, self.keeper, owned=self._owned)
+        self._owned = False
+        return new
+
+    def __del__(self) -> None:
+        if self._then is not None:
+            self._then()
+        elif self._owned:
+            give_back(self.fd)
+
+
+def duplicate(fd: int) -> OpenFile:
+    """The open file that fd means now; OSError where no descriptor can be had."""
+    if _retired:
+        for old in list(_retired):
+            if same_file(fd, old) == 1 and _take(old):
+                return OpenFile(old, owned=True)
+        _look()
+        if len(_retired) >= RETIRED_MOST:
+            raise OSError(
+                errno.EMFILE,
+                "too many duplicates cannot be closed without dropping a lock of this process",
+            )
+    return OpenFile(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST), owned=True)
+
+
+def give_back(fd: int) -> None:
+    """Closes a duplicate, or retires it."""
+    verdict = close_local(fd)
+    if verdict == lib.LOCKED:
+        _retired.append(fd)
+    elif verdict == lib.MAY_WAIT and not threads.start(lambda: _close(fd)):
+        _close(fd)
+    if len(_retired) > 1 or (_retired and verdict != lib.LOCKED):
+        _look()
+
+
+def _close(fd: int) -> None:
+    if lock_held(fd):
+        _retired.append(fd)
+    else:
+        os.close(fd)
+
+
+def _take(fd: int) -> bool:
+    try:
+        _retired.remove(fd)
+    except ValueError:  # another thread was faster
+        return False
+    return True
+
+
+def _look() -> None:
+    for fd in list(_retired):
+        if _take(fd):
+            verdict = close_local(fd)
+            if verdict == lib.LOCKED:
+                _retired.append(fd)
+            elif verdict == lib.MAY_WAIT and not threads.start(lambda fd=fd: _close(fd)):  # type: ignore[misc]
+                _close(fd)
