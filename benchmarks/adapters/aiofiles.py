@@ -1,0 +1,7 @@
+"""aiofiles: the built-in's files, each call in a thread of the loop's executor."""
+
+from aiofiles import open
+
+__all__ = ["open"]
+
+DISTRIBUTIONS = ["aiofiles"]

@@ -1,0 +1,13 @@
+"""anyio.open_file: the built-in's files, each call in a thread of anyio's own."""
+
+from typing import Any
+
+from anyio import open_file
+
+DISTRIBUTIONS = ["anyio"]
+
+
+async def open(path: Any, mode: str, **how: Any) -> Any:
+    file: Any = await open_file(path, mode, **how)
+    file.close = file.aclose
+    return file

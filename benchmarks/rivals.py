@@ -1,0 +1,185 @@
+"""python benchmarks/rivals.py: where the libraries for awaited files are right, and where not.
+
+Each fact of facts/ is tried with each library of adapters/, in a process and a directory of its
+own, with a time limit. The table goes to docs/rivals.md, with versions and the date. A library that
+is not installed costs its column; those that pip brings are
+    pip install aiofiles anyio aiofile caio turbofile ayafileio py-asyncfiles urio uvloop
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import adapters
+from adapters import Library
+from facts import Fact, facts
+from machine import described
+
+HERE = Path(__file__).resolve().parent
+TABLE = HERE.parent / "docs" / "rivals.md"
+WIDTH = 120  # characters of what happened in a cell
+LIMIT = 30  # seconds for one fact; 3 GiB take about three on an idle machine
+SIGNS = {"right": "yes", "wrong": "**no**", "error": "error", "hangs": "**hangs**",
+         "crash": "**crash**", "absent": "-"}  # fmt: skip
+# From good to bad: of several runs the worst one counts.
+RANK = ["absent", "right", "error", "wrong", "hangs", "crash"]
+DOUBTFUL = ("right", "error")  # kinds that another run may make worse
+
+
+class Outcome(NamedTuple):
+    kind: str
+    words: str
+
+
+def tried(name: str, fact: Fact) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-X", "faulthandler", str(HERE / "fact.py"), name, fact.name]
+        with subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=LIMIT)
+            except subprocess.TimeoutExpired:
+                killed(process)
+                return Outcome("hangs", f"no verdict after {LIMIT} s")
+            killed(process)
+    if process.returncode < 0:
+        return Outcome("crash", signal.Signals(-process.returncode).name)
+    try:
+        return Outcome(*json.loads(out.splitlines()[-1]))
+    except (IndexError, ValueError):
+        if process.returncode == 3:
+            return Outcome("hangs", "stopped after 6 s")
+        last = (err.strip().splitlines() or ["nothing said"])[-1]
+        return Outcome("error", f"exit status {process.returncode}: {last}")
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    """Ends the fact, and with its session whatever it has started and left."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def worst(outcomes: list[Outcome]) -> Outcome:
+    return max(outcomes, key=lambda outcome: RANK.index(outcome.kind))
+
+
+def installed(names: list[str]) -> list[Library]:
+    found = []
+    for name in names:
+        try:
+            found.append(adapters.library(name))
+        except ImportError as error:
+            print(f"{name}: not here ({error})")
+    return found
+
+
+def document(libraries: list[Library], rows: dict[Fact, dict[str, Outcome]]) -> str:
+    """The table as Markdown, and below it what went wrong, cell by cell."""
+    titles = [library.name for library in libraries]
+    out = [
+        "# Right and wrong, library by library",
+        "",
+        f"Made by `python benchmarks/rivals.py` on {datetime.date.today()}: {described()}.",
+        "Each cell is a small program of `benchmarks/facts/` in a process of its own. The cells",
+        "of some rows depend on timing. There the worst of several runs counts.",
+        "",
+        "| sign | meaning |",
+        "|---|---|",
+        "| yes | right |",
+        "| **no** | a wrong result, or something lost |",
+        "| error | an exception where the built-in has none |",
+        f"| **hangs** | no end within {LIMIT} s, or the loop stood still |",
+        "| **crash** | the process was killed by a signal |",
+        "| - | the library does not offer it |",
+        "",
+        "Not every library promises every row. aiofiles and anyio run the built-in's files in",
+        "threads, so what a thread cannot do (give up, start in a forked child) is their design.",
+        "",
+        "| library | versions |",
+        "|---|---|",
+    ]
+    for library in libraries:
+        its = ", ".join(f"{name} {version}" for name, version in library.versions.items())
+        out.append(f"| {library.name} | {its} |")
+    out += ["", "| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+    for fact, cells in rows.items():
+        signs = [SIGNS[cells[name].kind] for name in titles]
+        out.append(f"| {fact.title} | " + " | ".join(signs) + " |")
+    right = [sum(cells[name].kind == "right" for cells in rows.values()) for name in titles]
+    bad = [
+        sum(cells[name].kind not in ("right", "absent") for cells in rows.values())
+        for name in titles
+    ]
+    out.append("| *right* | " + " | ".join(map(str, right)) + " |")
+    out.append("| *not right* | " + " | ".join(map(str, bad)) + " |")
+    out += ["", "## What happened", ""]
+    for fact, cells in rows.items():
+        told = [
+            f"- {name}: {SIGNS[cells[name].kind].strip('*')}, {shown(cells[name].words)}"
+            for name in titles
+            if cells[name].kind not in ("right", "absent")
+        ]
+        if told:
+            out += [f"{fact.title} (`{fact.name}`):", "", *told, ""]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def shown(words: str) -> str:
+    """One short line that Markdown leaves alone and that names no path of this machine."""
+    words = re.sub(r"/\S*/", "", " ".join(words.split()))
+    return "`" + words.replace("`", "'").replace("|", "/")[:WIDTH] + "`"
+
+
+def main() -> int:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/rivals.py", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--only", metavar="FACT", action="append", help="facts whose name begins so"
+    )
+    parser.add_argument("--library", metavar="NAME", action="append", choices=adapters.NAMES)
+    parser.add_argument("--times", type=int, default=3, help="runs of each cell (default 3)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help=f"default: docs/{TABLE.name}")
+    options = parser.parse_args()
+    chosen = [f for f in facts() if not options.only or f.name.startswith(tuple(options.only))]
+    libraries = installed(options.library or adapters.NAMES)
+    target = options.write or (None if options.only or options.library else TABLE)
+
+    rows: dict[Fact, dict[str, Outcome]] = {}
+    for fact in chosen:
+        print(f"\n{fact.title} ({fact.name})")
+        rows[fact] = {}
+        for library in libraries:
+            outcomes = [tried(library.name, fact)]
+            while len(outcomes) < options.times and worst(outcomes).kind in DOUBTFUL:
+                outcomes.append(tried(library.name, fact))
+            rows[fact][library.name] = outcome = worst(outcomes)
+            print(f"  {library.name:<12} {outcome.kind:<7} {outcome.words}", flush=True)
+    if target is not None:
+        target.write_text(document(libraries, rows))
+        print(f"\nwritten: {target}")
+    ours = [cells["ours"] for cells in rows.values() if "ours" in cells]
+    return 1 if any(outcome.kind not in ("right", "absent") for outcome in ours) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
