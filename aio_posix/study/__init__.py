@@ -5,6 +5,7 @@ Each module imports only from those before it in this list. A folder stands for 
   console                               text for a terminal
   limits                                what this system allows
   parts, model, script, picture         the model: moments, and scripts that make them
+  replay                                moments of the model from what was seen of requests
   player, real_glibc, agree             the same scripts on real glibc, and whether both agree
   memory, inside, proc, ps, look        what a live process is doing
   raw, syscalls, uring, machine, chart  for lessons and measurements

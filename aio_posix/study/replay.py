@@ -1,0 +1,337 @@
+"""From what was seen of requests: what glibc held at every moment, by the rules of the model.
+
+Seen from outside, an event is an interval. A request entered its queue somewhere in the call that
+submitted it. A helper took it somewhere between its work before and its first system call for it.
+Only disjoint intervals have an order, so only they can contradict the model: where two overlap the
+replay takes the order that fits. Where none fits it says so, and goes on with what was seen.
+
+- `queues`: by descriptor number, the head first. `runlist`: heads that no helper has taken.
+- A helper that finishes looks into the runlist in the same critical section, so what it was next
+  seen to do is taken at that moment, if it was there.
+- `owed`: results whose notification the program has not been given yet.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+
+class Flight(NamedTuple):
+    """A request as it was seen; moments in nanoseconds, None if nobody saw it."""
+
+    serial: int
+    fd: int
+    name: str
+    asked: tuple[int, int]  # the call that submitted it
+    priority: int = 0  # higher is sooner
+    helper: int = 0  # who did it
+    began: int | None = None  # its first system call
+    ended: int | None = None  # its last one returned
+    cancelled: int | None = None
+    owner: str = ""  # who is to be told: callback, queue, signal
+    notified: int | None = None  # a thread for that was started
+    told: int | None = None  # the callback began, or it was taken out of its queue
+    over: int | None = None  # the callback returned
+
+
+class Life(NamedTuple):
+    """Of a helper thread."""
+
+    birth: int
+    death: int | None = None
+
+
+class Change(NamedTuple):
+    what: str  # queue, runlist, helper, owed; or "no " and one of them
+    key: int  # descriptor, thread, or request
+    of: int = 0  # a request, or 0: none
+    at: int = 0  # place in the list
+    state: str = ""
+
+
+class Moment(NamedTuple):
+    at: int
+    words: str
+    of: int  # the request it is about, or 0
+    changes: tuple[Change, ...]
+    contradiction: str = ""
+
+
+class Replay:
+    """Moment after moment in `moments`; the attributes hold what there is after the last."""
+
+    def __init__(self, aio_threads: int | None) -> None:
+        self.aio_threads = aio_threads
+        self.queues: dict[int, list[Flight]] = {}
+        self.runlist: list[Flight] = []
+        self.helpers: dict[int, Flight | None] = {}
+        self.owed: dict[int, str] = {}
+        self.moments: list[Moment] = []
+        self._changes: list[Change] = []
+        self._entered: dict[int, int] = {}  # when a head entered the runlist
+        self._free: dict[int, int] = {}  # since when a helper looks for work
+        self._names: dict[int, int] = {}
+        self._wrong = ""
+
+    # The steps, each a moment.
+
+    def submit(self, at: int, flight: Flight, starts: int = 0) -> None:
+        """starts: the helper that is made for it."""
+        queue = self.queues.setdefault(flight.fd, [])
+        place = _place(queue, flight.priority, behind=1)  # nothing overtakes the head
+        queue.insert(place, flight)
+        self._changes.append(Change("queue", flight.fd, flight.serial, place))
+        if place == 0 and starts:
+            self._begin(at, starts, flight)
+            self._say(at, f"{flight.name} starts {self._name(starts)}", flight)
+        else:
+            if place == 0:
+                self._to_runlist(at, flight)
+            self._say(at, f"{flight.name} is submitted", flight)
+
+    def start(self, at: int, helper: int) -> None:
+        if helper not in self.helpers:
+            self._begin(at, helper, None)
+            self._say(at, f"{self._name(helper)} starts", None)
+
+    def take(self, at: int, helper: int, flight: Flight) -> None:
+        if self.helpers.get(helper) is flight or flight not in self.queues.get(flight.fd, ()):
+            return
+        self._take(at, helper, flight)
+        self._say(at, f"{self._name(helper)} takes {flight.name}", flight)
+
+    def finish(self, at: int, helper: int, flight: Flight, then: Flight | None) -> None:
+        """then: what this helper was seen to do next."""
+        self.take(at, helper, flight)
+        self._leave(at, flight)
+        self._free[helper] = at
+        self.helpers[helper] = None
+        if flight.owner:
+            self._owe(flight, "its notification is to come")
+        words = f"{self._name(helper)} completes {flight.name}"
+        if then is not None and then in self.runlist:
+            self._take(at, helper, then)
+            words += f", takes {then.name}"
+        else:
+            self._changes.append(Change("helper", helper, 0, state="idle"))
+        self._say(at, words, flight)
+
+    def cancel(self, at: int, flight: Flight) -> None:
+        """The next of its queue becomes the head, and nobody puts that into the runlist."""
+        queue = self.queues.get(flight.fd, [])
+        if flight in queue:
+            queue.remove(flight)
+            self._changes.append(Change("no queue", flight.fd, flight.serial))
+            self._out_of_runlist(flight)
+            if not queue:
+                del self.queues[flight.fd]
+            self._say(at, f"{flight.name} is cancelled", flight)
+
+    def vanish(self, at: int, flight: Flight) -> None:
+        """It is done, and nobody saw by whom."""
+        self._leave(at, flight)
+        if flight.owner:
+            self._owe(flight, "its notification is to come")
+        self._say(at, f"{flight.name} is complete", flight)
+
+    def leave(self, at: int, helper: int) -> None:
+        if helper in self.helpers and self.helpers[helper] is None:
+            del self.helpers[helper]
+            self._changes.append(Change("no helper", helper))
+            self._say(at, f"{self._name(helper)} leaves", None)
+
+    def tell(self, at: int, flight: Flight, state: str) -> None:
+        """state: how far its notification is, or "" when the program has it."""
+        if state:
+            self._owe(flight, state)
+        elif self.owed.pop(flight.serial, None) is not None:
+            self._changes.append(Change("no owed", flight.serial, flight.serial))
+        self._say(at, f"{flight.name}: {state or 'the program is done with it'}", flight)
+
+    # What they are made of.
+
+    def _begin(self, at: int, helper: int, flight: Flight | None) -> None:
+        self.helpers[helper] = flight
+        self._free[helper] = at
+        of = flight.serial if flight else 0
+        self._changes.append(Change("helper", helper, of, state="starts"))
+        if self.aio_threads is not None and len(self.helpers) > self.aio_threads:
+            self._contradict(
+                f"{len(self.helpers)} helpers, and the pool may have {self.aio_threads}"
+            )
+
+    def _take(self, at: int, helper: int, flight: Flight) -> None:
+        queue = self.queues.get(flight.fd, [])
+        if queue and queue[0] is not flight:
+            self._to_the_front(flight, queue)
+        if flight in self.runlist:
+            self._check_first(at, helper, flight)
+        self._out_of_runlist(flight)
+        self._free.setdefault(helper, at)
+        self.helpers[helper] = flight
+        self._changes.append(Change("helper", helper, flight.serial, state="in"))
+
+    def _to_the_front(self, flight: Flight, queue: list[Flight]) -> None:
+        head = queue[0]
+        if head in self.helpers.values():
+            if head.ended is None or flight.began is None or head.ended > flight.began:
+                self._contradict(
+                    f"{flight.name} runs while {head.name} of the same descriptor does"
+                )
+        elif head.asked[1] < flight.asked[0]:
+            self._contradict(f"{flight.name} overtakes {head.name}, the head of its queue")
+        queue.remove(flight)
+        queue.insert(0, flight)
+        self._changes += [
+            Change("no queue", flight.fd, flight.serial),
+            Change("queue", flight.fd, flight.serial, 0),
+        ]
+        self._out_of_runlist(head)
+
+    def _check_first(self, at: int, helper: int, flight: Flight) -> None:
+        """Whether one before it had been there when this helper looked, and nobody else's look at
+        it can have come first.
+        """
+        looked = self._free.get(helper, at)
+        for other in self.runlist[: self.runlist.index(flight)]:
+            there = max(self._entered[other.serial], other.asked[1])
+            comes = (
+                self._free.get(other.helper, at) if self.helpers.get(other.helper) is None else at
+            )
+            if there < looked and comes >= at:
+                self._contradict(f"{flight.name} is taken before {other.name}, which was first")
+
+    def _leave(self, at: int, flight: Flight) -> None:
+        queue = self.queues.get(flight.fd, [])
+        if flight not in queue:
+            return
+        queue.remove(flight)
+        self._changes.append(Change("no queue", flight.fd, flight.serial))
+        self._out_of_runlist(flight)
+        if not queue:
+            del self.queues[flight.fd]
+        elif queue[0] not in self.runlist and queue[0] not in self.helpers.values():
+            self._to_runlist(at, queue[0])
+
+    def _to_runlist(self, at: int, flight: Flight) -> None:
+        place = _place(self.runlist, flight.priority)
+        self.runlist.insert(place, flight)
+        self._entered[flight.serial] = at
+        self._changes.append(Change("runlist", flight.serial, flight.serial, place))
+
+    def _out_of_runlist(self, flight: Flight) -> None:
+        if flight in self.runlist:
+            self.runlist.remove(flight)
+            self._changes.append(Change("no runlist", flight.serial, flight.serial))
+
+    def _owe(self, flight: Flight, state: str) -> None:
+        self.owed[flight.serial] = state
+        self._changes.append(Change("owed", flight.serial, flight.serial, state=state))
+
+    def _name(self, helper: int) -> str:
+        return f"helper {self._names.setdefault(helper, len(self._names) + 1)}"
+
+    def _contradict(self, words: str) -> None:
+        self._wrong = self._wrong or words
+
+    def _say(self, at: int, words: str, flight: Flight | None) -> None:
+        of = flight.serial if flight else 0
+        self.moments.append(Moment(at, words, of, tuple(self._changes), self._wrong))
+        self._changes, self._wrong = [], ""
+
+
+def _place(waiting: list[Flight], priority: int, behind: int = 0) -> int:
+    """Behind all that are as urgent, and behind so many in any case."""
+    place = len(waiting)
+    while place > behind and waiting[place - 1].priority < priority:
+        place -= 1
+    return place
+
+
+SUBMIT, START, FINISH, TAKE, CANCEL, TELL, LEAVE = range(7)  # at the same nanosecond, in this order
+
+
+class _Step(NamedTuple):
+    at: int
+    rank: int
+    number: int  # of requests in the order of submission
+    flight: Flight | None
+    helper: int = 0
+    state: str = ""
+
+
+def replay(
+    flights: Iterable[Flight],
+    lives: Mapping[int, Life],
+    aio_threads: int | None = None,
+    traced: bool = True,
+) -> Replay:
+    """traced: the helpers were seen; otherwise nobody knows what has been taken, and by whom."""
+    flights = list(flights)
+    work: dict[int, list[Flight]] = defaultdict(list)
+    for one in sorted(flights, key=lambda one: one.began or 0):
+        if one.began is not None:
+            work[one.helper].append(one)
+    births = {
+        own[0].serial: helper
+        for helper, own in work.items()
+        if helper in lives and own[0].asked[0] <= lives[helper].birth <= own[0].asked[1]
+    }
+    then = {one.serial: other for own in work.values() for one, other in pairwise(own)}
+    found = Replay(aio_threads)
+    for step in sorted(_steps(flights, lives, births, set(work), traced)):
+        flight, at = step.flight, step.at
+        if flight is None:
+            (found.start if step.rank == START else found.leave)(at, step.helper)
+        elif step.rank == SUBMIT:
+            found.submit(at, flight, births.get(flight.serial, 0))
+        elif step.rank == TAKE:
+            found.take(at, flight.helper, flight)
+        elif step.rank == CANCEL:
+            found.cancel(at, flight)
+        elif step.rank == TELL:
+            found.tell(at, flight, step.state)
+        elif flight.helper:
+            found.finish(at, flight.helper, flight, then.get(flight.serial))
+        else:
+            found.vanish(at, flight)
+    return found
+
+
+def _steps(
+    flights: list[Flight],
+    lives: Mapping[int, Life],
+    births: Mapping[int, int],
+    helping: set[int],
+    traced: bool,
+) -> Iterable[_Step]:
+    last: dict[tuple[int, int], int] = {}  # of a list: its entries follow each other
+    for number, flight in enumerate(flights):
+        born = births.get(flight.serial)
+        at = flight.asked[0] if born is None else lives[born].birth
+        last[flight.asked] = at = max(at, last.get(flight.asked, at))
+        yield _Step(at, SUBMIT, number, flight)
+        ended = flight.ended if traced else flight.told
+        if flight.began is not None and traced:
+            yield _Step(max(at, flight.began), TAKE, number, flight)
+        if ended is not None:
+            ended = max(ended, at)
+            yield _Step(ended, FINISH, number, flight)
+        if flight.cancelled is not None and ended is None:
+            yield _Step(max(at, flight.cancelled), CANCEL, number, flight)
+        if flight.owner and ended is not None:
+            if flight.notified is not None:
+                yield _Step(max(ended, flight.notified), TELL, number, flight, 0, "a thread starts")
+            if flight.told is not None and flight.owner == "callback":
+                yield _Step(max(ended, flight.told), TELL, number, flight, 1, "in its callback")
+            done = flight.over if flight.owner == "callback" else flight.told
+            if done is not None:
+                yield _Step(max(ended, done), TELL, number, flight, 2)
+    for helper, life in lives.items():
+        if helper in helping:
+            yield _Step(life.birth, START, -1, None, helper)
+            if life.death is not None:
+                yield _Step(life.death, LEAVE, -1, None, helper)
