@@ -1,22 +1,20 @@
 """An echo server on POSIX AIO, after the design of a C program of 2016.
 
-lio_listio starts two reads, of standard input and of the listening socket; the main thread then
-sleeps.  Everything else happens in handler(), which glibc calls in a new thread for every
-completion:
+lio_listio starts two reads, of standard input and of the listening socket. The main thread sleeps.
+Everything else happens in handler(), which glibc calls in a new thread for every completion:
 
-    stdin     "exit" or end of file ends the server, otherwise the read is started again listener  a
-    read of a listening socket fails at once (ENOTCONN), so the handler runs at once: and accept(2)
-    blocks
-              in it, in the notification thread.  By accident that is a way to be told of clients
-    client    nothing read: close.  Otherwise write it back, print it, read again
+    stdin      "exit" or end of file ends the server, otherwise the read is started again
+    listener   accept a client, start to read from it, and start the listener's read again
+    client     nothing was read: close. Otherwise write it back, print it, and read again
 
-A blocked read holds a thread of glibc's pool, so the pool is made as large as the descriptor table;
---threads 20 is what the C program had: standard input holds one of them, and the 20th silent client
-gets no service.
+The read of a listening socket fails at once (ENOTCONN), so the handler runs at once and blocks in
+accept(2). The design works by accident. A blocked read holds a thread of glibc's pool, which is
+made as large as the descriptor table. With 20, as in C, the 20th silent client gets no service.
 """
 
 import argparse
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -37,25 +35,33 @@ from aio_posix import (
     sigevent,
 )
 
-BUFSIZ = 8192  # as in <stdio.h>
-STDIN_FILENO = 0
-MOST_THREADS = (
-    30_000  # two mappings each, of the 65,530 that vm.max_map_count allows; below pid_max, 32,768
-)
-
+BUFSIZ, STDIN_FILENO = 8192, 0  # as in <stdio.h> and <unistd.h>
+MOST_THREADS = 30_000  # each has two of vm.max_map_count's 65,530 mappings; pid_max is 32,768
 PATIENCE = struct.pack("ll", 10, 0)  # struct timeval: a broadcast waits so long for one client
+RED, GREEN, PLAIN = "\x1b[0;31m", "\x1b[0;32m", "\x1b[0m"
 clients: set[socket.socket] = set()
 changed = threading.Condition()  # guards clients
 done = threading.Event()
 listener: socket.socket
-broadcast = False
+broadcast = terminal = colours = False
 
 
-def say(data: bytes | bytearray) -> None:
+def put(data: bytes | bytearray) -> None:
     try:  # noqa: SIM105 - suppress() would be a tenth of what a message costs
         os.write(1, data)  # at once, whatever stdout is
     except OSError:
         pass  # nobody reads it any more; the clients are still there
+
+
+def say(text: str, colour: str = "") -> None:
+    put((f"{colour}[*] {text}{PLAIN}\n" if colour and colours else f"[*] {text}\n").encode())
+
+
+def visible(data: bytearray) -> bytes:
+    """What a client sent, for a terminal, which would obey the control characters in it."""
+    text = data.decode(errors="backslashreplace")
+    shown = (c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "".join(shown).encode(sys.stdout.encoding, "backslashreplace")
 
 
 def set_aiocb(fd: int | socket.socket) -> aiocb:
@@ -65,20 +71,27 @@ def set_aiocb(fd: int | socket.socket) -> aiocb:
 def handler(cb: aiocb) -> None:
     try:
         buflen = aio_return(cb)
-    except OSError:
-        buflen = -1
+    except OSError as error:
+        buflen = -(error.errno or errno.EIO)
     if cb.aio_fildes == STDIN_FILENO:
         # exit
-        if buflen == 0 or (buflen > 0 and b"exit" in cb.aio_buf[:buflen].splitlines()):
+        if buflen == 0:
+            say("standard input has ended, and so does the server (--no-stdin serves without it)")
             done.set()
-        elif buflen > 0:  # unreadable (a terminal in the background): serve without it
+        elif buflen > 0 and b"exit" in cb.aio_buf[:buflen].splitlines():
+            done.set()
+        elif buflen > 0:
             cb.aio_offset += buflen  # of a file; elsewhere it means nothing
+            aio_read(cb)
+        elif -buflen not in (errno.EIO, errno.EAGAIN):
+            say(f"standard input: {os.strerror(-buflen)}: serving without it")
+        elif not done.wait(1):  # a terminal that has us in the background, or O_NONBLOCK
             aio_read(cb)
     elif cb.aio_fildes is listener:
         # accept
         client = accept()
         if client is not None:
-            say(b"\x1b[0;32m[*] accept%b\x1b[0m\n" % (b": new client" if broadcast else b""))
+            say("accept: new client" if broadcast else "accept", GREEN)
             if broadcast:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, PATIENCE)
             with changed:
@@ -91,7 +104,7 @@ def handler(cb: aiocb) -> None:
             clients.discard(cb.aio_fildes)
             cb.aio_fildes.close()
             changed.notify()
-        say(b"\x1b[0;31m[*] close%b\x1b[0m\n" % (b": delete client" if broadcast else b""))
+        say("close: delete client" if broadcast else "close", RED)
     else:
         aio_read(cb)
 
@@ -100,36 +113,34 @@ event = sigevent(SIGEV_THREAD, sigev_notify_function=handler)
 
 
 def accept() -> socket.socket | None:
-    told = False
+    said = False
     while not done.is_set():
         try:
             return listener.accept()[0]
         except ConnectionAbortedError:
             continue
         except OSError as error:
-            if done.is_set():
-                break
-            if not told:
-                say(f"[*] accept: {error.strerror}: waiting for a client to leave\n".encode())
-                told = True
+            if not (said or done.is_set()):
+                say(f"accept: {error.strerror}: waiting for a client to leave")
+            said = True
             with changed:
-                changed.wait(1)
+                changed.wait(0 if done.is_set() else 1)
     return None
 
 
 def echo(client: socket.socket, data: bytearray) -> bool:
     try:
         if broadcast:
-            tell_everybody(data)
+            send_to_all(data)
         else:
             client.sendall(data)
     except OSError:  # reset, or gone
         return False
-    say(data)
+    put(visible(data) if terminal else data)
     return True
 
 
-def tell_everybody(data: bytearray) -> None:
+def send_to_all(data: bytearray) -> None:
     with changed:
         for client in clients:
             try:
@@ -139,48 +150,51 @@ def tell_everybody(data: bytearray) -> None:
                     client.shutdown(socket.SHUT_RDWR)  # its own handler closes it
 
 
-def main() -> int:
-    global listener, broadcast
-    parser = argparse.ArgumentParser(
-        description="Echo server on POSIX AIO; 'exit' on standard input ends it."
-    )
-    parser.add_argument("port", type=int, help="TCP port; 0 lets the system choose")
+def main() -> None:
+    global listener, broadcast, terminal, colours
+    parser = argparse.ArgumentParser(description="Echo server on POSIX AIO.")
+    parser.add_argument("port", metavar="PORT", type=int, help="0 lets the system choose")
     parser.add_argument("-eb", action="store_true", help="echo broadcast: to all clients")
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="glibc's pool; default: the descriptor limit"
-    )
-    parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: the descriptor limit")
+    parser.add_argument("--host", default="0.0.0.0", help="default: all of IPv4; :: is IPv6 too")
+    parser.add_argument("--no-stdin", action="store_true", help="serve until Ctrl-C or SIGTERM")
     args = parser.parse_args()
-    broadcast = args.eb
+    if not 0 <= args.port <= 65535:
+        parser.error(f"argument PORT: {args.port} is not in 0..65535")
 
-    for fd in range(3):  # one that is closed would become a client's
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_WRONLY)
+    while (fd := os.open(os.devnull, os.O_WRONLY)) <= 2:
+        pass  # a standard stream that was closed: its number would become a client's
+    os.close(fd)
+    broadcast, terminal = args.eb, os.isatty(1)
+    colours = terminal and not os.environ.get("NO_COLOR")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     enough = MOST_THREADS if hard == resource.RLIM_INFINITY else min(hard, MOST_THREADS)
     try:
         aio_init(aio_threads=enough if args.threads is None else args.threads)
-        family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
-        listener = socket.create_server(
-            (args.host, args.port), family=family, backlog=socket.SOMAXCONN
-        )
-    except (OSError, OverflowError, ValueError) as error:
-        print(
-            f"demo_echo: cannot serve port {args.port} of {args.host or 'all addresses'}: {error}",
-            file=sys.stderr,
-        )
-        return 1
-    signal.signal(signal.SIGINT, lambda *_: done.set())
-    say("[*] listening on {} port {}\n".format(*listener.getsockname()).encode())
+    except (OSError, ValueError) as error:
+        parser.error(f"argument --threads: {error}")
+    family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
+    both = args.host == "::" and socket.has_dualstack_ipv6()
+    try:
+        at = (args.host, args.port)
+        listener = socket.create_server(at, family=family, backlog=4096, dualstack_ipv6=both)
+    except OSError as error:
+        blamed = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        named = f"port {args.port}" if blamed else f"--host {args.host}"
+        sys.exit(f"demo_echo: {named}: {str(error.strerror).partition(' (')[0]}")
+    for signo in (signal.SIGINT, signal.SIGTERM):  # a thread, because wait() may hold done's lock
+        signal.signal(signo, lambda *_: threading.Thread(target=done.set).start())
+    host, port = listener.getsockname()[:2]
+    say(f"listening on {host}{' (IPv4 too)' if both else ''} port {port}")
+    say("to end it: Ctrl-C" if args.no_stdin else 'to end it: "exit" and Enter, or Ctrl-C')
 
-    lio_listio(LIO_NOWAIT, [set_aiocb(STDIN_FILENO), set_aiocb(listener)])
-    done.wait()
+    stdin = None if args.no_stdin else set_aiocb(STDIN_FILENO)  # lio_listio skips None
+    lio_listio(LIO_NOWAIT, [stdin, set_aiocb(listener)])
+    while not done.wait(0.5):
+        pass  # Python notices a signal that came just before a wait when that has ended
     listener.shutdown(socket.SHUT_RDWR)  # lets go of the handler that is blocked in accept
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

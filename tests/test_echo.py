@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import random
 import re
 import resource
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deadline import eventually
+from deadline import TAKEN, eventually
 
 DEMO = Path(__file__).parent.parent / "demo_echo.py"
 LIMIT = 30  # seconds for anything the server should do at once
@@ -40,11 +41,11 @@ class Server:
             *options,
         ]
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
-        assert self.process.stdout is not None
-        self.printed = self.process.stdout.readline()
-        self.port = int(self.printed.split()[-1])
+        self.printed = b""
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
+        assert eventually(lambda: b"\n" in self.printed)
+        self.port = int(self.printed.splitlines()[0].split()[-1])
 
     def read(self) -> None:
         assert self.process.stdout is not None
@@ -64,6 +65,69 @@ class Server:
         status = self.process.wait(LIMIT)
         self.reader.join(LIMIT)
         return status, self.process.stderr.read()
+
+
+@contextlib.contextmanager
+def without_input(
+    *options: str, host: str = "127.0.0.1"
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The demo as a container starts it, and its port."""
+    command = [sys.executable, "-X", "faulthandler", str(DEMO), "0", "--host", host, *options]
+    none, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command, stdin=none, stdout=pipe, stderr=pipe) as process:
+        try:
+            assert process.stdout is not None
+            yield process, int(process.stdout.readline().split()[-1])
+            process.wait(LIMIT)
+        finally:
+            process.kill()
+
+
+class Terminal:
+    """The demo on a terminal of its own, and what it has printed there."""
+
+    def __init__(self, shell: list[str], environment: dict[str, str]) -> None:
+        self.terminal, inside = pty.openpty()
+        command = [*shell, sys.executable, str(DEMO), "0", "--host", "127.0.0.1"]
+        self.process = subprocess.Popen(
+            command,
+            stdin=inside,
+            stdout=inside,
+            stderr=inside,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(inside)
+        self.printed = b""
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self) -> None:
+        with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+            while data := os.read(self.terminal, 65536):
+                self.printed += data
+
+    def connect(self) -> socket.socket:
+        assert eventually(lambda: b"to end it" in self.printed), self.printed
+        port = int(self.printed.split(b" port ")[1].split()[0])
+        return socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
+
+
+@contextlib.contextmanager
+def on_a_terminal(*, shell: list[str] | None = None, **variables: str | None) -> Iterator[Terminal]:
+    changed = {"PYTHONIOENCODING": "utf-8", "NO_COLOR": None, **variables}
+    environment = {**os.environ, **changed}
+    demo = Terminal(
+        shell or [], {name: text for name, text in environment.items() if text is not None}
+    )
+    try:
+        yield demo
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(demo.process.pid, signal.SIGTERM)
+        demo.process.wait(LIMIT)
+        demo.reader.join(LIMIT)
+        os.close(demo.terminal)
 
 
 @pytest.fixture
@@ -143,6 +207,137 @@ def test_ctrl_c_ends_the_server_with_status_0(server: Server) -> None:
         assert server.end(b"") == (0, b"")
 
 
+def test_sigterm_ends_a_server_that_does_not_read_standard_input() -> None:
+    with without_input("--no-stdin") as (process, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
+            client.sendall(b"hello")
+            assert receive(client, 5) == b"hello"
+        process.terminate()
+        assert (process.wait(LIMIT), process.communicate()[1]) == (0, b"")
+
+
+def test_an_end_of_standard_input_is_given_as_the_reason_and_the_remedy_with_it() -> None:
+    with without_input() as (process, _):
+        said, complaint = process.communicate(timeout=LIMIT)
+    assert (process.returncode, complaint) == (0, b"")
+    assert b"standard input has ended" in said
+    assert b"--no-stdin" in said
+
+
+@pytest.mark.parametrize(
+    ("server", "ways"),
+    [((), b'"exit" and Enter, or Ctrl-C'), (("--no-stdin",), b": Ctrl-C")],
+    indirect=["server"],
+)
+def test_the_start_says_how_to_end(server: Server, ways: bytes) -> None:
+    assert eventually(lambda: server.printed.count(b"\n") == 2)
+    assert ways in server.printed
+    server.process.send_signal(signal.SIGINT)
+    server.process.wait(LIMIT)
+
+
+def test_standard_input_that_cannot_be_read_is_said_and_ends_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, str(DEMO), "0", "--host", "127.0.0.1"]
+    with (
+        (tmp_path / "written").open("w") as file,
+        subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split()[-1])
+        assert process.stdout.readline().startswith(b"[*] to end it")
+        assert b"standard input: Bad file descriptor" in process.stdout.readline()
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
+            client.sendall(b"x")
+            assert receive(client, 1) == b"x"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "blamed"),
+    [
+        (("0", "--threads", "0"), "--threads: aio_threads must be in 1"),
+        (("65536",), "PORT: 65536"),
+        (("-1",), "-1"),
+        (("0", "--host", "203.0.113.1"), "--host 203.0.113.1: Cannot assign requested address"),
+        (("0", "--host", "no.such.host.invalid"), "--host no.such.host.invalid: "),
+    ],
+    ids=["threads", "a large port", "a negative port", "somebody else's address", "no host"],
+)
+def test_a_message_names_the_argument_that_is_wrong(options: tuple[str, ...], blamed: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(DEMO), *options],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        stdin=subprocess.DEVNULL,
+    )
+    assert ended.returncode in (1, 2)
+    assert blamed in ended.stderr.splitlines()[-1]
+    assert ended.stdout == ""
+
+
+def test_all_of_ipv6_is_all_of_ipv4_too() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    with without_input("--no-stdin", host="::") as (process, port):
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, port), timeout=LIMIT) as client:
+                client.sendall(host.encode())
+                assert receive(client, len(host)) == host.encode()
+        process.send_signal(signal.SIGINT)
+
+
+def test_a_terminal_is_shown_what_clients_send_and_does_not_obey_it() -> None:
+    sent = "\x1b[2Jä\x07\u009b31m\u202e\ttab\r\n".encode() + b"\x9b\xff\n"
+    with on_a_terminal() as demo, demo.connect() as client:
+        client.sendall(sent)
+        assert receive(client, len(sent)) == sent
+        shown = rb"\x1b[2J" + "ä".encode() + rb"\x07\x9b31m\u202e" + b"\ttab" + rb"\r"
+        assert eventually(lambda: rb"\xff" in demo.printed)
+        assert b"\r\n" + shown + b"\r\n" + rb"\x9b\xff" + b"\r\n" in demo.printed
+
+
+def test_elsewhere_than_on_a_terminal_what_clients_send_is_printed_byte_for_byte(
+    server: Server,
+) -> None:
+    with server.connect() as client:
+        client.sendall(b"\x1b[2J\x00\xff")
+        assert eventually(lambda: b"\x1b[2J\x00\xff" in server.printed)
+
+
+@pytest.mark.parametrize(
+    ("no_color", "coloured"), [(None, True), ("", True), ("1", False)], ids=["unset", "empty", "1"]
+)
+def test_a_terminal_has_colours_unless_no_color_says_otherwise(
+    no_color: str | None, coloured: bool
+) -> None:
+    with on_a_terminal(NO_COLOR=no_color) as demo, demo.connect():
+        assert eventually(lambda: b"[*] accept" in demo.printed)
+        assert (b"\x1b[0;32m[*] accept\x1b[0m" in demo.printed) is coloured
+
+
+def test_elsewhere_than_on_a_terminal_there_are_no_colours(server: Server) -> None:
+    with server.connect():
+        assert eventually(lambda: b"[*] accept\n" in server.printed)
+    assert b"\x1b" not in server.printed
+
+
+def test_back_from_the_background_exit_ends_the_server() -> None:
+    """A terminal answers a read of a process in its background with EIO."""
+    with on_a_terminal(
+        shell=[sys.executable, str(DEMO.parent / "tests" / "background.py")]
+    ) as demo:
+        eventually(lambda: False, 0.3)  # until the read of standard input has failed
+        with demo.connect() as client:
+            client.sendall(b"x")
+            assert receive(client, 1) == b"x"
+        demo.process.send_signal(signal.SIGUSR1)
+        eventually(lambda: False, TAKEN)
+        os.write(demo.terminal, b"exit\n")
+        assert demo.process.wait(LIMIT) == 0
+
+
 def test_a_port_in_use_is_said_in_one_line(server: Server) -> None:
     command = [sys.executable, str(DEMO), str(server.port), "--host", "127.0.0.1"]
     second = subprocess.run(
@@ -196,7 +391,8 @@ def test_a_thousand_silent_clients_starve_nobody(server: Server) -> None:
 def test_a_full_descriptor_table_is_said_and_ends_nothing() -> None:
     limit = 40
     code = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))"
-    code += "; import runpy, sys; sys.argv = ['demo_echo', '0', '--host', '127.0.0.1', '--threads', '100']"
+    code += "; import runpy, sys"
+    code += "; sys.argv = ['demo_echo', '0', '--host', '127.0.0.1', '--threads', '100']"
     code += f"; runpy.run_path({str(DEMO)!r}, run_name='__main__')"
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
