@@ -1,19 +1,27 @@
-"""python -m aio_posix, and the script aio-posix: how the AIO of this system and of its processes
+"""The script aio-posix, and python -m aio_posix: how the AIO of this system and of its processes
 works inside.
+
+A command's result goes to standard output, and what is wrong goes to standard error in one line.
+The status is 0 if all is well, 1 if it is not, 2 if the command line is wrong, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 
-USAGE = """\
-usage: python -m aio_posix COMMAND ...      (or the script aio-posix; each command has --help)
+from aio_posix import __version__
 
-  study [N | all]        the lessons: their questions; one of them, run; all of them, as a test
+USAGE = """\
+usage: aio-posix COMMAND ...       (or python -m aio_posix COMMAND ...)
+       aio-posix COMMAND --help
+       aio-posix --version
+
+  study [N | all]        the lessons: their questions; one, run; all, as a test
   ps PID                 who does AIO in a live process, and what blocks it
-  trace -- SCRIPT ARGS   run a program and draw its requests and threads (--svg, --html, --json FILE)
+  trace -- SCRIPT ARGS   run a Python program and draw its requests and threads
   limits                 what this system allows, and what follows for you
 """
 COMMANDS = {
@@ -22,27 +30,55 @@ COMMANDS = {
     "trace": "trace.command",
     "limits": "limits",
 }  # in aio_posix.study
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; its exit status. Raises SystemExit for options that it does not know."""
-    command, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - print(file=None) would use stdout
+    if sys.stdout is None:
+        return complain("standard output is closed")
+    try:
+        try:
+            return run(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        discard_output()
+        return complain("interrupted", 130)
+    except BrokenPipeError:  # as with `| head`: nobody reads on, and that is no failure
+        discard_output()
+        return 0
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        discard_output()
+        return complain(f"cannot write to standard output: {error.strerror}")
+
+
+def run(argv: list[str]) -> int:
+    command, *rest = argv or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE, end="")
         return 0
-    if command not in COMMANDS:
-        print(f"aio_posix: no command {command!r}; python -m aio_posix --help", file=sys.stderr)
-        return 2
-    run = importlib.import_module(f"aio_posix.study.{COMMANDS[command]}").main
-    try:
-        status: int = run(rest)
-        sys.stdout.flush()
-        return status
-    except (
-        BrokenPipeError
-    ):  # as with `| head`: nobody reads on, and that is no failure of the command
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+    if command in ("-V", "--version"):
+        print(f"aio_posix {__version__}")
         return 0
+    if command not in COMMANDS:
+        return complain(f"there is no command {command!r}: aio-posix --help names them", 2)
+    status: int = importlib.import_module(f"aio_posix.study.{COMMANDS[command]}").main(rest)
+    return status
+
+
+def complain(what: str, status: int = 1) -> int:
+    print(f"aio-posix: {what}", file=sys.stderr)
+    return status
+
+
+def discard_output() -> None:
+    """What is still buffered would fail again when the interpreter flushes it at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+import aio_posix
 from aio_posix.__main__ import COMMANDS, main
+
+COMMAND = [sys.executable, "-m", "aio_posix"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aio_posix", *arguments], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60)
 
 
 def test_limits_tells_what_the_system_allows() -> None:
@@ -55,6 +56,51 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         ended.stdout.close()
         assert ended.stderr.read() == b""
     assert ended.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("limits",), ("study",), ("--help",), ("study", "8")], ids=str
+)
+def test_a_full_disk_is_one_line_on_stderr(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "aio-posix: cannot write to standard output: No space left on device\n"
+
+
+def closed(descriptor: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command that is started without one of its standard streams."""
+    shell = ["sh", "-c", f'exec "$0" "$@" {descriptor}>&-', *COMMAND, *arguments]
+    return subprocess.run(shell, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("arguments", [("limits",), ("study", "8"), ("dance",)], ids=str)
+def test_a_closed_standard_output_is_one_line_on_stderr(arguments: tuple[str, ...]) -> None:
+    ended = closed(1, *arguments)
+    assert (ended.returncode, ended.stderr) == (1, "aio-posix: standard output is closed\n")
+
+
+def test_without_a_standard_error_nothing_goes_to_standard_output_instead() -> None:
+    ended = closed(2, "dance")
+    assert (ended.returncode, ended.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_that_of_the_package(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([option]) == 0
+    assert capsys.readouterr().out == f"aio_posix {aio_posix.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], *([command] for command in COMMANDS)], ids=str)
+def test_help_fits_80_columns_and_has_no_colours(command: list[str]) -> None:
+    ended = run(*command, "--help")
+    assert ended.returncode == 0
+    assert "\x1b" not in ended.stdout
+    assert max(map(len, ended.stdout.splitlines())) <= 80
 
 
 def test_the_script_is_the_same_command() -> None:

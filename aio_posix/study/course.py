@@ -7,7 +7,6 @@ write to they have colours; the words are the same without.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import textwrap
 import time
@@ -25,13 +24,6 @@ def main(argv: list[str]) -> int:
         "which", nargs="?", metavar="N | all", help="a lesson; without it: their questions"
     )
     which = parser.parse_args(argv).which
-    try:
-        return study(which)
-    except KeyboardInterrupt:  # the lesson has ended with us, and nobody wants to see its source
-        return 128 + signal.SIGINT
-
-
-def study(which: str | None) -> int:
     course = {lesson.number: lesson for lesson in load()}
     if which is None:
         say(table(list(course.values())))

@@ -28,7 +28,8 @@ from aio_posix.study.trace.table import text
 from aio_posix.study.trace.timeline import Timeline
 
 WRITERS: dict[str, Callable[[Timeline], str]] = {"svg": svg, "html": html, "json": perfetto}
-USAGE = "%(prog)s [-h] [--svg FILE | --html FILE | --json FILE] (SCRIPT | -m MODULE) [ARGS ...]"
+USAGE = """%(prog)s [-h] [--svg FILE | --html FILE | --json FILE]
+                       (SCRIPT | -m MODULE) [ARGS ...]"""
 
 
 class Program(NamedTuple):
