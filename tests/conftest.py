@@ -25,6 +25,9 @@ from aio_posix import flight
 SIGNO = signal.SIGRTMIN + 3
 signal.pthread_sigmask(signal.SIG_BLOCK, [SIGNO])
 
+# A shell starts what runs in its background with Ctrl-C ignored, and programs here would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 FULL_POOL = f"""
 import errno, os, signal, socket, sys, tempfile, threading, time
 import aio_posix as aio

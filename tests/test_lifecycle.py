@@ -1,18 +1,28 @@
 """The life of a request (G8, G18), step by step in every order that hypothesis can think of.
 
 unsubmitted -> in flight -> complete -> returned -> in flight ...; each wrong step raises and
-changes nothing. Reads of one byte from pipes: a pipe's reads are served in their order, so it is
-known which are complete. Not covered here: priorities, notifications, lists.
+changes nothing. A request is submitted alone, in a list, or by threads that race; it is announced
+to nobody, a callback, a queue or by a signal, exactly once; it may be cancelled, dropped and made
+anew; a queue may be closed. Reads of one byte from pipes: a pipe's reads are served in their order,
+so it is known which are complete. Not covered: priorities, lost notifications, forks, exits.
+
+`EXAMPLES=5000 pytest tests/test_lifecycle.py` is the long form.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import signal
+import threading
 import warnings
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import SIGNO
 from deadline import TAKEN, eventually
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -23,13 +33,18 @@ from aio_posix import flight
 
 PIPES = 3
 
+tokens = itertools.count(1)  # what an announcement says; an int of 32 bits travels in a signal
+told: Counter[int] = Counter()  # over all examples, so that one which comes late and twice is seen
+
 
 class Request:
     """What ought to be true of one aiocb."""
 
-    def __init__(self, pipe: int, cb: aio.aiocb) -> None:
+    def __init__(self, pipe: int, cb: aio.aiocb, token: int) -> None:
         self.pipe = pipe
         self.cb = cb
+        self.token = token  # of its sigevent, 0 for none
+        self.orphaned = False  # its sigevent names a queue that was closed
         self.state = "unsubmitted"
         self.error = 0
 
@@ -38,8 +53,35 @@ def fails(number: int) -> Any:
     return pytest.raises(OSError, check=lambda error: error.errno == number)
 
 
+def refuses(requests: list[Request]) -> Any:
+    """What submitting them raises, one at least being in flight: which comes first is open."""
+    closed = any(request.orphaned for request in requests)
+    return pytest.raises((BlockingIOError, ValueError) if closed else BlockingIOError)
+
+
+def in_threads(*calls: Callable[[], object]) -> list[type[BaseException]]:
+    """Runs them at the same time; the classes of what they raised."""
+    barrier = threading.Barrier(len(calls))
+    raised = []
+
+    def run(call: Callable[[], object]) -> None:
+        barrier.wait()
+        try:
+            call()
+        except BaseException as error:
+            raised.append(type(error))
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
 class Life(RuleBasedStateMachine):
     requests = Bundle("requests")
+    kinds = ("nobody", "callback", "queue")
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,6 +90,27 @@ class Life(RuleBasedStateMachine):
         self.bytes: list[list[int]] = [[] for _ in range(PIPES)]  # fed and not yet read
         self.fed = 0
         self.made: list[Request] = []
+        self.queue = aio.CompletionQueue()
+        self.owed: Counter[int] = Counter()  # token: how many submissions announce it
+        self.queued: set[int] = set()  # tokens of the queue
+        self.listed: list[tuple[int, list[Request]]] = []
+
+    def announcement(self, number: int) -> tuple[aio.sigevent | None, int]:
+        kind, token = self.kinds[number % len(self.kinds)], next(tokens)
+        if kind == "callback":
+            event = aio.sigevent(
+                aio.SIGEV_THREAD,
+                sigev_notify_function=lambda value: told.update([value]),
+                sigev_value=token,
+            )
+        elif kind == "queue":
+            event = self.queue.sigevent(token)
+            self.queued.add(token)
+        elif kind == "signal":
+            event = aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO, sigev_value=token)
+        else:
+            return None, 0
+        return event, token
 
     def settle(self, pipe: int) -> None:
         """Bytes meet reads."""
@@ -58,25 +121,89 @@ class Life(RuleBasedStateMachine):
                 assert aio.aio_suspend([request.cb], 10)
                 assert request.cb.aio_buf == bytes([byte])
 
-    @rule(target=requests, pipe=st.integers(0, PIPES - 1))
-    def make(self, pipe: int) -> Request:
-        self.made.append(
-            Request(pipe, aio.aiocb(self.pipes[pipe][0], bytearray(1), aio_lio_opcode=aio.LIO_READ))
-        )
-        return self.made[-1]
+    def mend(self, *requests: Request) -> None:
+        """What would announce to a closed queue is refused, and announces to nobody from now on."""
+        for request in requests:
+            if request.orphaned and request.state != "in flight":
+                with pytest.raises(ValueError, match="closed"):
+                    aio.aio_read(request.cb)
+                request.cb.aio_sigevent = None
+                request.token, request.orphaned = 0, False
 
-    @rule(request=requests, as_list=st.booleans())
-    def submit(self, request: Request, as_list: bool) -> None:
-        def start() -> None:
-            aio.lio_listio(aio.LIO_NOWAIT, [request.cb]) if as_list else aio.aio_read(request.cb)
-
-        if request.state == "in flight":
-            with fails(errno.EINPROGRESS):
-                start()
-            return
-        start()
+    def flew(self, request: Request) -> None:
         request.state, request.error = "in flight", 0
         self.waiting[request.pipe].append(request)
+        if request.token:
+            self.owed[request.token] += 1
+
+    @rule(target=requests, pipe=st.integers(0, PIPES - 1), kind=st.integers(0, 5))
+    def make(self, pipe: int, kind: int) -> Request:
+        event, token = self.announcement(kind)
+        cb = aio.aiocb(
+            self.pipes[pipe][0], bytearray(1), aio_lio_opcode=aio.LIO_READ, aio_sigevent=event
+        )
+        self.made.append(Request(pipe, cb, token))
+        return self.made[-1]
+
+    @rule(request=requests, kind=st.integers(0, 5))
+    def announce_otherwise(self, request: Request, kind: int) -> None:
+        event, token = self.announcement(kind)
+        if request.state == "in flight":
+            with fails(errno.EINPROGRESS):
+                request.cb.aio_sigevent = event
+        else:
+            request.cb.aio_sigevent = event
+            request.token, request.orphaned = token, False
+
+    @rule(request=requests)
+    def submit(self, request: Request) -> None:
+        self.mend(request)
+        if request.state == "in flight":
+            with refuses([request]):
+                aio.aio_read(request.cb)
+        else:
+            aio.aio_read(request.cb)
+            self.flew(request)
+            self.settle(request.pipe)
+
+    @rule(listed=st.lists(requests, min_size=1, max_size=6), kind=st.integers(0, 5))
+    def submit_a_list(self, listed: list[Request], kind: int) -> None:
+        self.mend(*listed)
+        event, token = self.announcement(kind)
+        cbs = [request.cb for request in listed]
+        if len({id(cb) for cb in cbs}) < len(cbs):
+            with pytest.raises(ValueError, match="listed twice"):
+                aio.lio_listio(aio.LIO_NOWAIT, cbs, event)
+        elif any(request.state == "in flight" for request in listed):
+            with refuses(listed):
+                aio.lio_listio(aio.LIO_NOWAIT, cbs, event)
+        else:
+            aio.lio_listio(aio.LIO_NOWAIT, cbs, event)
+            for request in listed:
+                self.flew(request)
+            if event is not None:
+                self.owed[token] += 1
+            for pipe in range(PIPES):
+                self.settle(pipe)
+
+    @rule(request=requests)
+    def submit_from_two_threads(self, request: Request) -> None:
+        """One wins, unless a byte was there already: then the other one may come after it."""
+        self.mend(request)
+        cb = request.cb
+        raised = in_threads(lambda: aio.aio_read(cb), lambda: aio.aio_read(cb))
+        assert (
+            set(raised) <= {BlockingIOError, ValueError} if request.orphaned else {BlockingIOError}
+        )
+        if request.state == "in flight":
+            assert len(raised) == 2
+            return
+        assert len(raised) == 1 or (not raised and len(self.bytes[request.pipe]) > 0)
+        if not raised:
+            self.flew(request)
+            self.waiting[request.pipe].pop()
+            self.bytes[request.pipe].pop(0)
+        self.flew(request)
         self.settle(request.pipe)
 
     @rule(pipe=st.integers(0, PIPES - 1), n=st.integers(1, 3))
@@ -153,12 +280,23 @@ class Life(RuleBasedStateMachine):
             request.cb.aio_offset = 1
 
     @rule(request=requests)
+    def make_anew(self, request: Request) -> None:
+        fields = (self.pipes[request.pipe][0], bytearray(1))
+        if request.state == "in flight":
+            with fails(errno.EINPROGRESS):
+                request.cb.__init__(*fields)  # type: ignore[misc]
+        else:
+            request.cb.__init__(*fields, aio_lio_opcode=aio.LIO_READ)  # type: ignore[misc]
+            request.state, request.error = "unsubmitted", 0
+            request.token, request.orphaned = 0, False
+
+    @rule(request=requests)
     def resize_the_buffer(self, request: Request) -> None:
         if request.state == "in flight":
             with pytest.raises(BufferError):
                 request.cb.aio_buf.append(0)
         else:
-            request.cb.in_progress  # noqa: B018 - whoever looks at a complete request lets its buffer go
+            request.cb.in_progress  # noqa: B018 - whoever looks at a complete one releases its buffer
             request.cb.aio_buf.append(0)
             request.cb.aio_buf.pop()
 
@@ -172,30 +310,71 @@ class Life(RuleBasedStateMachine):
         )
 
     @rule()
+    def close_the_queue(self) -> None:
+        """What it was owed is forgotten; whoever still announces to it is refused."""
+        self.collect()
+        self.queue.close()
+        for token in self.queued:
+            del self.owed[token]
+        for request in self.made:
+            request.orphaned |= request.token in self.queued
+        self.queued.clear()
+        self.queue = aio.CompletionQueue()
+
+    @rule()
     def let_helpers_take_what_they_can(self) -> None:
-        if any(
-            self.waiting
-        ):  # no precondition: after a cancellation it depends on the helpers, and is no choice
+        # no precondition: after a cancellation it depends on the helpers, and is no choice
+        if any(self.waiting):
             eventually(lambda: False, TAKEN)
+
+    def collect(self) -> None:
+        told.update(self.queue.get(0))
+        while (info := aio.sigwaitinfo([SIGNO], 0)) is not None:
+            told.update([info.si_value])
 
     @invariant()
     def in_progress_is_what_it_should_be(self) -> None:
         for queue in self.waiting:
             assert all(request.cb is None or request.cb.in_progress for request in queue)
 
+    @invariant()
+    def nothing_is_announced_more_often_than_it_was_submitted(self) -> None:
+        self.collect()
+        for token, n in self.owed.items():
+            assert told[token] <= n, token
+
     def teardown(self) -> None:
         for _, write in self.pipes:
             os.close(write)
         held = [request.cb for request in self.made if request.cb is not None]
         assert eventually(lambda: sum(cb.in_progress for cb in held) == 0 and not flight.in_flight)
+
+        def everything_was_announced() -> bool:
+            self.collect()
+            return all(told[token] == n for token, n in self.owed.items())
+
+        assert eventually(everything_was_announced), (self.owed, told)
+        self.queue.close()
         for read, _ in self.pipes:
             os.close(read)
+        assert signal.sigtimedwait([SIGNO], 0) is None
 
 
-Life.TestCase.settings = settings(
-    max_examples=50,
+class LifeWithSignals(Life):
+    """Apart, because a signal that is blocked for sigwaitinfo ends the process if it finds a
+    notification thread (G19).
+    """
+
+    kinds = ("nobody", "signal")
+
+
+many = settings(
+    max_examples=int(os.environ.get("EXAMPLES", "50")),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestLife = Life.TestCase
+TestLife.settings = many
+TestLifeWithSignals = LifeWithSignals.TestCase
+TestLifeWithSignals.settings = many
