@@ -1,6 +1,31 @@
-"""POSIX AIO as glibc implements it: <aio.h> with its traps taken away.
+"""POSIX AIO as glibc implements it: the calls of <aio.h> under their own names, made safe.
 
-The names of C are here under the names they have in C; ``aio_posix.asyncio`` is imported by name.
+Requests
+    aiocb           one read, write or sync: descriptor, buffer, offset, notification
+    aio_read        start to read                aio_error       0, EINPROGRESS or an errno
+    aio_write       start to write               aio_return      the number of bytes, once
+    aio_fsync       start to sync                aio_suspend     wait until one is complete
+    lio_listio      start a list of requests     aio_cancel      cancel what has not begun
+    aio_init        size glibc's pool of threads, before the first request
+How a completion is announced
+    sigevent        not at all, by a signal, or by a call in a thread of glibc's
+    CompletionQueue collects completions; fileno() is readable while it has any
+    sigwaitinfo     wait for a signal and get the request that it stands for
+Awaited files
+    aio_posix.asyncio    open(), read(), write() ... for asyncio; imported when it is first used
+
+Names of C mean what they mean in C, so aio(7) and aio_read(3) are the manual. Errors are OSError
+with the errno, TypeError or ValueError; nothing returns -1. An example:
+
+>>> import os
+>>> from aio_posix import aio_read, aio_return, aio_suspend, aiocb
+>>> file = os.open("/proc/version", os.O_RDONLY)
+>>> request = aiocb(file, bytearray(5))
+>>> aio_read(request)             # returns at once: a thread of glibc's pool reads
+>>> aio_suspend([request])
+True
+>>> aio_return(request), request.aio_buf
+(5, bytearray(b'Linux'))
 """
 
 try:
@@ -37,6 +62,8 @@ from aio_posix.queue import CompletionQueue
 from aio_posix.sigevent import SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SigevNotify, sigevent
 from aio_posix.sigwaitinfo import siginfo, sigwaitinfo
 
+TYPE_CHECKING = False  # importing typing for it would take a third of our import's time
+
 __version__ = "0.2.0"
 
 __all__ = [
@@ -71,3 +98,19 @@ __all__ = [
     "siginfo",
     "sigwaitinfo",
 ]
+
+
+if TYPE_CHECKING:  # a module with __getattr__ would have every attribute
+    from aio_posix import asyncio as asyncio
+else:
+
+    def __getattr__(name: str) -> object:
+        """The package for asyncio, when it is first asked for: it imports asyncio."""
+        if name == "asyncio":
+            import aio_posix.asyncio
+
+            return aio_posix.asyncio
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return [*globals(), "asyncio"]

@@ -84,6 +84,9 @@ class CompletionQueue:
             self.closed = True
             lib.queue_close(self._struct)
 
+    def __repr__(self) -> str:
+        return f"<CompletionQueue {'closed' if self.closed else f'fd={self._struct.fd}'}>"
+
     def _check(self) -> None:
         if self.closed:
             raise ValueError("the CompletionQueue is closed")

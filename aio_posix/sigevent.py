@@ -152,10 +152,11 @@ class sigevent:
         return ffi.gc(plan, lib.plan_free)
 
     def __repr__(self) -> str:
+        value = "" if self.sigev_value is None else f" value={self.sigev_value!r}"
         if self.sigev_notify == SIGEV_SIGNAL:
-            return f"<sigevent SIGEV_SIGNAL {self.sigev_signo}>"
+            return f"<sigevent SIGEV_SIGNAL {self.sigev_signo}{value}>"
         if self.sigev_notify == SIGEV_THREAD:
-            return f"<sigevent SIGEV_THREAD {self.sigev_notify_function!r}>"
+            return f"<sigevent SIGEV_THREAD {self.sigev_notify_function!r}{value}>"
         return "<sigevent SIGEV_NONE>"
 
 

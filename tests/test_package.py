@@ -1,0 +1,60 @@
+"""What `import aio_posix` and help(aio_posix) give."""
+
+from __future__ import annotations
+
+import doctest
+import signal
+
+import fresh
+import pytest
+
+import aio_posix
+from aio_posix import SIGEV_SIGNAL, SIGEV_THREAD, CompletionQueue, sigevent
+
+
+def test_help_begins_with_a_list_that_names_everything_that_is_called() -> None:
+    called = [name for name in aio_posix.__all__ if name.islower() and name != "siginfo"]
+    assert [name for name in called if name not in (aio_posix.__doc__ or "")] == []
+
+
+def test_the_example_in_help_prints_what_it_says() -> None:
+    assert doctest.testmod(aio_posix)._asdict() | {"attempted": 0, "skipped": 0} == {
+        "failed": 0,
+        "attempted": 0,
+        "skipped": 0,
+    }
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    undocumented = [name for name in aio_posix.__all__ if not getattr(aio_posix, name).__doc__]
+    assert undocumented == []
+
+
+def test_the_package_for_asyncio_is_imported_when_it_is_first_used() -> None:
+    program = """
+        import sys
+        import aio_posix
+        from aio_posix import *
+        print("asyncio" in sys.modules, "asyncio" in dir(aio_posix))
+        print(aio_posix.asyncio.read.__module__.startswith("aio_posix.asyncio"))
+    """
+    assert fresh.output(program) == "False True\nTrue\n"
+
+
+def test_other_names_are_not_there() -> None:
+    with pytest.raises(AttributeError, match="aio_raed"):
+        aio_posix.aio_raed  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_repr_of_a_queue_tells_its_descriptor_and_whether_it_is_closed() -> None:
+    with CompletionQueue() as queue:
+        assert repr(queue) == f"<CompletionQueue fd={queue.fileno()}>"
+    assert repr(queue) == "<CompletionQueue closed>"
+
+
+def test_repr_of_a_sigevent_tells_its_kind_and_what_it_carries() -> None:
+    assert repr(sigevent()) == "<sigevent SIGEV_NONE>"
+    by_signal = sigevent(SIGEV_SIGNAL, sigev_signo=signal.SIGUSR1, sigev_value="this")
+    assert repr(by_signal) == f"<sigevent SIGEV_SIGNAL {int(signal.SIGUSR1)} value='this'>"
+    called = sigevent(SIGEV_THREAD, sigev_notify_function=print)
+    assert repr(called) == "<sigevent SIGEV_THREAD <built-in function print>>"
