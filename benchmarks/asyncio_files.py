@@ -75,12 +75,12 @@ def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, fl
     """What one program measured; None if it could not."""
     if peer.startswith("fio-"):
         return fio(peer[4:], in_flight, seconds, direct=how == "direct")
-    program, file = "asyncio_reads.py", FILE
+    program, file = "reads.py", FILE
     args = [peer, str(in_flight), str(seconds), str(file), *how.split()]
     if how in UNITS:
         file = FILE.with_name("asyncio-lines" if how == "lines" else "asyncio-whole")
-        program, args = "asyncio_whole.py", [peer, how, str(seconds), str(file)]
-    command = [sys.executable, str(HERE / "python" / program), *args]
+        program, args = "whole.py", [peer, how, str(seconds), str(file)]
+    command = [sys.executable, str(HERE / program), *args]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
         result: dict[str, float] = json.loads(done.stdout)

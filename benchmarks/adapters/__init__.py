@@ -3,6 +3,7 @@
 - DISTRIBUTIONS is what pip calls the library; its version stands in every table.
 - open(path, mode, **how) returns an open file. Its methods keep the library's own form, so what
   may be a value here and an awaitable there goes through settled().
+- WRITES_THROUGH: a write is visible to others when it returns, so that no flush() is needed.
 - A library with requests on a bare descriptor has pread(fd, nbytes, offset) and
   pwrite(fd, data, offset). One whose files are not opened at all has no open().
 """
@@ -38,6 +39,7 @@ class Library:
     pread: Callable[[int, int, int], Awaitable[bytes]]
     pwrite: Callable[[int, bytes, int], Awaitable[int]]
 
+    writes_through: bool
     new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
@@ -89,5 +91,6 @@ def library(name: str) -> Library:
         getattr(module, "open", absent("files")),
         getattr(module, "pread", absent("requests on a bare descriptor")),
         getattr(module, "pwrite", absent("requests on a bare descriptor")),
+        getattr(module, "WRITES_THROUGH", False),
         loops.new_event_loop,
     )

@@ -5,6 +5,7 @@ from typing import Any
 from aiofile import async_open
 
 DISTRIBUTIONS = ["aiofile", "caio"]
+WRITES_THROUGH = True  # its flush() is fdatasync()
 
 
 async def open(path: Any, mode: str, **how: Any) -> Any:

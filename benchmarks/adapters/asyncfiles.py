@@ -8,6 +8,7 @@ from typing import Any
 import asyncfiles
 
 DISTRIBUTIONS = ["py-asyncfiles"]
+WRITES_THROUGH = True
 
 
 class File:

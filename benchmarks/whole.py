@@ -1,4 +1,4 @@
-"""asyncio_whole.py PEER whole|text|lines SECONDS FILE: a file from its beginning to its end; prints
+"""whole.py PEER whole|text|lines SECONDS FILE: a file from its beginning to its end; prints
 JSON.
 
 whole, text: MiB/s of open(), read(), close(), bytes or text. lines: lines/s of `async for` while

@@ -1,4 +1,4 @@
-"""asyncio_reads.py PEER IN_FLIGHT SECONDS FILE [HOW...]: random 4 KiB reads; prints JSON.
+"""reads.py PEER IN_FLIGHT SECONDS FILE [HOW...]: random 4 KiB reads; prints JSON.
 
 Workers read one file in closed loops. rate: reads/s; share: the least served worker's part of the
 mean; turn: the longest turn of the loop in ms.
@@ -23,6 +23,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+
+from turns import Turns
 
 PAGE = 4096
 TOGETHER = 32  # reads by one await
@@ -155,23 +157,6 @@ PEERS: dict[str, Callable[[str, int], Awaitable[Reader]]] = {
     "caio-thread": caio("thread_aio"), "to_thread": to_thread, "sync": synchronous,
     **BY_ONE_AWAIT,
 }  # fmt: skip
-
-
-class Turns:
-    """Watches the turns of the running loop until it is told to stop."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0  # seconds
-        self.stopped = False
-        self.last = time.perf_counter()
-        self.loop = asyncio.get_running_loop()
-        self.loop.call_soon(self.turn)
-
-    def turn(self) -> None:
-        now = time.perf_counter()
-        self.longest, self.last = max(self.longest, now - self.last), now
-        if not self.stopped:
-            self.loop.call_soon(self.turn)
 
 
 def endless(pages: int) -> Iterator[int]:

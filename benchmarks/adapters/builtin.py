@@ -1,0 +1,3 @@
+"""The built-in open(), for the rows that are measured against it."""
+
+DISTRIBUTIONS: list[str] = []
