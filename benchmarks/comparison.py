@@ -1,6 +1,6 @@
 """A row of the table: two sides measured in turn, their medians, and the goal that judges them.
 
-- The sides alternate (ours, C, ours, C ...), so that a machine that slows down slows both.
+- The sides alternate (before, ours, C, before ...), so that a machine that slows down slows all.
 - The figure of a ratio row is median(ours) / median(C); the spread beside it is the lowest and the
   highest ratio of a single pair. A spread that crosses the goal says: measure again, for longer.
 - "others" is the share of all cores that went to processes not of this run, in the worst pair: more
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
-from programs import ProgramError
+from programs import THIS, Checkout, ProgramError
 
 Kind = Literal["rate", "time", "extra", "amount"]
 AT_LEAST = ("rate", "time")
@@ -36,7 +36,7 @@ class Row:
     unit: str
     kind: Kind
     goal: float | None
-    ours: Callable[[], float]
+    ours: Callable[[Checkout], float]
     c: Callable[[], float] | None = None
     most_pairs: int = 99
 
@@ -47,11 +47,16 @@ class Result:
     ours: list[float]
     c: list[float]
     others: list[float]  # of each pair
+    before: list[float]  # ours of another checkout
     failure: str | None = None
 
     @property
     def figure(self) -> float:
         return combine(self.row.kind, median(self.ours), median(self.c) if self.c else 0.0)
+
+    @property
+    def figure_before(self) -> float:
+        return combine(self.row.kind, median(self.before), median(self.c) if self.c else 0.0)
 
     @property
     def spread(self) -> tuple[float, float]:
@@ -78,12 +83,14 @@ def combine(kind: Kind, ours: float, c: float) -> float:
     return ours - c
 
 
-def measure(row: Row, pairs: int) -> Result:
-    result = Result(row, [], [], [])
+def measure(row: Row, pairs: int, against: Checkout | None = None) -> Result:
+    result = Result(row, [], [], [], [])
     try:
         for _ in range(min(pairs, row.most_pairs)):
             before = clocks()
-            result.ours.append(row.ours())
+            if against is not None:
+                result.before.append(row.ours(against))
+            result.ours.append(row.ours(THIS))
             if row.c is not None:
                 result.c.append(row.c())
             result.others.append(others(before, clocks()))
@@ -108,10 +115,12 @@ def others(before: tuple[float, float, float], after: tuple[float, float, float]
     return max(0.0, (busy - own) / (elapsed * (os.cpu_count() or 1)))
 
 
-HEADINGS = (
-    f"{'row':<22} {'ours':>9} {'C':>9}  {'unit':<13} {'figure':>7}"
-    f"  {'of single pairs':<15} {'others':>6} {'goal':>7}"
-)
+def headings(against: bool) -> str:
+    before = f" {'before':>9} {'its figure':>10}" if against else ""
+    return (
+        f"{'row':<22} {'ours':>9} {'C':>9}  {'unit':<13} {'figure':>7}"
+        f"  {'of single pairs':<15} {'others':>6} {'goal':>7}  {'':<6}{before}"
+    ).rstrip()
 
 
 def line(result: Result) -> str:
@@ -123,10 +132,13 @@ def line(result: Result) -> str:
     if row.goal is not None:
         goal = f"{'>=' if row.kind in AT_LEAST else '<='} {row.goal:g}"
         verdict = "met" if result.met else "MISSED"
+    before = ""
+    if result.before:
+        before = f" {rounded(result.before)} {result.figure_before:>10.2f}"
     return (
         f"{row.name:<22} {rounded(result.ours)} {rounded(result.c)}  {row.unit:<13}"
         f" {result.figure:>7.2f}  {f'{low:.2f} .. {high:.2f}':<15} {max(result.others):>6.0%}"
-        f" {goal:>7}  {verdict}".rstrip()
+        f" {goal:>7}  {verdict:<6}{before}".rstrip()
     )
 
 
@@ -148,6 +160,7 @@ def as_json(result: Result) -> dict[str, object]:
     figures |= {
         "ours": result.ours,
         "c": result.c,
+        "before": result.before,
         "others": result.others,
         "met": result.met,
         "failure": result.failure,

@@ -5,22 +5,21 @@ flight.
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from statistics import median
 
 from comparison import Row
-from programs import ROOT, ProgramError, ending, python_number
+from programs import THIS, Checkout, ProgramError, ending, python_number
 
 STARTS = 15  # interpreters for one figure, each followed by a bare one
 
 
 def rows() -> Iterator[Row]:
     yield Row(
-        "import", "ms", "extra", 10.0,
-        ours=lambda: import_ms("aio_posix"),
-        c=lambda: import_ms("_cffi_backend"),
+        "import", "ms", "extra", 5.0,
+        ours=lambda of: import_ms(of, "aio_posix"),
+        c=lambda: import_ms(THIS, "_cffi_backend"),
     )  # fmt: skip
     for kind in ("none", "callback", "queue"):
         yield memory(kind)
@@ -28,23 +27,23 @@ def rows() -> Iterator[Row]:
 
 def memory(kind: str) -> Row:
     return Row(
-        f"memory-{kind}", "KiB", "amount", 1.0,
-        ours=lambda: python_number("memory", kind, seconds=0),
+        f"memory-{kind}", "bytes", "amount", 800.0,
+        ours=lambda of: python_number(of, "memory", kind, seconds=0),
         most_pairs=3,
     )  # fmt: skip
 
 
-def import_ms(module: str) -> float:
+def import_ms(of: Checkout, module: str) -> float:
     """Milliseconds that `import module` adds to a bare interpreter."""
-    return median(start_ms(f"import {module}") - start_ms("pass") for _ in range(STARTS))
+    return median(start_ms(of, f"import {module}") - start_ms(of, "pass") for _ in range(STARTS))
 
 
-def start_ms(statement: str) -> float:
+def start_ms(of: Checkout, statement: str) -> float:
     # -I: neither this directory nor the environment decides which package is found.
     begin = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-I", "-c", statement],
-        cwd=ROOT,
+        [of.python, "-I", "-c", statement],
+        cwd=of.root,
         capture_output=True,
         text=True,
         timeout=60,

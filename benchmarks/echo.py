@@ -13,20 +13,18 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from typing import Literal, TextIO
 
 from comparison import Row
-from programs import ROOT, ProgramError, c_number, compiled, ending
+from programs import THIS, Checkout, ProgramError, c_number, compiled, ending
 
 Side = Literal["ours", "aio", "select", "poll", "epoll"]
 
-SPARE = (
-    4  # threads beside one for each client: standard input, the listener, the probe, one to spare
-)
+# threads beside one for each client: standard input, the listener, the probe, one to spare
+SPARE = 4
 START = 20.0  # seconds for a server to listen
 ACCEPT = 90.0  # seconds for a server to accept every silent client
 END = 30.0  # seconds for a server to end after "exit": 10,000 connections have just been closed
@@ -34,7 +32,7 @@ END = 30.0  # seconds for a server to end after "exit": 10,000 connections have 
 
 def rows(seconds: float) -> Iterator[Row]:
     for clients in (1, 10, 100):
-        yield pingpong(f"echo-{clients}", "aio", clients, 0.8, seconds)
+        yield pingpong(f"echo-{clients}", "aio", clients, 0.85, seconds)
     for clients in (1, 10, 100):
         yield pingpong(f"echo-{clients}-epoll", "epoll", clients, None, seconds)
     yield pingpong("echo-100-poll", "poll", 100, None, seconds)
@@ -44,36 +42,36 @@ def rows(seconds: float) -> Iterator[Row]:
 
 
 def pingpong(name: str, other: Side, clients: int, goal: float | None, seconds: float) -> Row:
-    def rate(side: Side) -> float:
-        with server(side, clients + SPARE) as (port, _):
+    def rate(side: Side, of: Checkout = THIS) -> float:
+        with server(side, of, clients + SPARE) as (port, _):
             return c_number("load", port, "pingpong", clients, seconds, seconds=seconds)
 
     return Row(
         name, "messages/s", "rate", goal,
-        ours=lambda: rate("ours"),
+        ours=lambda of: rate("ours", of),
         c=lambda: rate(other),
     )  # fmt: skip
 
 
 def silent(clients: int, most_pairs: int) -> Row:
-    def until_all_have_their_echo(side: Side) -> float:
-        with server(side, clients + SPARE) as (port, pid):
+    def until_all_have_their_echo(side: Side, of: Checkout = THIS) -> float:
+        with server(side, of, clients + SPARE) as (port, pid):
             return talk_at_once(port, pid, clients)
 
     return Row(
         f"silent-{clients}", "s", "time", None,
-        ours=lambda: until_all_have_their_echo("ours"),
+        ours=lambda of: until_all_have_their_echo("ours", of),
         c=lambda: until_all_have_their_echo("aio"),
         most_pairs=most_pairs,
     )  # fmt: skip
 
 
 @contextlib.contextmanager
-def server(side: Side, threads: int) -> Iterator[tuple[int, int]]:
+def server(side: Side, of: Checkout, threads: int) -> Iterator[tuple[int, int]]:
     """A server that listens: its port and its pid."""
     port = free_port()
     if side == "ours":
-        command = [sys.executable, "-X", "faulthandler", str(ROOT / "demo_echo.py"), str(port)]
+        command = [of.python, "-X", "faulthandler", str(of.root / "demo_echo.py"), str(port)]
         command += ["--threads", str(threads), "--host", "127.0.0.1"]
     elif side == "aio":
         command = [str(compiled("echo")), str(port), str(threads)]
@@ -81,7 +79,7 @@ def server(side: Side, threads: int) -> Iterator[tuple[int, int]]:
         command = [str(compiled("readiness")), str(port), side]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=ROOT
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, cwd=of.root
         )
         assert process.stdin is not None
         try:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import adapters
 from chores import CHORES, Chore
 from machine import described, versions
+from programs import checkout
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 60  # seconds for one run over its measured time
@@ -123,7 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     sides = {"ours": sys.executable}
     if options.against is not None:
-        sides["before"] = str(options.against / ".venv" / "bin" / "python")
+        sides["before"] = checkout(options.against).python
     sides |= dict.fromkeys([*(options.library or RIVALS), "builtin"], sys.executable)
     chosen = [c for c in CHORES if not options.only or c.name.startswith(tuple(options.only))]
 

@@ -1,5 +1,5 @@
-"""The programs a benchmark runs: the C ones are compiled into build/, ours run under this
-interpreter.
+"""The programs a benchmark runs: the C ones are compiled into build/, ours run under the
+interpreter of a checkout.
 
 - A program prints one number, last; anything else than exit status 0 and a number is a ProgramError
   that names the program and shows its standard error. A benchmark never prints half a figure.
@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -22,6 +23,24 @@ BUILD = HERE / "build"
 CFLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-pthread"]
 PAGES = 1024  # of 4 KiB: the longest list has 1,000 reads, each of its own page
 GRACE = 60.0  # seconds over the measured time: a program that hangs is reported, not waited for
+
+
+class Checkout(NamedTuple):
+    """Where the package under test comes from. The programs are always those beside this file."""
+
+    python: str
+    root: Path
+
+
+THIS = Checkout(sys.executable, ROOT)
+
+
+def checkout(root: Path) -> Checkout:
+    """Another one, with the .venv that it has."""
+    python = root.absolute() / ".venv" / "bin" / "python"
+    if not python.exists():
+        raise SystemExit(f"{root} has no .venv/bin/python")
+    return Checkout(str(python), root.absolute())
 
 
 class ProgramError(Exception):
@@ -60,9 +79,9 @@ def c_number(name: str, *arguments: object, seconds: float) -> float:
     return number([str(compiled(name)), *map(str, arguments)], seconds)
 
 
-def python_number(name: str, *arguments: object, seconds: float) -> float:
+def python_number(of: Checkout, name: str, *arguments: object, seconds: float) -> float:
     """The number that python/NAME.py prints."""
-    command = [sys.executable, "-X", "faulthandler", str(HERE / "python" / f"{name}.py")]
+    command = [of.python, "-X", "faulthandler", str(HERE / "python" / f"{name}.py")]
     return number([*command, *map(str, arguments)], seconds)
 
 
@@ -83,7 +102,7 @@ def number(command: list[str], seconds: float) -> float:
 
 def title(command: list[str]) -> str:
     """The command as a person would name it: program and arguments, without directories."""
-    words = [word for word in command if word not in (sys.executable, "-X", "faulthandler")]
+    words = [word for word in command if word not in ("-X", "faulthandler")]
     return " ".join(Path(word).name if "/" in word else word for word in words)
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import costs
 import echo
 import loops
-from comparison import HEADINGS, Row, as_json, line, measure
+from comparison import Row, as_json, headings, line, measure
 from machine import described, machine
+from programs import checkout
 
 
 def chosen(rows: list[Row], wanted: list[str]) -> list[Row]:
@@ -52,21 +53,32 @@ def main() -> int:
     parser.add_argument(
         "--json", metavar="FILE", type=Path, help="write every single figure to FILE"
     )
+    parser.add_argument(
+        "--against",
+        metavar="DIR",
+        type=Path,
+        help="another checkout, with .venv: its figures too, by default of the rows with a goal",
+    )
     options = parser.parse_args()
     if not 0.1 <= options.seconds <= 60 or not 1 <= options.pairs <= 99:
         parser.error("--seconds is 0.1 to 60, --pairs 1 to 99")
 
     everything = [*loops.rows(options.seconds), *echo.rows(options.seconds), *costs.rows()]
     rows = chosen(everything, options.only)
+    against = None
+    if options.against is not None:
+        against = checkout(options.against)
+        if not options.only:
+            rows = [row for row in rows if row.goal is not None]
     if importlib.util.find_spec("aio_posix") is None:
         raise SystemExit(f"aio_posix is not installed for {sys.executable}")
     raise_the_limit_of_open_files()
 
     print(described())
-    print(HEADINGS)
+    print(headings(against is not None))
     results = []
     for row in rows:
-        results.append(measure(row, options.pairs))
+        results.append(measure(row, options.pairs, against))
         print(line(results[-1]), flush=True)
     if options.json is not None:
         figures = {

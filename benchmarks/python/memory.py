@@ -1,4 +1,4 @@
-"""memory none|callback|queue: prints the KiB of resident memory that one request in flight costs.
+"""memory none|callback|queue: prints the bytes of resident memory that one request in flight costs.
 
 Reads of an empty pipe, all of them outstanding at once: one is in a helper thread, the others stand
 in glibc's queue for that descriptor. They share one buffer, so that it is not part of the figure.
@@ -41,7 +41,7 @@ def main(kind: str) -> None:
         cb = aiocb(reader, buffer, aio_sigevent=event)
         aio_read(cb)
         requests.append(cb)
-    print(f"{(resident() - before) / REQUESTS / 1024:.3f}", flush=True)
+    print(f"{(resident() - before) / REQUESTS:.0f}", flush=True)
     os._exit(0)  # a blocked read cannot be cancelled, and 10,000 callbacks are not what is measured
 
 
