@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
 
-NOTHING = memoryview(bytearray())
-
 
 def size(value: object) -> int:
     """An optional size: None means -1."""
@@ -53,7 +51,7 @@ def readable(data: ReadableBuffer) -> memoryview:
         text = f"a bytes-like object is required, not '{type(data).__name__}'"
         raise TypeError(text) from None
     if not view.nbytes:  # memoryview refuses to cast a shape with a 0 in it
-        return NOTHING
+        return memoryview(bytearray())
     if not view.c_contiguous:
         raise BufferError("memoryview: underlying buffer is not C-contiguous")
     return view.cast("B")

@@ -8,25 +8,41 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aio_posix.asyncio.descriptor import Descriptor, number
+from aio_posix.asyncio.descriptor import Descriptor
 from aio_posix.asyncio.native import read_now
 
+if TYPE_CHECKING:
+    from aio_posix._types import FileDescriptor, ReadableBuffer, WritableBuffer
 
-def _borrowed(fd: Any) -> Descriptor:
+INT_MOST = 2**31 - 1
+
+
+def _borrowed(fd: FileDescriptor) -> Descriptor:
     """With the name of its file, where one is known."""
     if isinstance(fd, int):
-        return Descriptor.borrowing(number(fd), shared=True)
+        return Descriptor.borrowing(_number(fd), shared=True)
     fileno = getattr(fd, "fileno", None)
     if fileno is None:
         raise TypeError(f"fd must be an int or have fileno(), not {type(fd).__name__}")
     name = getattr(fd, "name", None)
     name = name if isinstance(name, (str, bytes, os.PathLike)) else None
-    return Descriptor.borrowing(number(fileno()), name, shared=True)
+    return Descriptor.borrowing(_number(fileno()), name, shared=True)
 
 
-async def read(fd: Any, nbytes: int, offset: int) -> bytes:
+def _number(fd: Any) -> int:
+    """A descriptor; TypeError, ValueError or OverflowError."""
+    if isinstance(fd, bool) or not isinstance(fd, int):
+        raise TypeError(f"fd must be an int or have fileno(), not {type(fd).__name__}")
+    if fd > INT_MOST:
+        raise OverflowError(f"fd {fd} does not fit into a C int")
+    if fd < 0:
+        raise ValueError(f"fd {fd} is negative")
+    return fd
+
+
+async def read(fd: FileDescriptor, nbytes: int, offset: int) -> bytes:
     """nbytes at offset; less only at the end of the file (of a pipe or socket: what there is).
 
     C: ``int aio_read(struct aiocb *aiocbp)``, after ``preadv2(..., RWF_NOWAIT)`` for what is in the
@@ -47,7 +63,7 @@ async def read(fd: Any, nbytes: int, offset: int) -> bytes:
     return await descriptor.pread_missed(nbytes, offset)
 
 
-async def readinto(fd: Any, buffer: Any, offset: int) -> int:
+async def readinto(fd: FileDescriptor, buffer: WritableBuffer, offset: int) -> int:
     """Into the buffer, which can be neither resized nor freed meanwhile; the count, short only at
     the end of the file (of a pipe or socket: what there is).
 
@@ -59,7 +75,7 @@ async def readinto(fd: Any, buffer: Any, offset: int) -> int:
     return await _borrowed(fd).preadinto(buffer, offset)
 
 
-async def write(fd: Any, data: Any, offset: int) -> int:
+async def write(fd: FileDescriptor, data: ReadableBuffer, offset: int) -> int:
     """All of data at offset (with O_APPEND at the end), after all writes called before on this fd;
     the count.
 
@@ -72,7 +88,7 @@ async def write(fd: Any, data: Any, offset: int) -> int:
     return await _borrowed(fd).pwrite(data, offset)
 
 
-async def fsync(fd: Any) -> None:
+async def fsync(fd: FileDescriptor) -> None:
     """Put on the disk what was written before through this fd, and what the file system knows of
     the file.
 
@@ -81,7 +97,7 @@ async def fsync(fd: Any) -> None:
     await _borrowed(fd).fsync()
 
 
-async def fdatasync(fd: Any) -> None:
+async def fdatasync(fd: FileDescriptor) -> None:
     """Put on the disk what was written before through this fd.
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)`` with O_DSYNC

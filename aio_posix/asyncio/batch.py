@@ -1,23 +1,20 @@
-"""What flies together: one lio_listio and its entries.
+"""The records of requests, and what C needs for them.
 
 - A Wish is what a call asks of a channel; an Entry is a wish that has got its lane. csrc/batch.c
   reads an entry's first six fields by their place.
-- A batch is used again, and its memory freed, only when all results are handed out and no waiter
-  holds it.
+- Records of requests are tuples with names: to make one takes 0.25 us, a plain tuple 0.05, and a
+  request that misses the page cache 7.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import deque
+from typing import Any, NamedTuple
 
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import LIO_READ, LIO_WRITE
 from aio_posix.sigevent import address
-
-if TYPE_CHECKING:
-    from aio_posix.asyncio.lane import Channel, Lane
-    from aio_posix.asyncio.loop import Future
 
 BATCH: int = lib.BATCH
 READ, WRITE, SYNC, DSYNC = int(LIO_READ), int(LIO_WRITE), os.O_SYNC, os.O_DSYNC
@@ -26,7 +23,7 @@ READ, WRITE, SYNC, DSYNC = int(LIO_READ), int(LIO_WRITE), os.O_SYNC, os.O_DSYNC
 class Wish(NamedTuple):
     """A request that waits in its channel."""
 
-    future: Future[int]  # gets a count, or minus an errno
+    future: Any  # gets a count, or minus an errno
     op: int
     buffer: Any  # bytes, an address or None
     nbytes: int
@@ -35,16 +32,30 @@ class Wish(NamedTuple):
     kept: Any  # keeps the buffer
 
 
+class Lane:
+    """A descriptor, how many requests of a channel are on it, and those that are ours to do."""
+
+    __slots__ = ("busy", "current", "fd", "file", "own", "working")
+
+    def __init__(self, file: Any) -> None:
+        self.file = file  # an OpenFile: fd is its number while this is held
+        self.fd: int = file.fd
+        self.busy = 0
+        self.own: deque[Entry] = deque()
+        self.current: Entry | None = None  # what a thread does now
+        self.working = False  # what is asked for now has to wait behind ``own``
+
+
 class Entry(NamedTuple):
     """A request on its lane."""
 
-    future: Future[int]
+    future: Any
     op: int
     fd: int
     buffer: Any
     nbytes: int
     offset: int
-    channel: Channel
+    channel: Any
     lane: Lane
     spread: bool
     kept: Any
@@ -58,11 +69,19 @@ class Entry(NamedTuple):
         )
         return int(lib.perform(self.op, self.fd, where, self.nbytes, self.offset))
 
+    def __str__(self) -> str:
+        name = self.channel.name
+        file = f"descriptor {self.fd}" if name is None else repr(name)
+        if self.op == READ or self.op == WRITE:
+            word = "read" if self.op == READ else "write"
+            return f"{word} of {self.nbytes} bytes at {self.offset} of {file}"
+        return f"sync of {file}"
+
 
 class Batch:
     """A C batch and the entries that fly in it; None for those that are handed out."""
 
-    __slots__ = ("address", "c", "detached", "entries", "refused", "serials")
+    __slots__ = ("address", "c", "entries", "refused", "serials")
 
     def __init__(self) -> None:
         self.c = ffi.gc(lib.batch_new(BATCH), lib.batch_free)
@@ -70,6 +89,24 @@ class Batch:
             raise MemoryError("no room for a batch of requests")
         self.address = address(self.c)
         self.entries: list[Entry | None] = []
-        self.detached: set[int] = set()  # entries whose futures nobody awaits
-        self.refused = False
+        self.refused = False  # glibc had no thread for some of them
         self.serials: list[int] = []  # in flight.in_flight
+
+
+class Bell:
+    """What wakes a loop from any thread; closed with its last user."""
+
+    __slots__ = ("address", "c", "fd")
+
+    def __init__(self) -> None:
+        self.c = ffi.gc(lib.bell_new(), lib.bell_drop)
+        if not self.c:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        self.address = address(self.c)
+        self.fd = int(self.c.fd)
+
+    def ring(self) -> None:
+        lib.bell_ring(self.c)
+
+    def hush(self) -> None:
+        lib.bell_hush(self.c)

@@ -1,12 +1,10 @@
-"""Reads and writes of one open file: decides between the page cache, a list of requests, and
-waiting for a stream.
+"""One open file to read and write: decides between the page cache, requests, and waiting for a
+stream.
 
-- A read goes on to the end of the file or until it has everything, a write until all is written.
-- What the page cache has not is spread over lanes; so is what O_DIRECT reads. Everything else keeps
-  to one. Memory that is allocated here for O_DIRECT is aligned, and so are the reads made into it.
 - A borrowed number belongs to the user, who may close it at any moment: there is a duplicate while
   something goes on. An owned number is the file's own. It is closed only when no request needs it.
 - One object may be used in one loop after another, and in a forked child, where it begins anew.
+- A wrong argument raises in the call that made it, before anything is queued.
 """
 
 from __future__ import annotations
@@ -16,31 +14,29 @@ import errno
 import operator
 import os
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from aio_posix.asyncio import loop, pipes
-from aio_posix.asyncio.batch import DSYNC, READ, SYNC, WRITE
-from aio_posix.asyncio.lane import Channel
-from aio_posix.asyncio.memory import ALIGNMENT, Aligned, pin, release
+from aio_posix.asyncio import loop, pipes, transfer
+from aio_posix.asyncio.arguments import readable, writable
+from aio_posix.asyncio.batch import DSYNC, READ, SYNC
+from aio_posix.asyncio.channel import Channel
 from aio_posix.asyncio.native import (
     ABSENT,
     NOW_MOST,
     REST,
     declined,
-    fill_now,
     fresh,
-    may_now,
     read_now,
     same_file,
 )
-from aio_posix.asyncio.openfile import Kind, OpenFile, duplicate, kind
+from aio_posix.asyncio.openfile import FILE, Kind, OpenFile, duplicate, kind
 from aio_posix.asyncio.ring import Ring, current, rest
 
-MOST = 0x7FFFF000  # bytes that Linux moves in one request
-AHEAD = 4 << 20  # bytes of one request of a large read whose pages are not there yet
-KEPT = 64 << 10  # bytes of aligned memory that are worth keeping for the next read of the same size
-INT_MOST, OFF_MOST = 2**31 - 1, 2**63 - 1
+if TYPE_CHECKING:
+    from aio_posix._types import ReadableBuffer, WritableBuffer
+
+OFF_MOST = 2**63 - 1
 CLOSED = "I/O operation on closed file."
 
 
@@ -55,8 +51,7 @@ class Descriptor:
 
     def __init__(self, fd: int, name: Any = None) -> None:
         file = duplicate(fd)
-        self._set(fd, file, name)
-        self._fd = file.fd
+        self._set(file.fd, file, name)
 
     def _set(self, fd: int, file: OpenFile | None, name: Any) -> None:
         self._fd = fd
@@ -91,52 +86,22 @@ class Descriptor:
     @property
     def stream(self) -> bool:
         """A pipe, socket or terminal: a read may wait for ever, and there are no positions."""
-        return self._what().stream
+        return self._what(self._known(current())).stream
 
     @property
     def direct(self) -> bool:
         """Opened with O_DIRECT."""
-        return self._what().direct
+        return self._what(self._known(current())).direct
 
     def fileno(self) -> int:
-        self._check()
-        return self._fd
-
-    def _check(self) -> None:
         if self._fd < 0:
             raise ValueError(CLOSED)
-
-    def _what(self) -> Kind:
-        if self._kind is None:
-            self._check()
-            found = kind(self._fd)
-            if self._file is None:
-                return found  # the number may mean another file the next time
-            self._kind = found
-        return self._kind
-
-    def _enter(self) -> tuple[Ring, Channel]:
-        """The channel in this loop, for a call that has to end with ring.left()."""
-        ring = current()
-        channel = self._known(ring)
-        if channel is None:
-            self._check()
-            before = self._ring()
-            if self._file is None:
-                channel = ring.borrow(self._fd, self.name, shared=self._shared)
-            else:
-                if before is not None and before.born != ring.born:
-                    self._file = self._file.renewed()
-                channel = Channel(self._file, self.name)
-            if not self._shared:
-                self._ring, self._channel = weakref.ref(ring), channel
-        channel.users += 1
-        return ring, channel
+        return self._fd
 
     def _known(self, ring: Ring) -> Channel | None:
         """The channel of this file in this loop, if there is one."""
         if self._shared:
-            return ring.borrowed(self._fd)
+            return ring.channels.of(self._fd)
         channel = self._channel
         if channel is None or self._ring() is not ring:
             return None
@@ -145,6 +110,39 @@ class Descriptor:
         ):
             return None
         return channel
+
+    def _new(self, ring: Ring) -> Channel:
+        fd = self.fileno()
+        if self._file is None:
+            channel = ring.channels.borrow(fd, self.name, shared=self._shared)
+        else:
+            before = self._ring()
+            if before is not None and before.born != ring.born:
+                self._file = self._file.renewed()
+            channel = Channel(self._file, self.name)
+        if not self._shared:
+            self._ring, self._channel = weakref.ref(ring), channel
+        return channel
+
+    def _what(self, channel: Channel | None) -> Kind:
+        if channel is not None:
+            return channel.kind
+        if self._file is None:  # the number may mean another file the next time
+            return kind(self.fileno())
+        if self._kind is None:
+            self._kind = kind(self.fileno())
+        return self._kind
+
+    @contextlib.contextmanager
+    def _use(self) -> Iterator[tuple[Ring, Channel]]:
+        """The channel in this loop, while a call goes on."""
+        ring = current()
+        channel = self._known(ring) or self._new(ring)
+        channel.users += 1
+        try:
+            yield ring, channel
+        finally:
+            ring.channels.left(channel)
 
     # --- files with positions
 
@@ -160,237 +158,137 @@ class Descriptor:
     async def pread_missed(self, nbytes: int, offset: int) -> bytes:
         """After read_now has declined."""
         why = declined()
-        nbytes = size(nbytes)
-        offset = place(offset)
+        nbytes, offset = operator.index(nbytes), operator.index(offset)
+        if nbytes < 0:
+            raise ValueError(f"nbytes {nbytes} is negative")
         while why == REST:
             await rest()
             data = read_now(self._fd, nbytes, offset)
             if data is not None:
                 return data
             why = declined()
-        if why != ABSENT:
-            what = self._what()
-            if what.stream:
-                return await self.receive(nbytes)
+        ring = current()
+        channel = self._known(ring)
+        what = FILE if why == ABSENT else self._what(channel)
+        if what.stream:
+            return await self.receive(nbytes)
+        if offset < 0:
+            raise before_the_beginning(offset)
+        if channel is None:
+            channel = self._new(ring)
+        channel.users += 1
+        try:
             if what.direct:
-                return await self._pread_direct(nbytes, offset)
-        at(offset)
-        data, got = fresh(nbytes), 0
-        ring, channel = self._enter()
-        try:
-            while got < nbytes:
-                if got or nbytes > NOW_MOST:
-                    n = await self._fill(ring, channel, data, got, nbytes - got, offset + got)
-                else:
-                    future = ring.submit(channel, READ, data, nbytes, offset, why == ABSENT)
-                    try:
-                        n = await future
-                    except BaseException:
-                        ring.detach(future)
-                        raise
-                    if n < 0:
-                        raise self._failure(-n, READ)
-                if n == 0:
-                    return data[:got]
-                got += n
-            return data
+                return await transfer.read_direct(ring, channel, nbytes, offset)
+            data = fresh(nbytes)
+            if nbytes > NOW_MOST:
+                return await transfer.read_on(ring, channel, data, 0, offset)
+            future = ring.submit(channel, READ, data, nbytes, offset, why == ABSENT)
+            try:
+                n = await future
+            except BaseException:
+                ring.detach(future)
+                raise
+            if n == nbytes:
+                return data
+            if n < 0:
+                raise transfer.failure(channel, READ, -n)
+            if n == 0:
+                return b""
+            return await transfer.read_on(ring, channel, data, n, offset)
         finally:
-            ring.left(channel)
+            ring.channels.left(channel)
 
-    async def _fill(
-        self, ring: Ring, channel: Channel, data: bytes, got: int, nbytes: int, offset: int
-    ) -> int:
-        fd = channel.lanes[0].fd
-        while (n := fill_now(fd, data, got, min(nbytes, NOW_MOST), offset)) is None:
-            why = declined()
-            if why == REST:
-                await rest()
-                continue
-            pinned, address = pin(data)
-            most = AHEAD if why == ABSENT else MOST
-            nbytes = min(nbytes, most)
-            return await self._request(
-                ring, channel, READ, address + got, nbytes, offset, why == ABSENT, pinned
-            )
-        return n
-
-    async def _request(
-        self, ring: Ring, channel: Channel, op: int, buffer: Any, nbytes: int, offset: int,
-        spread: bool = False, kept: Any = None,
-    ) -> int:  # fmt: skip
-        """One request: its count, or its OSError."""
-        future = ring.submit(channel, op, buffer, nbytes, offset, spread, kept)
-        try:
-            n = await future
-        except BaseException:
-            if not ring.detach(future):
-                release(kept)
-            raise
-        if n < 0:
-            raise self._failure(-n, op)
-        return n
-
-    async def _pread_direct(self, nbytes: int, offset: int) -> bytes:
-        at(offset)
-        before = offset % ALIGNMENT
-        whole, got = before + nbytes + -(before + nbytes) % ALIGNMENT, 0
-        ring, channel = self._enter()
-        try:
-            spare = channel.aligned.setdefault(whole, []) if whole <= KEPT else []
-            memory = spare.pop() if spare else Aligned(whole)
-            while got < before + nbytes:
-                address, most = memory.address + got, min(whole - got, MOST)
-                n = await self._request(
-                    ring, channel, READ, address, most, offset - before + got, True, memory
-                )
-                got += n
-                if n % ALIGNMENT or n == 0:  # the end of the file
-                    break
-            data: bytes = memory.view[before : min(got, before + nbytes)]
-            # not after a failure or a cancellation: a request may still be reading into it
-            spare.append(memory)
-            return data
-        finally:
-            ring.left(channel)
-
-    async def preadinto(self, buffer: Any, offset: int) -> int:
+    async def preadinto(self, buffer: WritableBuffer, offset: int) -> int:
         """Into the buffer, which can be neither resized nor freed meanwhile; the count, short only
         at the end of the file.
         """
         offset = place(offset)
-        with memoryview(buffer) as view:
-            if view.readonly:
-                raise TypeError(f"cannot read into a read-only {type(buffer).__name__}")
-            nbytes = view.nbytes
-        what = self._what()
-        if what.stream:
-            return await self.receive_into(buffer)
-        at(offset)
-        got, absent = 0, False
-        if nbytes and nbytes <= NOW_MOST and not what.direct:
-            while not (absent := may_now(self._fd, nbytes)) and declined() == REST:
-                await rest()
-            if absent:  # perhaps not
-                with memoryview(buffer) as whole, whole.cast("B") as view:
-                    try:
-                        while got < nbytes:
-                            n = os.preadv(self._fd, [view[got:]], offset + got, os.RWF_NOWAIT)
-                            if n == 0:
-                                return got
-                            got += n
-                        return got
-                    except OSError:  # the request finds out why
-                        pass
-        spread = absent or what.direct
-        ring, channel = self._enter()
-        try:
-            while True:
-                pinned, address = pin(buffer, writable=True)
-                most = min(nbytes - got, MOST)
-                n = await self._request(
-                    ring, channel, READ, address + got, most, offset + got, spread, pinned
-                )
-                got += n
-                if n == 0 or got == nbytes:
-                    return got
-        finally:
-            ring.left(channel)
+        with writable(buffer, "readinto") as view:  # held, or it could be resized between requests
+            nbytes = len(view)
+            ring = current()
+            what = self._what(self._known(ring))
+            if what.stream:
+                return await self.receive_into(buffer)
+            if offset < 0:
+                raise before_the_beginning(offset)
+            got, over = 0, not nbytes
+            if nbytes <= NOW_MOST and not what.direct and not over:
+                got, over = await transfer.read_resident(ring, self.fileno(), view, offset)
+            if over:
+                return got
+            spread = what.direct or got > 0 or declined() == ABSENT
+            with self._use() as (ring, channel):
+                return await transfer.read_into(ring, channel, buffer, got, nbytes, offset, spread)
 
-    async def pwrite(self, data: Any, offset: int) -> int:
+    async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
         """All of data at offset (with O_APPEND at the end), after all writes called before; the
         count.
         """
         offset = place(offset)
-        with memoryview(data) as view:
-            nbytes = view.nbytes
-        if self._what().stream:
-            return await self._send_all(data, nbytes)
-        at(offset)
-        put = 0
-        ring, channel = self._enter()
-        try:
-            if isinstance(data, bytes) and nbytes <= MOST:
-                put = await self._request(ring, channel, WRITE, data, nbytes, offset)
-            while put < nbytes:
-                pinned, address = pin(data)
-                most = min(nbytes - put, MOST)
-                put += await self._request(
-                    ring, channel, WRITE, address + put, most, offset + put, False, pinned
-                )
-            return put
-        finally:
-            ring.left(channel)
+        with readable(data) as view:  # held, or it could be resized between requests
+            if self._what(self._known(current())).stream:
+                return await self._send_all(view)
+            if offset < 0:
+                raise before_the_beginning(offset)
+            with self._use() as (ring, channel):
+                return await transfer.write(ring, channel, data, len(view), offset)
+
+    def begin_pwrite(self, data: ReadableBuffer, offset: int) -> loop.Future[int]:
+        """pwrite() of a file with positions that begins at once, and goes on whoever is
+        cancelled.
+        """
+        offset = place(offset)
+        if offset < 0:
+            raise before_the_beginning(offset)
+        view = readable(data)
+        ring = current()
+        channel = self._known(ring) or self._new(ring)
+        channel.users += 1
+        return transfer.begin_write(ring, channel, data, view, offset)
 
     async def fsync(self) -> None:
         """Puts on the disk what was written before, and what the file system knows of the file."""
-        await self._sync(SYNC)
+        with self._use() as (ring, channel):
+            await transfer.request(ring, channel, SYNC, None, 0, 0)
 
     async def fdatasync(self) -> None:
         """Puts on the disk what was written before."""
-        await self._sync(DSYNC)
-
-    async def _sync(self, op: int) -> None:
-        ring, channel = self._enter()
-        try:
-            await self._request(ring, channel, op, None, 0, 0)
-        finally:
-            ring.left(channel)
+        with self._use() as (ring, channel):
+            await transfer.request(ring, channel, DSYNC, None, 0, 0)
 
     # --- streams
 
     async def receive(self, nbytes: int) -> bytes:
         """What there is, up to nbytes; waits until there is something."""
-        data = bytearray(size(nbytes))
+        data = bytearray(nbytes)
         return bytes(memoryview(data)[: await self.receive_into(data)])
 
-    async def receive_into(self, buffer: Any) -> int:
+    async def receive_into(self, buffer: WritableBuffer) -> int:
         """What there is, into the buffer. Nothing is taken by a call that is cancelled."""
-        with memoryview(buffer) as whole, whole.cast("B") as view, self._named():
+        with writable(buffer, "readinto") as view, pipes.naming(self.name):
             channel = self._known(current())
             if channel is None or not (channel.late or channel.reading):
-                with contextlib.suppress(NotImplementedError):
-                    self._check()
-                    n = pipes.read_at_once(self._fd, view)
-                    if n is not None:
-                        return n
-            ring, channel = self._enter()
-            try:
-                return await pipes.receive(channel, view)
-            finally:
-                ring.left(channel)
+                n = pipes.read_at_once(self.fileno(), view)
+                if n is not None and n is not NotImplemented:
+                    return int(n)
+            with self._use() as (ring, channel):
+                return await pipes.receive(ring, channel, view)
 
-    async def send(self, data: Any) -> int:
+    async def send(self, data: ReadableBuffer) -> int:
         """Some of data, at least one byte. Nothing has gone if the call is cancelled."""
-        with memoryview(data) as whole, whole.cast("B") as view, self._named():
+        with readable(data) as view, pipes.naming(self.name):
             if not view:
                 return 0
-            with contextlib.suppress(NotImplementedError):
-                self._check()
-                n = pipes.write_at_once(self._fd, view)
-                if n is not None:
-                    return n
-            ring, channel = self._enter()
-            try:
-                return await pipes.send(channel, view)
-            finally:
-                ring.left(channel)
+            n = pipes.write_at_once(self.fileno(), view)
+            if n is not None and n is not NotImplemented:
+                return int(n)
+            with self._use() as (ring, channel):
+                return await pipes.send(ring, channel, view)
 
-    async def _send_all(self, data: Any, nbytes: int) -> int:
-        put = 0
-        ring, channel = self._enter()
-        try:
-            async with channel.writers:
-                with memoryview(data) as whole, whole.cast("B") as view, self._named():
-                    while put < nbytes:
-                        put += await pipes.send(channel, view[put:])
-            return put
-        except BaseException as error:
-            if put:
-                error.add_note(f"{put} of {nbytes} bytes had gone")
-                error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError has it
-            raise
-        finally:
-            ring.left(channel)
+    async def _send_all(self, view: memoryview) -> int:
+        with pipes.naming(self.name), self._use() as (ring, channel):
+            return await pipes.send_all(ring, channel, view)
 
     def interrupt(self, error: BaseException) -> None:
         """Whoever waits for this stream gets the error."""
@@ -402,8 +300,9 @@ class Descriptor:
 
     async def idle(self) -> None:
         """Waits until no request is in flight here, also none that nobody awaits any more."""
-        if self._channel is not None and self._ring() is current():
-            await self._channel.quiet()
+        channel = self._channel
+        while channel is not None and channel.in_flight and self._ring() is current():
+            await channel.quiet()
 
     def close(self, then: Callable[[], object] | None = None) -> None:
         """Whatever is asked for later raises ValueError. ``then`` is called when no request needs
@@ -423,45 +322,8 @@ class Descriptor:
             else:
                 file.finally_call(then)
 
-    def _named(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self.name is None else _naming(self.name)
 
-    def _failure(self, number: int, op: int) -> OSError:
-        text = os.strerror(number)
-        if number == errno.EINVAL and op in (READ, WRITE) and self._fd >= 0 and self.direct:
-            text += (
-                ": O_DIRECT needs offset, length and memory aligned to the block size of the device"
-            )
-        return OSError(number, text) if self.name is None else OSError(number, text, self.name)
-
-
-class _naming:
-    """Puts the file's name into an OSError that has none."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: Any) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = self._name
-
-
-def size(nbytes: Any) -> int:
-    """A number of bytes; TypeError, ValueError or OverflowError."""
-    n = operator.index(nbytes)
-    if n < 0:
-        raise ValueError(f"nbytes {n} is negative")
-    if n > OFF_MOST:
-        raise OverflowError(f"nbytes {n} is larger than a file can be")
-    return n
-
-
-def place(offset: Any) -> int:
+def place(offset: int) -> int:
     """An offset; TypeError or OverflowError."""
     n = operator.index(offset)
     if not -OFF_MOST <= n <= OFF_MOST:
@@ -469,18 +331,6 @@ def place(offset: Any) -> int:
     return n
 
 
-def at(offset: int) -> None:
-    """Where there are positions: OSError before the beginning, as pread has it."""
-    if offset < 0:
-        raise OSError(errno.EINVAL, f"{os.strerror(errno.EINVAL)}: offset {offset} is negative")
-
-
-def number(fd: Any) -> int:
-    """A descriptor; TypeError, ValueError or OverflowError."""
-    if isinstance(fd, bool) or not isinstance(fd, int):
-        raise TypeError(f"fd must be an int or have fileno(), not {type(fd).__name__}")
-    if fd > INT_MOST:
-        raise OverflowError(f"fd {fd} does not fit into a C int")
-    if fd < 0:
-        raise ValueError(f"fd {fd} is negative")
-    return fd
+def before_the_beginning(offset: int) -> OSError:
+    """As pread(2) has it."""
+    return OSError(errno.EINVAL, f"{os.strerror(errno.EINVAL)}: offset {offset} is negative")

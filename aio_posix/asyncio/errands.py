@@ -17,29 +17,24 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from aio_posix import flight
-from aio_posix._ffi import ffi, lib
 from aio_posix.asyncio import loop, threads
-from aio_posix.asyncio.batch import READ, WRITE, Entry
-from aio_posix.asyncio.lane import Lane
+from aio_posix.asyncio.batch import READ, Bell, Entry, Lane
 
 OWN_TURN = 0.002  # seconds that the loop works for itself before it gives others a turn
-_at_work: dict[Lane, bool] = {}  # lanes served here, of all loops; True: by a thread
+
+# Lanes with something to do, of all loops; True: a thread does it
+_at_work: dict[Lane, bool] = {}
 
 
-class Bell:
-    """What wakes a loop from any thread; closed with its last user."""
+class Ended(NamedTuple):
+    """What a thread has done."""
 
-    __slots__ = ("address", "c", "fd")
-
-    def __init__(self) -> None:
-        self.c = ffi.gc(lib.bell_new(), lib.bell_drop)
-        if not self.c:
-            raise OSError(ffi.errno, os.strerror(ffi.errno))
-        self.address = int(ffi.cast("uintptr_t", self.c))
-        self.fd = int(self.c.fd)
+    lane: Lane
+    entry: Entry | None  # None: all that waited on the lane
+    n: int
 
 
 class Errands:
@@ -50,7 +45,7 @@ class Errands:
     def __init__(self, bell: Bell, deliver: Callable[[Entry, int], None]) -> None:
         self._bell = bell
         self._deliver = deliver
-        self._ended: deque[tuple[Lane, Entry | None, int]] = deque()  # no entry: the lane is done
+        self._ended: deque[Ended] = deque()
         self._here: deque[Lane] = deque()  # lanes that the loop serves itself
 
     def do(self, entry: Entry) -> None:
@@ -63,30 +58,23 @@ class Errands:
     def _begin(self, lane: Lane) -> None:
         _arrange_exit()
         _at_work[lane] = True
-        ended, bell = self._ended, self._bell.c
+        ended, bell = self._ended, self._bell
         if not threads.start(lambda: _serve(lane, ended, bell)):
             _at_work[lane] = False
             self._here.append(lane)
             if len(self._here) == 1:
                 loop.soon(self._work)
 
-    def collect(self) -> bool:
-        """Delivers what threads have done; True if that was something."""
-        found = False
+    def collect(self) -> None:
+        """Delivers what threads have done."""
         while self._ended:
             lane, entry, n = self._ended.popleft()
             if entry is not None:
-                found = True
                 self._deliver(entry, n)
             elif lane.own:
                 self._begin(lane)
             else:
                 self._over(lane)
-        return found
-
-    def _over(self, lane: Lane) -> None:
-        lane.working = False
-        _at_work.pop(lane, None)
 
     def _work(self) -> None:
         """Does a little of it in the loop."""
@@ -102,16 +90,34 @@ class Errands:
         if self._here:
             loop.soon(self._work)
 
+    def _over(self, lane: Lane) -> None:
+        lane.working = False
+        _at_work.pop(lane, None)
 
-def has(future: loop.Future[int]) -> bool:
+
+def has(future: Any) -> bool:
     """Whether this request is here, so that its buffer may be in use."""
-    for lane in list(_at_work):
-        current = lane.current
-        if (current is not None and current.future is future) or any(
-            entry.future is future for entry in list(lane.own)
-        ):
-            return True
-    return False
+    return any(
+        entry is not None and entry.future is future
+        for lane in list(_at_work)
+        for entry in (lane.current, *list(lane.own))
+    )
+
+
+def _serve(lane: Lane, ended: deque[Ended], bell: Bell | None) -> None:
+    """In a thread: does all that waits on the lane."""
+    while True:
+        try:
+            entry = lane.current = lane.own.popleft()
+        except IndexError:
+            break
+        ended.append(Ended(lane, entry, _perform(entry)))
+        lane.current = None
+        if bell is not None:
+            bell.ring()
+    ended.append(Ended(lane, None, 0))
+    if bell is not None:
+        bell.ring()
 
 
 def _perform(entry: Entry) -> int:
@@ -123,27 +129,12 @@ def _perform(entry: Entry) -> int:
         return -errno.EINVAL
 
 
-def _serve(lane: Lane, ended: deque[tuple[Lane, Entry | None, int]], bell: Any) -> None:
-    """In a thread: all that waits on the lane."""
-    while True:
-        try:
-            entry = lane.current = lane.own.popleft()
-        except IndexError:
-            break
-        ended.append((lane, entry, _perform(entry)))
-        lane.current = None
-        if bell is not None:
-            lib.bell_ring(bell)
-    ended.append((lane, None, 0))
-    if bell is not None:
-        lib.bell_ring(bell)
-
-
 class _Exit:
     arranged = False
 
 
 def _arrange_exit() -> None:
+    """An orderly exit waits for what is at work."""
     if _Exit.arranged:
         return
     _Exit.arranged = True
@@ -171,20 +162,11 @@ def _drain() -> None:
             if not by_thread:  # its loop runs no more
                 _serve(lane, deque(), None)
         if time.monotonic() > deadline:
-            names = ", ".join(map(named, left[:5])) + (", ..." if len(left) > 5 else "")
+            names = ", ".join(map(str, left[:5])) + (", ..." if len(left) > 5 else "")
             text = f"{len(left)} requests lost at exit, not done after {flight.DRAIN:g} s: {names}"
             warnings.warn(text, RuntimeWarning, stacklevel=1)
             return
         time.sleep(0.001)
-
-
-def named(entry: Entry) -> str:
-    """A request, for a person."""
-    name = entry.channel.name
-    file = f"descriptor {entry.fd}" if name is None else repr(name)
-    if entry.op == WRITE:
-        return f"write of {entry.nbytes} bytes at {entry.offset} to {file}"
-    return f"sync of {file}"
 
 
 def _in_child() -> None:

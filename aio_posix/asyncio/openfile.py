@@ -5,6 +5,7 @@
   no request needs it, but not while the process holds such a lock.
 - A duplicate that may not be closed waits in one list of the process. It serves the next request
   on the same open file, and is closed by the first later look that finds no lock.
+- Where a look or a close may take long (a network, a large file without a name), a thread does it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aio_posix._ffi import lib
-from aio_posix.asyncio import threads
 from aio_posix.asyncio.native import close_local, lock_held, same_file
 
 RETIRED_MOST = 32  # while so many wait, nothing is duplicated
@@ -32,11 +33,14 @@ class Kind(NamedTuple):
     direct: bool  # O_DIRECT
 
 
+FILE = Kind(stream=False, direct=False)
+
+
 def kind(fd: int) -> Kind:
     try:
         mode, flags = os.fstat(fd).st_mode, fcntl.fcntl(fd, fcntl.F_GETFL)
     except OSError:
-        return Kind(False, False)  # the request finds out
+        return FILE  # the request finds out
     positions = stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)
     return Kind(not positions and not stat.S_ISLNK(mode), bool(flags & os.O_DIRECT))
 
@@ -77,25 +81,37 @@ def duplicate(fd: int) -> OpenFile:
                 return OpenFile(old, owned=True)
         _look()
         if len(_retired) >= RETIRED_MOST:
-            raise OSError(
-                errno.EMFILE,
-                "too many duplicates cannot be closed without dropping a lock of this process",
-            )
+            text = "too many duplicates cannot be closed without dropping a lock of this process"
+            raise OSError(errno.EMFILE, text)
     return OpenFile(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST), owned=True)
 
 
 def give_back(fd: int) -> None:
     """Closes a duplicate, or retires it."""
-    verdict = close_local(fd)
-    if verdict == lib.LOCKED:
-        _retired.append(fd)
-    elif verdict == lib.MAY_WAIT and not threads.start(lambda: _close(fd)):
-        _close(fd)
-    if len(_retired) > 1 or (_retired and verdict != lib.LOCKED):
+    others = bool(_retired)
+    _close(fd)
+    if others:
         _look()
 
 
+def _look() -> None:
+    for fd in list(_retired):
+        if _take(fd):
+            _close(fd)
+
+
 def _close(fd: int) -> None:
+    verdict = close_local(fd)
+    if verdict == lib.LOCKED:
+        _retired.append(fd)
+    elif verdict == lib.MAY_WAIT:
+        try:
+            threading.Thread(target=_close_slowly, args=(fd,), daemon=True).start()
+        except RuntimeError:  # a limit, or the end of the interpreter
+            _close_slowly(fd)
+
+
+def _close_slowly(fd: int) -> None:
     if lock_held(fd):
         _retired.append(fd)
     else:
@@ -108,13 +124,3 @@ def _take(fd: int) -> bool:
     except ValueError:  # another thread was faster
         return False
     return True
-
-
-def _look() -> None:
-    for fd in list(_retired):
-        if _take(fd):
-            verdict = close_local(fd)
-            if verdict == lib.LOCKED:
-                _retired.append(fd)
-            elif verdict == lib.MAY_WAIT and not threads.start(lambda fd=fd: _close(fd)):  # type: ignore[misc]
-                _close(fd)

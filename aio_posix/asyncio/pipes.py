@@ -13,110 +13,136 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from aio_posix.asyncio import loop
-from aio_posix.asyncio.lane import Channel
+from aio_posix.asyncio import loop, threads
+from aio_posix.asyncio.channel import Channel
+from aio_posix.asyncio.offload import offload
 from aio_posix.asyncio.poller import READABLE, WRITABLE
-from aio_posix.asyncio.ring import current
-from aio_posix.asyncio.threads import offload, start
+from aio_posix.asyncio.ring import Ring
 
 UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EINVAL)
 PIECE = 4096  # bytes that a thread is given to write: they count as gone when it begins
 READ_MOST = 64 << 10  # bytes that a thread reads at once
 
 
-def read_at_once(fd: int, buffer: Any) -> int | None:
-    """The count, None if there is nothing yet; NotImplementedError if the kernel cannot tell."""
+class naming:
+    """Puts the file's name into an OSError that has none."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: Any) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._name is not None and isinstance(error, OSError) and error.filename is None:
+            error.filename = self._name
+
+
+def read_at_once(fd: int, buffer: memoryview) -> Any:
+    """The count; None if there is nothing yet; NotImplemented if the kernel cannot tell."""
     return _at_once(os.preadv, fd, buffer)
 
 
-def write_at_once(fd: int, buffer: Any) -> int | None:
+def write_at_once(fd: int, buffer: memoryview) -> Any:
+    """The same."""
     return _at_once(os.pwritev, fd, buffer)
 
 
-def _at_once(call: Callable[..., int], fd: int, buffer: Any) -> int | None:
+def _at_once(call: Callable[..., int], fd: int, buffer: memoryview) -> Any:
     try:
         return call(fd, [buffer], -1, os.RWF_NOWAIT)
     except BlockingIOError:
         return None
     except OSError as error:
         if error.errno in UNSUPPORTED:
-            raise NotImplementedError from None
+            return NotImplemented
         raise
 
 
-async def receive(channel: Channel, buffer: memoryview) -> int:
+async def receive(ring: Ring, channel: Channel, buffer: memoryview) -> int:
     """What there is, after waiting until there is something."""
     fd = channel.lanes[0].fd
-    poller = current().poller
     while True:
         if channel.reading is not None:
-            await _over(channel)
-        if channel.late:
+            await _over(channel.reading)
+        elif channel.late:
             return _take_late(channel, buffer)
-        try:
+        else:
             n = read_at_once(fd, buffer)
-        except NotImplementedError:
-            if await poller.ready(fd, READABLE) and channel.reading is not None:
-                continue  # somebody else was woken, too
-            data = await _by_thread(channel, min(buffer.nbytes, READ_MOST))
-            buffer[: len(data)] = data
-            return len(data)
-        if n is not None:
-            return n
-        await poller.ready(fd, READABLE)
+            if n is NotImplemented:
+                await ring.poller.ready(fd, READABLE)
+                if channel.reading is None and not channel.late:  # or another was woken first
+                    data = await _by_thread(ring, channel, min(len(buffer), READ_MOST))
+                    buffer[: len(data)] = data
+                    return len(data)
+            elif n is not None:
+                return int(n)
+            else:
+                await ring.poller.ready(fd, READABLE)
 
 
-async def send(channel: Channel, buffer: memoryview) -> int:
+async def send(ring: Ring, channel: Channel, buffer: memoryview) -> int:
     """Some of it, after waiting until some can go."""
     fd = channel.lanes[0].fd
-    poller = current().poller
-    while True:
-        try:
-            n = write_at_once(fd, buffer)
-        except NotImplementedError:
-            await poller.ready(fd, WRITABLE)
-            return await _hand_over(channel, bytes(buffer[:PIECE]))
-        if n is not None:
-            return n
-        await poller.ready(fd, WRITABLE)
+    while (n := write_at_once(fd, buffer)) is None:
+        await ring.poller.ready(fd, WRITABLE)
+    if n is NotImplemented:
+        await ring.poller.ready(fd, WRITABLE)
+        return await _hand_over(channel, bytes(buffer[:PIECE]))
+    return int(n)
 
 
-async def _over(channel: Channel) -> None:
-    """Waits for the thread that reads from this stream."""
+async def send_all(ring: Ring, channel: Channel, buffer: memoryview) -> int:
+    """All of it, after what was asked for before; an exception says how much had gone."""
+    put = 0
+    if channel.writers is None:
+        channel.writers = loop.Line()
+    try:
+        async with channel.writers:
+            while put < len(buffer):
+                put += await send(ring, channel, buffer[put:])
+    except BaseException as error:
+        if put:
+            error.add_note(f"{put} of {len(buffer)} bytes had gone")
+        error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError has it
+        raise
+    return put
+
+
+async def _over(reading: loop.Future[None]) -> None:
+    """Waits for the thread that reads from this stream, without cancelling its future."""
     waits = loop.new_future()
-    done = channel.reading
-    if done is not None:
-        done.add_done_callback(lambda _: loop.settle(waits, None, None))
-        await waits
+    reading.add_done_callback(lambda _: loop.settle(waits, None, None))
+    await waits
 
 
 def _take_late(channel: Channel, buffer: memoryview) -> int:
-    n = min(len(channel.late), buffer.nbytes)
+    n = min(len(channel.late), len(buffer))
     buffer[:n] = channel.late[:n]
     channel.late = channel.late[n:]
     return n
 
 
-async def _by_thread(channel: Channel, nbytes: int) -> bytes:
+async def _by_thread(ring: Ring, channel: Channel, nbytes: int) -> bytes:
     lane = channel.lanes[0]
-    done: loop.Future[None] = loop.new_future()
-    outcome: list[Any] = []
+    done = channel.reading = loop.new_future()
+    outcome: list[tuple[bytes, OSError | None]] = []
     abandoned = False
-    channel.reading = done
     post = loop.poster()
-    ring = current()
 
     def ended(data: bytes, error: OSError | None) -> None:
         channel.reading = None
         if abandoned:
             channel.late += data
-        outcome.append((data, error))
+        else:
+            outcome.append((data, error))
         loop.settle(done, None, None)
         if abandoned:
-            ring.let_go(channel)
+            ring.channels.let_go(channel)
 
     def job() -> None:
         try:
@@ -125,31 +151,29 @@ async def _by_thread(channel: Channel, nbytes: int) -> bytes:
             data, error = b"", raised
         post(ended, data, error)
 
-    if not start(job):
+    if not threads.start(job):
         job()
     try:
-        await _over(channel)
+        await _over(done)
     except BaseException:
-        if not outcome:
-            abandoned = True
-        else:
+        abandoned = True
+        if outcome:
             channel.late += outcome[0][0]
         raise
     data, error = outcome[0]
     if error is not None:
         raise error
-    return bytes(data)
+    return data
 
 
 async def _hand_over(channel: Channel, data: bytes) -> int:
     """To a thread. A cancelled caller cannot learn how much has gone, so it counts as gone."""
     lane = channel.lanes[0]
-    written = partial(_write_all, lane, data)
-    return await offload(None, written)
 
+    def write() -> int:
+        put = 0
+        while put < len(data):
+            put += os.write(lane.fd, data[put:])
+        return put
 
-def _write_all(lane: Any, data: bytes) -> int:
-    put = 0
-    while put < len(data):
-        put += os.write(lane.fd, data[put:])
-    return put
+    return await offload(None, write)

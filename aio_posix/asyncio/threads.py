@@ -11,14 +11,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
 
-from aio_posix.asyncio import loop
-
-T = TypeVar("T")
 Job = Callable[[], None]
 USUAL = 8  # threads, as long as they get on
 PATIENCE = 0.05  # seconds
@@ -34,6 +30,7 @@ class Threads:
         self._idle = 0  # threads without a job, and not yet promised one
         self._number = 0
         self._begun = 0  # jobs
+        self._watched = False  # a thread looks whether the jobs get on
 
     def start(self, job: Job) -> bool:
         """Has the job done by a thread; False where there is none and none can be made."""
@@ -47,16 +44,14 @@ class Threads:
             if not self._number:
                 return False
             self._jobs.put(job)
-        self._look_again()
+            if not self._watched:
+                self._watched = _thread(self._watch)
         return True
 
-    def _more(self, job: Job | None) -> bool:
-        try:
-            threading.Thread(target=self._work, args=(job,), name="aio_posix", daemon=True).start()
-        except RuntimeError:
-            return False
-        self._number += 1
-        return True
+    def _more(self, job: Job) -> bool:
+        begun = _thread(self._work, job)
+        self._number += begun
+        return begun
 
     def _work(self, job: Job | None) -> None:
         while True:
@@ -76,27 +71,26 @@ class Threads:
                             self._number -= 1
                             return
 
-    def _look_again(self) -> None:
-        try:
-            loop.later(PATIENCE, self._hurry, self._begun)
-        except (
-            RuntimeError
-        ):  # no loop runs in this thread: a thread of ours gives back a descriptor
-            self._hurry(self._begun)
-
-    def _hurry(self, begun: int) -> None:
-        with self._lock:
-            if self._jobs.empty():
-                return
-            if begun == self._begun:
-                try:
-                    job = self._jobs.get_nowait()
-                except Empty:
+    def _watch(self) -> None:
+        while True:
+            begun = self._begun
+            time.sleep(PATIENCE)
+            with self._lock:
+                if self._jobs.empty():
+                    self._watched = False
                     return
-                if not self._more(job):
-                    self._jobs.put(job)
-        if not self._jobs.empty():
-            self._look_again()
+                if begun == self._begun:
+                    job = self._jobs.get()
+                    if not self._more(job):
+                        self._jobs.put(job)
+
+
+def _thread(call: Callable[..., None], *args: object) -> bool:
+    try:
+        threading.Thread(target=call, args=args, name="aio_posix", daemon=True).start()
+    except RuntimeError:  # a limit, or the end of the interpreter
+        return False
+    return True
 
 
 _ours = Threads()
@@ -113,32 +107,3 @@ def _in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_in_child)
-
-
-async def offload(executor: Executor | None, call: Callable[..., T], *args: Any) -> T:
-    """``call(*args)`` off the loop; on it where no thread can be had (a limit, the interpreter's
-    end).
-    """
-    future: loop.Future[T] = loop.new_future()
-    post = loop.poster()
-    begun = threading.Lock()
-
-    def once() -> None:
-        if not begun.acquire(blocking=False):
-            return
-        result, error = None, None
-        try:
-            result = call(*args)
-        except BaseException as raised:
-            error = raised
-        post(loop.settle, future, result, error)
-
-    if executor is None:
-        if not start(once):
-            once()
-    else:
-        try:
-            executor.submit(once)
-        except RuntimeError:  # it may have kept the job, for a thread that it has
-            once()
-    return await future

@@ -51,24 +51,33 @@ static int look_at(int fd)
     return fcntl(fd, F_GETFL) & O_DIRECT ? UNCACHED : MAY;
 }
 
+/* Whether the task may go on for so many units of work (see above); declined() says REST if not. */
+int slice_spend(ssize_t units)
+{
+    slice.why = REST;
+    if (slice.until == 0)
+        return 0;
+    if (slice.credit <= 0) {
+        int64_t left = slice.until - now_ns();
+        if (left <= 0) {
+            slice.until = 0;
+            slice.spent = 1;
+            return 0;
+        }
+        slice.credit = left < CREDIT * UNIT_NS ? 1 + left / UNIT_NS : CREDIT;
+    }
+    slice.credit -= units;
+    return 1;
+}
+
 /* MAY, or why not. */
 static int permission(int fd, Py_ssize_t nbytes)
 {
     unsigned i = (unsigned)fd % KNOWN;
     if (atomic_load_explicit(&off, memory_order_relaxed))
         return UNSUPPORTED;
-    if (slice.until == 0)
+    if (!slice_spend(1 + nbytes / UNIT))
         return REST;
-    if (slice.credit <= 0) {
-        int64_t left = slice.until - now_ns();
-        if (left <= 0) {
-            slice.until = 0;
-            slice.spent = 1;
-            return REST;
-        }
-        slice.credit = left < CREDIT * UNIT_NS ? 1 + left / UNIT_NS : CREDIT;
-    }
-    slice.credit -= 1 + nbytes / UNIT;
     if (slice.known[i].fd != fd || slice.known[i].number != slice.number) {
         slice.known[i].fd = fd;
         slice.known[i].number = slice.number;
@@ -124,7 +133,7 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     int fd;
     if (descriptor(args[0], &fd) != 0)
         return NULL;
-    Py_ssize_t nbytes = PyLong_AsSsize_t(args[1]);
+    Py_ssize_t nbytes = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
     int64_t offset = PyLong_AsLongLong(args[2]);
     if (PyErr_Occurred())
         return NULL;

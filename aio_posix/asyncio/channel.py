@@ -5,17 +5,19 @@
   spread over duplicates of it, which are given back when the channel is idle.
 - At most WINDOW requests of a channel are in glibc, whose cost for each grows with their number;
   the rest wait in a FIFO of our own, where a cancelled one simply never gets its turn.
+- The channel of a borrowed descriptor holds a duplicate, and exists while something goes on.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import Any
 
 from aio_posix.asyncio import loop
-from aio_posix.asyncio.batch import Entry, Wish
-from aio_posix.asyncio.native import lock_held
-from aio_posix.asyncio.openfile import OpenFile, duplicate
+from aio_posix.asyncio.batch import Lane, Wish
+from aio_posix.asyncio.native import lock_held, same_file
+from aio_posix.asyncio.openfile import Kind, OpenFile, duplicate, kind
 
 WINDOW = 64  # glibc walks the queue for each new request: 64 steps cost less than 0.2 us
 # helpers that take turns at one file: with more of glibc's 20, waking them costs more than it
@@ -23,26 +25,11 @@ WINDOW = 64  # glibc walks the queue for each new request: 64 steps cost less th
 LANES = 8
 
 
-class Lane:
-    """A descriptor, how many requests of a channel are on it, and those that a thread of ours does
-    or will do.
-    """
-
-    __slots__ = ("busy", "current", "fd", "file", "own", "working")
-
-    def __init__(self, file: OpenFile) -> None:
-        self.file = file
-        self.fd = file.fd
-        self.busy = 0
-        self.own: deque[Entry] = deque()
-        self.current: Entry | None = None  # what the thread does now
-        self.working = False
-
-
 class Channel:
     """The lanes of one file in one loop, and its line; `name` goes into its errors."""
 
     __slots__ = (
+        "_kind",
         "_quiet",
         "aligned",
         "behind",
@@ -62,18 +49,25 @@ class Channel:
     def __init__(self, file: OpenFile, name: Any = None) -> None:
         self.lanes = [Lane(file)]
         self.name = name
-        self.writers = loop.Line()  # of a stream
-        self.aligned: dict[int, list[Any]] = {}  # memory for reads, by size
         self.users = 0  # calls that go on
         self.in_flight = 0  # requests, also those that nobody awaits any more
-        self.waiting: deque[Wish] = deque()
         self.given_up = False  # nobody but calls and requests that go on needs the lanes
         self.borrowed: int | None = None  # the user's number, of a channel shared by it
+        self.waiting: deque[Wish] = deque()
         self.behind: Channel | None = None  # the channel whose requests come first
         self.follower: Channel | None = None  # whose requests come then
+        self._quiet: list[loop.Future[None]] = []  # of those who wait until it is idle
+        self.aligned: dict[int, list[Any]] = {}  # memory for reads, by size
+        self.writers: loop.Line | None = None  # of a stream
         self.late = b""  # what a stream gave to a read that had been cancelled
         self.reading: loop.Future[None] | None = None  # while a thread reads from a stream
-        self._quiet: list[loop.Future[None]] = []
+        self._kind: Kind | None = None
+
+    @property
+    def kind(self) -> Kind:
+        if self._kind is None:
+            self._kind = kind(self.lanes[0].fd)
+        return self._kind
 
     @property
     def idle(self) -> bool:
@@ -82,9 +76,10 @@ class Channel:
     @property
     def free(self) -> bool:
         """A request need not wait in the line."""
-        if self.behind is not None and not self.behind.in_flight and not self.behind.waiting:
-            self.behind = None
-        return self.in_flight < WINDOW and self.behind is None
+        before = self.behind
+        if before is not None and not before.in_flight and not before.waiting:
+            self.behind = before = None
+        return self.in_flight < WINDOW and before is None
 
     def reader(self) -> Lane:
         """The lane on which a read waits least."""
@@ -103,7 +98,7 @@ class Channel:
         return best
 
     def rest(self) -> None:
-        """No request is in flight: gives duplicates back, wakes who waits for that."""
+        """No request is in flight."""
         del self.lanes[1:]
         quiet, self._quiet = self._quiet, []
         for future in quiet:
@@ -111,7 +106,51 @@ class Channel:
 
     async def quiet(self) -> None:
         """Waits until no request is in flight."""
-        while self.in_flight:
-            future = loop.new_future()
-            self._quiet.append(future)
-            await future
+        future = loop.new_future()
+        self._quiet.append(future)
+        await future
+
+
+class Channels:
+    """Those of one loop that are shared by all that is asked of a borrowed descriptor."""
+
+    __slots__ = ("_shared",)
+
+    def __init__(self) -> None:
+        self._shared: dict[int, Channel] = {}  # by the user's number
+
+    def borrow(self, fd: int, name: Any, *, shared: bool) -> Channel:
+        """A channel of the file that the user's descriptor means now; shared: with all that is
+        asked of this descriptor.
+        """
+        channel = Channel(duplicate(fd), name)
+        channel.given_up = True
+        if shared:
+            old = self._shared.get(fd)
+            if (
+                old is not None
+                and same_file(fd, old.lanes[0].fd) < 0
+                and os.path.sameopenfile(fd, old.lanes[0].fd)
+            ):  # perhaps the same open file: writes keep their order
+                channel.behind, old.follower = old, channel
+            self._shared[fd] = channel
+            channel.borrowed = fd
+        return channel
+
+    def of(self, fd: int) -> Channel | None:
+        """The shared channel of a descriptor on which something goes on already."""
+        old = self._shared.get(fd)
+        return old if old is not None and same_file(fd, old.lanes[0].fd) == 1 else None
+
+    def left(self, channel: Channel) -> None:
+        """A call is over."""
+        channel.users -= 1
+        if channel.given_up:
+            self.let_go(channel)
+
+    def let_go(self, channel: Channel) -> None:
+        """Gives duplicates back after the last call and request that need them."""
+        if channel.given_up and channel.idle:
+            if channel.borrowed is not None and self._shared.get(channel.borrowed) is channel:
+                del self._shared[channel.borrowed]
+            channel.lanes.clear()

@@ -1,0 +1,160 @@
+"""One loop's requests in glibc: lists that fly, and what has become of their entries.
+
+- Until all results of a list are handed out flight.in_flight keeps it, and so buffers and lanes.
+  Writes and syncs have a record of their own there, and are drained at exit.
+- A batch is used again, and its memory freed, only when all results are handed out and no waiter
+  holds it.
+- A list is submitted or it is not: start() says which, also when it is interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+from aio_posix import flight
+from aio_posix._ffi import lib
+from aio_posix.asyncio.batch import READ, Batch, Bell, Entry
+from aio_posix.asyncio.native import batch_collect, batch_submit
+
+
+class Nobody:
+    """In place of a future that nobody awaits any more: a future would keep its loop."""
+
+    def done(self) -> bool:
+        return True
+
+
+class Result(NamedTuple):
+    """What has become of an entry."""
+
+    entry: Entry
+    n: int  # a count, or minus an errno
+    undone: bool  # glibc did not do it
+
+
+class Lists:
+    """Those of one loop. The bell rings when one of them is done."""
+
+    __slots__ = ("_bell", "_flying", "_spare", "entries")
+
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
+        self._flying: list[Batch] = []
+        self._spare: deque[Batch] = deque()
+        self.entries = 0  # in glibc
+
+    def __bool__(self) -> bool:
+        return bool(self._flying)
+
+    def start(self, entries: list[Entry]) -> bool:
+        """One list; False if nothing of it was submitted."""
+        batch = None
+        error = 0
+        try:
+            batch = self._unused()
+            batch.entries = cast("list[Entry | None]", entries)
+            self._flying.append(batch)
+            error = batch_submit(batch.address, entries, flight.serials, self._bell.address)
+        except MemoryError:
+            pass
+        finally:
+            flies = batch is not None and batch.c.left > 0
+            if batch is not None:
+                if flies:
+                    self.entries += len(entries)
+                    batch.refused = error > 0
+                    for i, entry in enumerate(entries):
+                        if entry.op != READ or not i:
+                            _record(batch, i, entry)
+                else:
+                    self._flying.remove(batch)
+                    self._rest(batch)
+        return flies
+
+    def _unused(self) -> Batch:
+        for _ in range(len(self._spare)):
+            batch = self._spare.popleft()
+            if not lib.batch_held(batch.c):
+                return batch
+            self._spare.append(batch)
+        return Batch()
+
+    def _rest(self, batch: Batch) -> None:
+        batch.serials = []
+        batch.entries = []
+        self._spare.append(batch)
+
+    def harvest(self) -> list[Result]:
+        """What is newly complete."""
+        found: list[Result] = []
+        done = []
+        for batch in self._flying:
+            results = batch_collect(batch.address)
+            if not results:
+                continue
+            entries = batch.entries
+            for i, n in results:
+                entry = entries[i]
+                entries[i] = None
+                if entry is not None:
+                    undone = n < 0 and (
+                        n == -errno.ECANCELED or (n == -errno.EAGAIN and batch.refused)
+                    )
+                    found.append(Result(entry, n, undone))
+            self.entries -= len(results)
+            if not batch.c.left:
+                done.append(batch)
+        for batch in done:
+            for serial in batch.serials:
+                flight.in_flight.pop(serial, None)
+            self._flying.remove(batch)
+            self._rest(batch)
+        return found
+
+    def _all(self) -> Iterator[tuple[Batch, int, Entry]]:
+        for batch in list(self._flying):
+            for i, entry in enumerate(batch.entries):
+                if entry is not None:
+                    yield batch, i, entry
+
+    def detach(self, future: Any) -> bool:
+        """Nobody awaits it any more: cancelled, if it has not begun. False if it is not here."""
+        for batch, i, entry in self._all():
+            if entry.future is future:
+                batch.entries[i] = entry._replace(future=Nobody())
+                lib.batch_cancel(batch.c, i)
+                return True
+        return False
+
+    def take_back(self) -> None:
+        """Cancels what is behind no running request: all helpers are blocked in something else."""
+        running = set()
+        for batch, i, entry in self._all():
+            if entry.fd not in running and lib.batch_cancel(batch.c, i) == lib.AIO_NOTCANCELED:
+                running.add(entry.fd)
+
+    def abandon(self) -> None:
+        """The loop has closed: all of it is released when glibc is done with it."""
+        flying, self._flying = self._flying, []
+        for batch in flying:
+            for i, entry in enumerate(batch.entries):
+                if entry is not None:
+                    batch.entries[i] = entry._replace(future=Nobody())
+                    lib.request_abandon(_record(batch, i, entry))
+            for serial in batch.serials:
+                kept = flight.in_flight.get(serial)
+                if kept is not None:
+                    flight.look(kept[0])
+
+
+def _record(batch: Batch, i: int, entry: Entry) -> Any:
+    request = lib.batch_request(batch.c, i)
+    serial = request.word >> 2
+    name = entry.channel.name
+    file = f"descriptor {entry.fd}" if name is None else name
+    flight.in_flight[serial] = (request, entry.op, None, file, batch)
+    batch.serials.append(serial)
+    return request
