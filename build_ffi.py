@@ -10,7 +10,7 @@ CSRC = Path("aio_posix") / "csrc"  # relative to setup.py, where setuptools runs
 SOURCES = [
     "flight.c", "aiocb.c", "request.c", "list.c", "cancel.c", "notice.c", "notify.c", "plan.c",
     "baton.c", "gate.c", "datastack.c", "queue.c", "sigwaitinfo.c", "batch.c", "now.c", "waiter.c",
-    "openfile.c",
+    "openfile.c", "opening.c",
 ]  # fmt: skip
 HEADERS = [
     "notify.h",

@@ -10,10 +10,9 @@ import os
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
-from aio_posix.asyncio import arguments
+from aio_posix.asyncio import arguments, loop
 from aio_posix.asyncio.buffer import Buffer
 from aio_posix.asyncio.file import File
-from aio_posix.asyncio.order import Order
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -26,20 +25,27 @@ class BinaryFile(File[bytes]):
 
     _whences: Container[int] = (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END, os.SEEK_DATA, os.SEEK_HOLE)
 
-    def __init__(self, builtin: Any, buffer: Buffer) -> None:
-        super().__init__(builtin, buffer, buffer.window)
+    def __init__(self, buffer: Buffer) -> None:
+        super().__init__(buffer, buffer.window)
 
     async def read(self, size: int | None = -1) -> bytes:
         """``size`` bytes, fewer only at the end of the file; negative or None: all up to the
         end.
         """
-        size = arguments.size(size)
+        if type(size) is not int:
+            size = arguments.size(size)
+        if not self._order.users:
+            data = None
+            if size > 0:
+                data = self._buffer.read_now(size)
+            elif size == -1:
+                data = self._buffer.read_all_now()
+            if data is not None:
+                return data
         if size == -1:
             return await self.readall()
-        if 0 < size <= len(self._window) and self._order.free():
-            return self._window.take(size)
         async with self._reading():
-            return await self._buffer.read(size)
+            return await self._buffer.read(arguments.fitting(size))
 
     async def readall(self) -> bytes:
         """All up to the end of the file."""
@@ -69,10 +75,10 @@ class BinaryFile(File[bytes]):
         """
         view = arguments.writable(buffer, "readinto")
         if offset is not None:
-            await self._go_to(offset, self.raw.readable)
-            return await self._stream.preadinto(view, offset)
+            await self._go_to(offset, writing=False)
+            return await self._buffer.descriptor.preadinto(view, offset)
         async with self._reading():
-            return await self._buffer.readinto(view)
+            return await self._readinto(view)
 
     async def readinto1(self, buffer: WritableBuffer) -> int:
         """As read1, into memory of the caller's."""
@@ -84,26 +90,40 @@ class BinaryFile(File[bytes]):
     async def write(self, data: ReadableBuffer) -> int:
         """Writes all of ``data`` (bytes-like), at once or when more has come together; returns its
         size in bytes.
+
+        A large write of bytes to a regular file may still be going on when this returns. Whatever
+        depends on it, flush() and close() among it, waits for it and raises its error.
         """
-        if type(data) is bytes and self._write_order.free() and self._buffer.put(data):
+        if type(data) is bytes and not self._write_order.users and self._buffer.put(data):
             return len(data)
         async with self._writing():
             return await self._write(data)
 
     async def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves the position; the new one."""
+        if type(offset) is int and whence == 0 and not self._order.users:  # noqa: SIM102  # the second needs all of the first
+            if self._buffer.seek_now(offset):
+                return offset
         offset, whence = arguments.position(offset), operator.index(whence)
         if whence not in self._whences:
             raise ValueError(f"whence value {whence} unsupported")
-        self._check(self.raw.seekable, "File or stream is not seekable.")
+        self._check()
+        if not self._handle.seekable:
+            raise io.UnsupportedOperation("File or stream is not seekable.")
         async with self._turn():
             return await self._buffer.seek(offset, whence)
+
+    async def _more(self) -> bool:
+        return await self._buffer.fill()
 
     async def _readall(self) -> bytes:
         return await self._buffer.readall()
 
     async def _readline(self, limit: int) -> bytes:
         return await self._buffer.readline(limit)
+
+    async def _readinto(self, view: memoryview) -> int:
+        return await self._buffer.readinto(view)
 
     async def _write(self, data: Any) -> int:
         if type(data) is not bytes:
@@ -112,6 +132,8 @@ class BinaryFile(File[bytes]):
         return len(data)
 
     def _tell(self) -> int:
+        if not self._handle.seekable:
+            raise io.UnsupportedOperation("underlying stream is not seekable")
         return self._buffer.tell()
 
 
@@ -122,12 +144,11 @@ class RawFile(BinaryFile):
 
     _whences = range(-(1 << 31), 1 << 31)  # the system says which it knows
 
-    def __init__(self, builtin: Any, buffer: Buffer) -> None:
-        super().__init__(builtin, buffer)
-        if not self._stream.seekable:
-            self._write_order = (
-                Order()
-            )  # what comes out of a socket has nothing to do with what goes in
+    def __init__(self, buffer: Buffer) -> None:
+        super().__init__(buffer)
+        if not self._handle.seekable:
+            # what comes out of a socket has nothing to do with what goes in
+            self._write_order = loop.Line()
 
     async def read(self, size: int | None = -1) -> bytes:
         """Up to ``size`` bytes: short at the end of the file, and from a pipe; negative or None:
@@ -137,23 +158,26 @@ class RawFile(BinaryFile):
         if size < 0:
             return await self.readall()
         async with self._reading():
-            return await self._stream.read(size)
+            return await self._buffer.read1(size)
 
     read1 = read
 
-    async def readinto(self, buffer: WritableBuffer, offset: int | None = None) -> int:
-        """One read into ``buffer``; or as much as the file has at ``offset``."""
-        if offset is not None:
-            return await super().readinto(buffer, offset)
-        view = arguments.writable(buffer, "readinto")
-        async with self._reading():
-            return await self._stream.readinto(view)
-
     async def peek(self, size: int = 0) -> bytes:
         raise io.UnsupportedOperation("peek")
+
+    async def _more(self) -> bool:
+        return await self._buffer.fill()
 
     async def _readline(self, limit: int) -> bytes:
         try:
             return await self._buffer.readline(limit)
         finally:
             self._buffer.unread()
+
+    async def _readinto(self, view: memoryview) -> int:
+        """One read."""
+        if len(self._window):
+            data = self._window.take(len(view))
+            view[: len(data)] = data
+            return len(data)
+        return await self._buffer.pull_into(view)

@@ -1,29 +1,45 @@
 """What every file of aio_posix.asyncio can do, whatever it reads and writes.
 
-- ``_builtin`` is the object that the built-in open() made. It owns the descriptor and knows name,
-  mode and encoding; no byte is read or written through it, but it is what detach() takes apart and
-  what closes a dropped file.
 - Operations of several tasks on one file happen one at a time, in the order in which they were
   called. pread, pwrite and readinto at an offset do not wait for their turn: any number of them may
   run.
-- close() waits for its turn, but not for a read of a pipe: that one raises ValueError.
+- What needs no waiting and would overtake nobody is done at once, without a turn.
+- close() waits for its turn, but not for a read of a pipe: that one raises ValueError. When a block
+  is left because its task was cancelled, its file does not wait for the reader of a pipe either.
+- A forked child goes on with files that it inherits, but for those that a task of the parent was
+  using: in the child they raise.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from aio_posix.asyncio import arguments
+from aio_posix.asyncio import arguments, loop
 from aio_posix.asyncio.buffer import Buffer
-from aio_posix.asyncio.order import Order
-from aio_posix.asyncio.stream import CLOSED
+from aio_posix.asyncio.handle import CLOSED
 from aio_posix.asyncio.window import Window
+
+if TYPE_CHECKING:
+    from aio_posix._types import ReadableBuffer
 
 S = TypeVar("S", str, bytes)
 Self = TypeVar("Self", bound="File[Any]")
+
+
+class Answer(int):
+    """True or False, at once or awaited: aiofiles has both in its two kinds of files."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        return bool(self)
+        yield  # a generator, as await wants it
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
 
 
 class File(Generic[S]):
@@ -33,46 +49,56 @@ class File(Generic[S]):
     await.
     """
 
-    def __init__(self, builtin: Any, buffer: Buffer, window: Window[S]) -> None:
-        self._builtin = builtin
+    def __init__(self, buffer: Buffer, window: Window[S]) -> None:
         self._buffer = buffer
+        self._handle = buffer.handle
         self._window: Window[S] = window
-        self._stream = buffer.stream
-        self._order = self._write_order = Order()
-        self.raw = buffer.stream.raw
-        self.closed = False
-        self._detached = False
+        self._order = self._write_order = loop.Line()
+        self._closing = self._detached = False
+        self._generation = loop.generation()
 
     @property
     def name(self) -> Any:
         """What was opened: the path as it was given, or the descriptor."""
-        return self._builtin.name
+        return self._handle.name
 
     @property
     def mode(self) -> str:
         """As the built-in open() has it."""
-        return str(self._builtin.mode)
+        return self._handle.mode.told
+
+    @property
+    def closed(self) -> bool:
+        return self._buffer.closed and not self._detached
+
+    @property
+    def raw(self) -> io.FileIO:
+        """The built-in's unbuffered file on the same descriptor, which owns it from now on."""
+        self._check()
+        return self._handle.raw
 
     def fileno(self) -> int:
         """The descriptor; ValueError once closed."""
-        return int(self._builtin.fileno())
+        self._check()
+        self._handle.publish()
+        return self._handle.fd
 
     def readable(self) -> Answer:
         """Whether it was opened for reading; answers plainly and awaited, as the next three do."""
         self._check()
-        return Answer(self.raw.readable())
+        return Answer(self._handle.mode.reads)
 
     def writable(self) -> Answer:
         self._check()
-        return Answer(self.raw.writable())
+        return Answer(self._handle.mode.writes)
 
     def seekable(self) -> Answer:
         self._check()
-        return Answer(self._stream.seekable)
+        return Answer(self._handle.seekable)
 
     def isatty(self) -> Answer:
         self._check()
-        return Answer(self.raw.isatty())
+        return Answer(self._handle.isatty())
 
     async def readline(self, limit: int | None = -1) -> S:
         """The next line with its end, or its first ``limit``; empty at the end of the file."""
@@ -81,7 +107,7 @@ class File(Generic[S]):
                 return line
         limit = arguments.size(limit)
         async with self._reading():
-            await self._stream.courtesy()
+            await self._buffer.courtesy()
             return await self._readline(limit)
 
     async def readlines(self, hint: int | None = -1) -> list[S]:
@@ -90,11 +116,11 @@ class File(Generic[S]):
         async with self._reading():
             if hint <= 0:
                 return self._window.split(await self._readall())
-            lines: list[S] = []
-            while hint > 0 and (line := await self._readline(-1)):
-                lines.append(line)
-                hint -= len(line)
-            return lines
+            while True:  # nothing is taken before all is there: a cancellation loses nothing
+                if (lines := self._window.take_lines(hint)) is not None:
+                    return lines
+                if not await self._more():
+                    return self._window.split(self._window.take())
 
     async def writelines(self, lines: Iterable[Any]) -> None:
         """Writes one after another; nothing is put between them."""
@@ -106,7 +132,7 @@ class File(Generic[S]):
     async def tell(self) -> int:
         """The position."""
         async with self._turn():
-            await self._stream.settle()
+            await self._buffer.settle()
             return self._tell()
 
     async def truncate(self, size: int | None = None) -> int:
@@ -118,23 +144,20 @@ class File(Generic[S]):
 
     async def flush(self) -> None:
         """Writes what waits to be written."""
-        async with self._turn():
+        async with self._turn(self._write_order):
             await self._buffer.flush()
-            await self._stream.settle()
 
     async def fsync(self) -> None:
         """flush(), and all that was written is on the disk: int aio_fsync(O_SYNC, struct aiocb
         *).
         """
-        async with self._turn():
-            await self._buffer.flush()
-            await self._stream.sync(data_only=False)
+        async with self._turn(self._write_order):
+            await self._buffer.sync(data_only=False)
 
     async def fdatasync(self) -> None:
         """The same without the metadata that reading the data back does not need (O_DSYNC)."""
-        async with self._turn():
-            await self._buffer.flush()
-            await self._stream.sync(data_only=True)
+        async with self._turn(self._write_order):
+            await self._buffer.sync(data_only=True)
 
     async def pread(self, nbytes: int, offset: int) -> bytes:
         """``nbytes`` bytes at ``offset``, fewer only at the end of the file; the position stays.
@@ -144,46 +167,48 @@ class File(Generic[S]):
         """
         if arguments.size(nbytes) < 0:
             raise ValueError(f"negative size: {nbytes}")
-        await self._go_to(offset, self.raw.readable)
-        return await self._stream.pread(nbytes, offset)
+        await self._go_to(offset, writing=False)
+        return await self._buffer.descriptor.pread(nbytes, offset)
 
-    async def pwrite(self, data: Any, offset: int) -> int:
+    async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
         """Writes all of ``data`` (bytes-like) at ``offset`` and returns its size; the position
         stays.
 
         A file opened to append appends, as pwrite(2) does on Linux. Raises as pread does.
         """
-        await self._go_to(offset, self.raw.writable)
-        return await self._stream.pwrite(data, offset)
+        view = data if type(data) is bytes else arguments.readable(data)
+        await self._go_to(offset, writing=True)
+        return await self._buffer.pwrite(view, offset)
 
     async def close(self) -> None:
         """flush() and give the file back; if that fails it is closed all the same, and the error
         raised.
+
+        What a cancelled write has left over for a pipe or socket is dropped, with a ResourceWarning
+        that says how much.
         """
+        await self._close(hurry=False)
+
+    async def _close(self, *, hurry: bool) -> None:
         if self.closed:
             return
         self._check()
-        self._stream.interrupt()
+        self._closing = True
+        self._buffer.interrupt(ValueError(CLOSED), hurry=hurry)
         try:
             async with self._order:
                 if self._write_order is self._order:
-                    await self._close()
+                    await self._close_now(hurry)
                 else:
                     async with self._write_order:
-                        await self._close()
+                        await self._close_now(hurry)
         finally:
-            self._stream.interrupted = self.closed
+            self._closing = False
 
-    async def _close(self) -> None:
-        if self.closed:
-            return
-        try:
-            await self._buffer.flush()
-        finally:
-            self.closed = True
-            self._buffer.close()
+    async def _close_now(self, hurry: bool) -> None:
+        if not self.closed:
             self._window.clear()
-            await self._stream.close(self._builtin.close)
+            await self._buffer.close(hurry=hurry)
 
     def detach(self) -> Any:
         """What the built-in's detach() returns, at the position reached; this file is of no use
@@ -192,15 +217,17 @@ class File(Generic[S]):
         Blocks for what waits to be written. Raises RuntimeError while an operation is going on.
         """
         self._check()
-        if self._order.users or self._write_order.users or self._stream.busy:
+        if self._order.users or self._write_order.users or self._buffer.busy:
             raise RuntimeError("an operation on the file is going on")
-        self._buffer.write_out()
+        self._buffer.write_out(0.0)
         self._window.clear()
+        raw = self._handle.raw
         self._detached = True
-        self._stream.let_go()
-        below = self._builtin.detach()
-        below.tell()  # a BufferedReader remembers where it thinks it is
-        return below
+        self._buffer.let_go()
+        return self._detached_from(raw)
+
+    def _detached_from(self, raw: io.FileIO) -> Any:
+        return raw
 
     def __aiter__(self: Self) -> Self:
         return self
@@ -222,18 +249,19 @@ class File(Generic[S]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
-
-    def __del__(self) -> None:
-        if not (getattr(self, "closed", True) or self._detached):
-            self._buffer.write_out()  # then _builtin closes itself, with its ResourceWarning
+        cancelled = kind is not None and issubclass(kind, loop.Cancelled)
+        await self._close(hurry=cancelled)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """A copy would write what waits a second time."""
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__qualname__} of {self._builtin!r}>"
+        return f"<aio_posix.asyncio.{type(self).__name__} name={self.name!r} mode={self.mode!r}>"
+
+    async def _more(self) -> bool:
+        """One read into the window; False at the end of the file."""
+        raise NotImplementedError
 
     async def _readall(self) -> S:
         raise NotImplementedError
@@ -247,47 +275,50 @@ class File(Generic[S]):
     def _tell(self) -> int:
         raise NotImplementedError
 
-    def _turn(self) -> Turn:
-        return Turn(self, self._order)
+    def _turn(self, order: loop.Line | None = None) -> Turn:
+        return Turn(self, self._order if order is None else order)
 
     def _reading(self) -> Turn:
-        self._check(self.raw.readable, "not readable")
+        self._check()
+        if not self._handle.mode.reads:
+            raise io.UnsupportedOperation("not readable")
         return Turn(self, self._order)
 
     def _writing(self) -> Turn:
-        self._check(self.raw.writable, "not writable")
+        self._check()
+        if not self._handle.mode.writes:
+            raise io.UnsupportedOperation("not writable")
         return Turn(self, self._write_order)
 
-    def _check(self, can: Callable[[], bool] | None = None, otherwise: str = "") -> None:
-        if self.closed:
-            raise ValueError(CLOSED)
+    def _check(self) -> None:
         if self._detached:
             raise ValueError("the file has been detached")
-        if can is not None and not can():
-            raise io.UnsupportedOperation(otherwise)
+        if self._buffer.closed:
+            raise ValueError(CLOSED)
 
-    async def _go_to(self, offset: int, can: Callable[[], bool]) -> None:
-        self._check(can, "not readable" if can == self.raw.readable else "not writable")
-        self._check(self.raw.seekable, "the file has no positions")
+    def _check_turn(self) -> None:
+        self._check()
+        if self._closing and self._buffer.stream:
+            raise ValueError(CLOSED)
+        if self._generation != loop.generation():
+            if self._order.users or self._write_order.users or self._buffer.busy:
+                text = "the process that forked this one was using the file at that moment"
+                raise RuntimeError(text)
+            self._generation = loop.generation()
+
+    async def _go_to(self, offset: int, *, writing: bool) -> None:
+        self._check()
+        if not (self._handle.mode.writes if writing else self._handle.mode.reads):
+            raise io.UnsupportedOperation("not writable" if writing else "not readable")
+        if not self._handle.seekable:
+            raise io.UnsupportedOperation("the file has no positions")
         if arguments.position(offset) < 0:
             raise ValueError(f"negative offset: {offset}")
-        if self._buffer.waiting or len(self._buffer.window):
+        buffer = self._buffer
+        if buffer.waiting or buffer.behind or (writing and buffer.ahead):
             async with self._turn():
-                await self._buffer.flush()
-                self._buffer.unread()
-
-
-class Answer(int):
-    """True or False, at once or awaited: aiofiles has both in its two kinds of files."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[Any, None, bool]:
-        return bool(self)
-        yield  # a generator, as await wants it
-
-    def __repr__(self) -> str:
-        return repr(bool(self))
+                await buffer.flush()
+                buffer.unread()
 
 
 class Turn:
@@ -295,16 +326,18 @@ class Turn:
 
     __slots__ = ("_file", "_order")
 
-    def __init__(self, file: File[Any], order: Order) -> None:
+    def __init__(self, file: File[Any], order: loop.Line) -> None:
         self._file = file
         self._order = order
 
     async def __aenter__(self) -> None:
-        self._file._check()
+        self._file._check_turn()
         await self._order.__aenter__()
-        if self._file.closed or self._file._detached:
+        try:
+            self._file._check_turn()
+        except BaseException:
             await self._order.__aexit__(None, None, None)
-            self._file._check()
+            raise
 
     async def __aexit__(
         self,

@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import os
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 Future = asyncio.Future
+Cancelled = asyncio.CancelledError
 Loop = asyncio.AbstractEventLoop
 running = asyncio.get_running_loop
 _generation = 0
@@ -77,6 +80,19 @@ def settle(future: Future[Any], result: Any, error: BaseException | None) -> Non
         future.set_exception(error)
 
 
+async def over(future: Future[Any]) -> None:
+    """Waits until a future is done. It goes on if the waiting task is cancelled."""
+    if not future.done():
+        waiter = new_future()
+        future.add_done_callback(functools.partial(_wake, waiter))
+        await waiter
+
+
+def _wake(waiter: Future[None], _: Future[Any]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 class _Watch:
     """A callback that only its loop holds."""
 
@@ -119,8 +135,9 @@ class Line:
             if mine.done() and not mine.cancelled():
                 self._pass_on()
             else:
-                self._next.remove(mine)
                 self.users -= 1
+                with contextlib.suppress(ValueError):  # passed over already
+                    self._next.remove(mine)
             raise
 
     async def __aexit__(

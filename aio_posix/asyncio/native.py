@@ -24,6 +24,10 @@ same_file: Callable[[int, int], int]  # 1, 0, or -1 when this system does not te
 lock_held: Callable[[int], bool]
 close_local: Callable[[int], int]  # CLOSED, LOCKED or MAY_WAIT
 
+open_now: Callable[[str | bytes, int], tuple[int, int] | None]  # path, flags: fd, size
+open_wait: Callable[[str | bytes, int], tuple[int, int, int]]  # path, flags: fd, st_mode, size
+close_now: Callable[[int], bool]  # False: it may take long, and nothing has happened
+
 REST: int = lib.REST
 ABSENT: int = lib.ABSENT
 STREAM: int = lib.STREAM

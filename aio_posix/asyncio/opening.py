@@ -1,5 +1,11 @@
-"""open(): the built-in opens the file, off the loop, and tells what it is; our own objects read and
-write it.
+"""open(): at once where the kernel need not wait, else in a thread; and what it returns.
+
+- A path is opened by us, with the audit event of the built-in. What the built-in would refuse or
+  warn of, a descriptor and an opener go through the built-in open(), in a thread.
+- The thread is a daemon: an open that blocks (a FIFO, a terminal, a network) holds up neither other
+  opens nor the end of the program, and can be cancelled. Whatever it opens later is closed.
+- No text is decoded before the file is open, but the encoding is looked up before: a wrong one
+  creates no file.
 """
 
 from __future__ import annotations
@@ -8,18 +14,32 @@ import builtins
 import contextlib
 import io
 import os
+import stat
+import sys
 import warnings
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NamedTuple,
+    NoReturn,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from aio_posix.asyncio.binary import BinaryFile, RawFile
 from aio_posix.asyncio.buffer import Buffer
+from aio_posix.asyncio.handle import Handle
+from aio_posix.asyncio.modes import Mode, parse
+from aio_posix.asyncio.native import open_now, open_wait
 from aio_posix.asyncio.offload import offload
-from aio_posix.asyncio.stream import Stream
-from aio_posix.asyncio.text import TextFile
+from aio_posix.asyncio.text import How, TextFile, how
 
 if TYPE_CHECKING:
     from aio_posix.asyncio.modes import BinaryMode, TextMode
@@ -28,18 +48,35 @@ if TYPE_CHECKING:
     Opener: TypeAlias = Callable[[str, int], int]
 
 F = TypeVar("F", bound=BinaryFile | TextFile)
-MOST = (
-    256 << 10
-)  # bytes that a sequential reader reads ahead in the end; beyond that it gets no faster
+T = TypeVar("T")
+# Bytes that a sequential reader reads ahead in the end; beyond that it gets no faster.
+AHEAD = 256 << 10
+# Bytes that may wait to be written. Python has it so since 3.14; each write of a regular file is
+# handed over to a thread, which costs as much as copying these.
+WAITING = 128 << 10
+
+
+class Asked(NamedTuple):
+    """What open() was asked for: the built-in's arguments, in its order."""
+
+    file: Any
+    mode: str
+    buffering: int
+    encoding: str | None
+    errors: str | None
+    newline: str | None
+    closefd: bool
+    opener: Any
 
 
 class Opening(AbstractAsyncContextManager[F], Generic[F]):
     """What open() returns: to be awaited, or entered by ``async with``."""
 
-    __slots__ = ("_awaited", "_busy", "_file", "_how")
+    __slots__ = ("_asked", "_awaited", "_busy", "_executor", "_file")
 
-    def __init__(self, how: tuple[Any, ...]) -> None:
-        self._how = how
+    def __init__(self, asked: Asked, executor: Executor | None) -> None:
+        self._asked = asked
+        self._executor = executor
         self._awaited = self._busy = False
         self._file: F | None = None
 
@@ -49,7 +86,7 @@ class Opening(AbstractAsyncContextManager[F], Generic[F]):
                 raise RuntimeError("this open() is being awaited already")
             self._awaited = self._busy = True
             try:
-                self._file = cast(F, (yield from _open(*self._how).__await__()))
+                self._file = cast(F, (yield from _open(self._asked, self._executor).__await__()))
             finally:
                 self._busy = False
         return self._file
@@ -69,8 +106,7 @@ class Opening(AbstractAsyncContextManager[F], Generic[F]):
 
     def __del__(self) -> None:
         if not self._awaited:
-            file, mode = self._how[2][:2]
-            text = f"open({file!r}, {mode!r}) was never awaited"
+            text = f"open({self._asked.file!r}, {self._asked.mode!r}) was never awaited"
             warnings.warn(text, RuntimeWarning, stacklevel=2, source=self)
 
     async def __aenter__(self) -> F:
@@ -83,7 +119,7 @@ class Opening(AbstractAsyncContextManager[F], Generic[F]):
         traceback: TracebackType | None,
     ) -> None:
         assert self._file is not None
-        await self._file.close()
+        await self._file.__aexit__(kind, error, traceback)
 
 
 @overload
@@ -129,48 +165,108 @@ def open(
     if "b" not in mode:
         encoding = io.text_encoding(encoding)
     return Opening(
-        (executor, newline, (file, mode, buffering, encoding, errors, newline, closefd, opener))
+        Asked(file, mode, buffering, encoding, errors, newline, closefd, opener), executor
     )
 
 
-async def _open(
-    executor: Executor | None, newline: str | None, how: tuple[Any, ...]
-) -> BinaryFile | TextFile:
-    opened: list[Any] = []
+async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFile:
+    mode = parse(asked.mode) if isinstance(asked.mode, str) else None
+    path = os.fspath(asked.file) if isinstance(asked.file, os.PathLike) else asked.file
+    if mode is None or not isinstance(path, (str, bytes)) or not _plain(asked, mode):
+        return await _open_as_builtin(asked, executor)
+    text = None
+    if mode.text:
+        text = how(asked.encoding, asked.errors, asked.newline, lines=asked.buffering == 1)
+    sys.audit("open", path, mode.raw, mode.flags)
+    at_once = open_now(path, mode.flags)
+    if at_once is not None:
+        fd, length = at_once
+        file = _wrap(Handle(fd, path, mode, length=length), asked, executor, text, length)
+        await file._buffer.courtesy()
+        return file
+    fd, kind, length = await _in_thread(executor, open_wait, _close_opened, path, mode.flags)
+    if stat.S_ISREG(kind):
+        return _wrap(Handle(fd, path, mode, length=length), asked, executor, text, length)
+    handle = Handle(fd, path, mode)
+    if text is not None and asked.buffering < 0 and handle.isatty():
+        text = text._replace(line_buffering=True)
+    return _wrap(handle, asked, executor, text, None)
+
+
+def _plain(asked: Asked, mode: Mode) -> bool:
+    """Whether the built-in would open the path itself, and have nothing to say about the rest."""
+    if asked.opener is not None or not asked.closefd or type(asked.buffering) is not int:
+        return False
+    if mode.text:
+        return asked.buffering == -1 or asked.buffering > 0
+    has_text = (asked.encoding, asked.errors, asked.newline) != (None, None, None)
+    return asked.buffering >= -1 and asked.buffering != 1 and not has_text
+
+
+async def _open_as_builtin(asked: Asked, executor: Executor | None) -> BinaryFile | TextFile:
+    """For a descriptor, an opener, and whatever the built-in refuses or warns of."""
+    raw, lines = await _in_thread(executor, _builtin, _close_builtin, asked)
+    mode = parse(asked.mode)
+    assert mode is not None  # the built-in has accepted it
+    text = None
+    if mode.text:
+        text = how(asked.encoding, asked.errors, asked.newline, lines=lines)
+    return _wrap(Handle(raw.fileno(), raw.name, mode, raw), asked, executor, text, None)
+
+
+def _builtin(asked: Asked) -> tuple[io.FileIO, bool]:
+    file: Any = builtins.open(*asked)  # noqa: SIM115  # its unbuffered part is the result
+    lines = getattr(file, "line_buffering", False)
+    while not isinstance(file, io.FileIO):
+        file = file.detach()
+    return file, lines
+
+
+def _close_builtin(opened: tuple[io.FileIO, bool]) -> None:
+    opened[0].close()
+
+
+def _close_opened(opened: tuple[int, int, int]) -> None:
+    os.close(opened[0])
+
+
+async def _in_thread(
+    executor: Executor | None, call: Callable[..., T], drop: Callable[[T], None], *args: Any
+) -> T:
+    """The result of a call that opens something; ``drop`` closes it if nobody awaits it."""
+    opened: list[T] = []
     abandoned = False
 
-    def drop() -> None:
+    def give_up() -> None:
         with contextlib.suppress(IndexError):
-            opened.pop().close()
+            drop(opened.pop())
 
-    def call() -> None:
-        opened.append(builtins.open(*how))  # noqa: SIM115  # closed by the file
+    def job() -> None:
+        opened.append(call(*args))
         if abandoned:
-            drop()
+            give_up()
 
     try:
-        await offload(executor, call)
-        file = _wrap(opened.pop(), executor, newline, how[1], how[2])
+        await offload(executor, job)
+        return opened.pop()
     except BaseException:
         abandoned = True
-        drop()
+        give_up()
         raise
-    return file
 
 
 def _wrap(
-    builtin: Any, executor: Executor | None, newline: str | None, mode: str, buffering: int
+    handle: Handle, asked: Asked, executor: Executor | None, text: How | None, length: int | None
 ) -> BinaryFile | TextFile:
-    if isinstance(builtin, io.FileIO):
-        return RawFile(
-            builtin,
-            Buffer(Stream(builtin, executor), 0, io.DEFAULT_BUFFER_SIZE, io.DEFAULT_BUFFER_SIZE),
-        )
-    size = buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE
-    below = getattr(builtin, "buffer", builtin)
-    buffer = Buffer(Stream(below.raw, executor), size, size, max(size, MOST))
-    return (
-        BinaryFile(builtin, buffer)
-        if below is builtin
-        else TextFile(builtin, buffer, newline, mode)
-    )
+    """The file; ``length`` is None unless it is a regular file of our own."""
+    asked_size = asked.buffering if asked.buffering > 1 else 0
+    first = asked_size or io.DEFAULT_BUFFER_SIZE
+    size = asked_size or WAITING
+    if asked.buffering == 0:
+        return RawFile(Buffer(handle, 0, first, first, executor, length))
+    buffer = Buffer(handle, size, first, max(first, AHEAD), executor, length)
+    if handle.mode.reads and handle.mode.writes and not handle.seekable:
+        buffer.let_go()
+        handle.close()
+        raise io.UnsupportedOperation("File or stream is not seekable.")
+    return BinaryFile(buffer) if text is None else TextFile(buffer, text, asked.mode)

@@ -12,52 +12,94 @@ import codecs
 import io
 import operator
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from aio_posix.asyncio import arguments
+from aio_posix.asyncio.binary import BinaryFile
 from aio_posix.asyncio.buffer import Buffer
 from aio_posix.asyncio.decoded import Decoded
 from aio_posix.asyncio.file import File
 from aio_posix.asyncio.window import read_line
 
 
+class How(NamedTuple):
+    """How text is decoded and encoded, as io.TextIOWrapper would do it."""
+
+    encoding: str
+    errors: str
+    newline: str | None
+    line_buffering: bool
+    chunk: int  # bytes that it reads at once
+
+
+def how(encoding: str | None, errors: str | None, newline: str | None, *, lines: bool) -> How:
+    """Raises what the built-in open() raises for what cannot be."""
+    wrapper: Any = io.TextIOWrapper(io.BytesIO(), encoding, errors, newline, lines)
+    return How(wrapper.encoding, wrapper.errors, newline, lines, int(wrapper._CHUNK_SIZE))
+
+
 class TextFile(File[str]):
     """io.TextIOWrapper, awaited; plus pread, pwrite (bytes, at an offset in bytes) and fsync."""
 
-    def __init__(self, builtin: Any, buffer: Buffer, newline: str | None, mode: str) -> None:
-        self._decoded = Decoded(builtin.encoding, builtin.errors, newline, buffer.stream.seekable)
-        super().__init__(builtin, buffer, self._decoded.window)
+    def __init__(self, buffer: Buffer, how: How, mode: str) -> None:
+        seekable = buffer.handle.seekable
+        self._decoded = Decoded(how.encoding, how.errors, how.newline, seekable)
+        super().__init__(buffer, self._decoded.window)
+        self._how = how
         self._mode = mode
-        self._newline = newline if newline in ("\r", "\r\n") else None  # what "\n" becomes
-        self._encoder: Any = codecs.getincrementalencoder(builtin.encoding)(builtin.errors)
-        self._chunk = int(builtin._CHUNK_SIZE)
-        self._grows = not (self.raw.readable() and self.raw.writable())
-        self.line_buffering: bool = builtin.line_buffering
-        self._appends = not (self.raw.readable() or self.line_buffering)
-        if self.raw.writable() and buffer.stream.seekable:
-            self._encode_from(self.raw.tell())
+        self._newline = how.newline if how.newline in ("\r", "\r\n") else None  # what "\n" becomes
+        self._encoder: Any = codecs.getincrementalencoder(how.encoding)(how.errors)
+        self._chunk = how.chunk
+        reads, writes = self._handle.mode.reads, self._handle.mode.writes
+        self._grows = not (reads and writes)
+        self.line_buffering = how.line_buffering
+        self._appends = not (reads or how.line_buffering)
+        self._binary: BinaryFile | None = None
+        if writes and seekable:
+            self._encode_from(self._handle.tell())
+
+    @property
+    def mode(self) -> str:
+        return self._mode
+
+    @property
+    def buffer(self) -> BinaryFile:
+        """The binary file below, awaited, too. Both share one buffer and the order of their calls;
+        text that was read ahead is not read again.
+        """
+        self._check()
+        if self._binary is None:
+            self._binary = BinaryFile(self._buffer)
+            self._binary._order = self._binary._write_order = self._order
+        return self._binary
 
     @property
     def encoding(self) -> str:
         """The name of the encoding."""
-        return str(self._builtin.encoding)
+        return self._how.encoding
 
     @property
     def errors(self) -> str:
         """What happens to what cannot be decoded or encoded."""
-        return str(self._builtin.errors)
+        return self._how.errors
 
     @property
     def newlines(self) -> Any:
         """The line ends met so far: None, one, or a tuple of several."""
         return self._decoded.newlines
 
+    def _detached_from(self, raw: io.FileIO) -> Any:
+        size = self._buffer.size
+        if raw.readable() and raw.writable():
+            return io.BufferedRandom(raw, size)
+        return io.BufferedWriter(raw, size) if raw.writable() else io.BufferedReader(raw, size)
+
     async def read(self, size: int | None = -1) -> str:
         """``size`` characters, fewer only at the end of the file; negative or None: all up to the
         end.
         """
         size = arguments.size(size)
-        if 0 < size <= len(self._window) and self._order.free():
+        if 0 < size <= len(self._window) and not self._order.users:
             return self._window.take(size)
         async with self._reading():
             if size < 0:
@@ -68,7 +110,10 @@ class TextFile(File[str]):
 
     async def write(self, text: str) -> int:
         """Writes ``text``, at once or when more has come together; the number of characters."""
-        if self._appends and self._write_order.free() and self._buffer.room > 0:
+        self._check()
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._appends and not self._write_order.users and self._buffer.room > 0:
             data = self._encode(text)  # a file that cannot be read has nothing to forget before
             if not self._buffer.put(data):
                 async with self._writing():
@@ -87,7 +132,9 @@ class TextFile(File[str]):
     async def seek(self, cookie: int, whence: int = os.SEEK_SET) -> int:
         """Moves to what tell() told, to the beginning (0) or to the end (0, os.SEEK_END)."""
         cookie, whence = operator.index(cookie), operator.index(whence)
-        self._check(self.raw.seekable, "underlying stream is not seekable")
+        self._check()
+        if not self._handle.seekable:
+            raise io.UnsupportedOperation("underlying stream is not seekable")
         async with self._turn():
             if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
                 raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
@@ -101,7 +148,6 @@ class TextFile(File[str]):
                 self._encode_from(at)
                 return at
             if whence == os.SEEK_CUR:
-                await self._stream.settle()
                 cookie = self._tell()
             if cookie < 0:
                 raise ValueError(f"negative seek position {cookie}")
@@ -149,6 +195,9 @@ class TextFile(File[str]):
     async def _readline(self, limit: int) -> str:
         return await read_line(self._window, self._fill_line, limit)
 
+    async def _more(self) -> bool:
+        return await self._fill_line()
+
     async def _fill_line(self) -> bool:
         if await self._fill():
             return True
@@ -171,6 +220,6 @@ class TextFile(File[str]):
         return len(text)
 
     def _tell(self) -> int:
-        if not self._stream.seekable:
+        if not self._handle.seekable:
             raise io.UnsupportedOperation("underlying stream is not seekable")
         return self._decoded.tell(self._buffer.tell())

@@ -110,6 +110,23 @@ class Window(Generic[S]):
         self._searched = True
         return self._empty
 
+    def take_lines(self, length: int) -> list[S] | None:
+        """Lines that are ``length`` long together, or a little longer; None, and nothing is taken,
+        if there are not so many.
+        """
+        if len(self) < length:
+            return None
+        self._join()
+        lines: list[S] = []
+        have = 0
+        while have < length and (line := self.line()):
+            lines.append(line)
+            have += len(line)
+        if have >= length:
+            return lines
+        self.back(have)
+        return None
+
     def _take_back(self) -> None:
         self._cut -= sum(map(len, self.lines))
         self.lines = iter(())

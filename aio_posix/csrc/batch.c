@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-extern PyMethodDef now_methods[], openfile_methods[];
+extern PyMethodDef now_methods[], openfile_methods[], opening_methods[];
 
 struct batch *batch_new(unsigned room)
 {
@@ -169,6 +169,7 @@ int batch_start(const char *module_name)
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *module = PyImport_ImportModule(module_name);
     int rc = module == NULL || PyModule_AddFunctions(module, now_methods) != 0
+             || PyModule_AddFunctions(module, opening_methods) != 0
              || PyModule_AddFunctions(module, openfile_methods) != 0
              || PyModule_AddFunctions(module, batch_methods) != 0
              || waiters_start() != 0 ? -1 : 0;

@@ -1,0 +1,90 @@
+"""What an exit and a fork owe to files that are still open.
+
+- At an orderly exit everything that waits in an unclosed file is written, while the interpreter is
+  whole: when objects end later, their order differs from one Python to another.
+- Jobs that must not be lost, such as the last write of a file and its close, run in daemon threads;
+  the exit waits for them, WAIT seconds at most, then a RuntimeWarning says what was lost.
+- Before a fork every file's position becomes the system's, which parent and child share.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+WAIT = 10.0  # seconds
+logger = logging.getLogger("aio_posix")
+
+
+class Unclosed(Protocol):
+    """What is told of here."""
+
+    def write_out(self, seconds: float) -> None: ...
+    def publish(self) -> None: ...
+
+
+_open: dict[int, weakref.ref[Unclosed]] = {}
+_jobs: dict[int, tuple[threading.Lock, str]] = {}
+
+
+def opened(file: Unclosed) -> None:
+    _open[id(file)] = weakref.ref(file)
+
+
+def closed(file: Unclosed) -> None:
+    _open.pop(id(file), None)
+
+
+def awaited(job: Callable[[], None], name: str) -> Callable[[], None]:
+    """The job as one that an exit waits for, whoever runs it."""
+    running = threading.Lock()
+    running.acquire()
+    _jobs[id(running)] = running, name
+
+    def run() -> None:
+        try:
+            job()
+        finally:
+            _jobs.pop(id(running), None)
+            running.release()
+
+    return run
+
+
+def _alive() -> list[Unclosed]:
+    return [file for file in [one() for one in list(_open.values())] if file is not None]
+
+
+def _at_exit() -> None:
+    deadline = time.monotonic() + WAIT
+    for file in _alive():
+        try:
+            file.write_out(max(0.0, deadline - time.monotonic()))
+        except Exception:
+            logger.exception("what waited in a file could not be written at exit")
+    for running, name in list(_jobs.values()):
+        if not running.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            text = f"lost at exit, not done after {WAIT:g} s: {name}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
+def _before_fork() -> None:
+    for file in _alive():
+        with contextlib.suppress(OSError):
+            file.publish()
+
+
+def _in_child() -> None:
+    _jobs.clear()
+
+
+atexit.register(_at_exit)
+os.register_at_fork(before=_before_fork, after_in_child=_in_child)
