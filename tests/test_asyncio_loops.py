@@ -10,6 +10,7 @@ import random
 import resource
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from deadline import eventually
 
 import aio_posix.asyncio as aio
 from aio_posix import flight
+from aio_posix.asyncio import lists, native
 from aio_posix.asyncio.descriptor import Descriptor
 
 BLOCK = 4096
@@ -284,3 +286,90 @@ def test_two_thousand_readers_of_one_file_wait_in_a_line_of_ours(fd: int) -> Non
         assert await asyncio.gather(*reads) == [block(i % 256) for i in range(2000)]
 
     asyncio.run(asyncio.wait_for(program(), 60))
+
+
+class Refused(Exception):
+    """Something goes wrong in the submission of a turn."""
+
+
+@pytest.mark.usefixtures("no_fast_path")
+@pytest.mark.parametrize("error", [MemoryError, Refused, KeyboardInterrupt])
+def test_whatever_goes_wrong_in_a_turns_submission_every_request_of_it_is_done(
+    fd: int, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, left = native.batch_submit, [3]
+
+    def broken(*args: Any) -> int:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise error
+        return submit(*args)
+
+    async def program() -> None:
+        reads = [asyncio.ensure_future(aio.read(fd, BLOCK, i * BLOCK)) for i in range(100)]
+        results.append(await asyncio.gather(*reads))
+
+    results: list[list[bytes]] = []
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    monkeypatch.setattr(lists, "batch_submit", broken)
+    task = loop.create_task(program())
+    for _ in range(4):
+        try:
+            loop.run_until_complete(asyncio.wait_for(asyncio.shield(task), 10))
+        except KeyboardInterrupt:
+            continue
+        break
+    loop.close()
+    assert results == [[block(i) for i in range(100)]]
+    assert eventually(lambda: not flight.in_flight, 10)
+
+
+@pytest.mark.usefixtures("no_fast_path")
+def test_a_batch_is_submitted_when_an_interruption_comes_after(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = native.batch_submit
+
+    def interrupted(*args: Any) -> int:
+        submit(*args)
+        monkeypatch.setattr(lists, "batch_submit", submit)
+        raise Refused
+
+    async def program() -> bytes:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        return await aio.read(fd, BLOCK, 0)
+
+    monkeypatch.setattr(lists, "batch_submit", interrupted)
+    assert asyncio.run(asyncio.wait_for(program(), 10)) == block(0)
+    assert eventually(lambda: not flight.in_flight, 10)
+
+
+@pytest.mark.usefixtures("no_fast_path")
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_closed_loop_is_released_though_it_had_requests(tmp_path: Path, kind: str) -> None:
+    """Nobody makes another ring or collects garbage; the loop's closing is enough."""
+    before = open_descriptors()
+    loop = new_loop(kind)
+    number = os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT)
+    descriptor = Descriptor(number)
+    os.close(number)
+
+    async def program() -> None:
+        for i in range(100):
+            tasks.append(asyncio.ensure_future(descriptor.pwrite(b"x" * 65536, i << 16)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[int]] = []
+    loop.run_until_complete(program())
+    loop.close()
+    descriptor.close()
+    assert eventually(lambda: not flight.in_flight and not flight.owed, 60)
+    for task in tasks:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # they are meant to be pending
+    tasks.clear()
+    dead = weakref.ref(loop)
+    del loop, program, task
+    assert eventually(lambda: open_descriptors() <= before, 10)
+    assert dead() is None

@@ -47,7 +47,17 @@ def _no_ring() -> Ring | None:
 class Descriptor:
     """One open file; name goes into its errors. This form owns a duplicate."""
 
-    __slots__ = ("__weakref__", "_channel", "_fd", "_file", "_kind", "_ring", "_shared", "name")
+    __slots__ = (
+        "__weakref__",
+        "_born",
+        "_channel",
+        "_fd",
+        "_file",
+        "_kind",
+        "_ring",
+        "_shared",
+        "name",
+    )
 
     def __init__(self, fd: int, name: Any = None) -> None:
         file = duplicate(fd)
@@ -56,6 +66,7 @@ class Descriptor:
     def _set(self, fd: int, file: OpenFile | None, name: Any) -> None:
         self._fd = fd
         self._file = file  # None: borrowed
+        self._born = loop.generation()
         self._ring: Callable[[], Ring | None] = _no_ring
         self._channel: Channel | None = None
         self._kind: Kind | None = None
@@ -116,8 +127,8 @@ class Descriptor:
         if self._file is None:
             channel = ring.channels.borrow(fd, self.name, shared=self._shared)
         else:
-            before = self._ring()
-            if before is not None and before.born != ring.born:
+            if self._born != ring.born:  # requests of the parent may hold it for ever
+                self._born = ring.born
                 self._file = self._file.renewed()
             channel = Channel(self._file, self.name)
         if not self._shared:
@@ -309,9 +320,9 @@ class Descriptor:
         the number any more.
         """
         file, self._file = self._file, None
-        ring, channel = self._ring(), self._channel
+        channel = self._channel
         self._channel, self._fd = None, -1
-        stale = ring is not None and ring.born != loop.generation()  # the parent's
+        stale = self._born != loop.generation()  # requests of the parent may hold it for ever
         if channel is not None and not stale:
             channel.given_up = True
             if channel.idle:

@@ -111,13 +111,17 @@ class Ring:
                 self._errands.do(line.popleft())
             else:
                 entries = self._next_list()
-                done = False
+                done = whole = False
                 try:
                     done = self._lists.start(entries)
-                finally:  # also after an interruption
+                    whole = True
+                finally:
                     if not done:
                         for entry in entries:
                             self._errands.do(entry)
+                    if not whole:  # an interruption, which is not to stop the others
+                        self._flushing = True
+                        loop.soon(self._flush)
         if self._lists and not self._due:
             self._progress = time.monotonic()
             self._look_again(LATEST)
@@ -234,6 +238,9 @@ class Ring:
         if self.born == loop.generation():
             self._lists.abandon()
             self._line.clear()
+            closed = self.loop()
+            if closed is not None:
+                _rings.pop(closed, None)
 
 
 _rings: weakref.WeakKeyDictionary[loop.Loop, Ring] = weakref.WeakKeyDictionary()
