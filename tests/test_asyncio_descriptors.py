@@ -483,6 +483,9 @@ def test_a_bad_offset_is_the_mistake_of_one_call(
             "readinto": lambda: aio.readinto(fd, bytearray(4), offset),
             "write": lambda: aio.write(fd, b"bad", offset),
         }
+        good: Any
+        bad: Any
+        more: Any
         good, bad, more = await asyncio.gather(
             aio.write(fd, b"good", 0), calls[call](), aio.write(fd, b"more", 4),
             return_exceptions=True,
