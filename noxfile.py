@@ -39,6 +39,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The site in build/site, with warnings as errors, and the programs that its pages show."""
+    session.install("-e", ".[test,docs,examples]")
+    session.run("python", "-m", "sphinx", "-W", "docs", "build/site")
+    session.run("pytest", "tests/test_docs.py", "tests/test_examples.py", "tests/test_site.py")
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Source archive and wheel, and what the tools of the trade say about them."""
     session.install(*WHEEL_TOOLS)

@@ -1,5 +1,6 @@
-"""What aio_cancel can do: what waits in the queue can be cancelled, what runs cannot; shutdown(2)
-ends that.
+"""aio_cancel cancels a request that waits in its queue, and not one that runs.
+
+shutdown(2) ends a blocked read of a socket; close(2) does not.
 """
 
 import errno
@@ -13,14 +14,12 @@ with here, there:
     running, queued = aiocb(here, bytearray(8)), aiocb(here, bytearray(8))
     for cb in (running, queued):
         aio_read(cb)
-    time.sleep(
-        0.1
-    )  # until a thread of glibc's has taken the first; requests of one descriptor run one at a time
-
+    # Requests of one descriptor run one at a time. Until then a thread of glibc's has the first.
+    time.sleep(0.1)
     print(aio_cancel(here, running).name, aio_cancel(here, queued).name)
     print(errno.errorcode[aio_error(queued)], errno.errorcode[aio_error(running)])
 
-    here.shutdown(socket.SHUT_RD)  # close(2) would not wake it
+    here.shutdown(socket.SHUT_RD)
     aio_suspend([running])
     print(aio_return(running), aio_cancel(here, running).name)
 

@@ -1,8 +1,7 @@
-"""A write and the sync behind it: aio_fsync waits for what was submitted to the descriptor before
-it.
+"""Writes and the sync behind them: aio_fsync waits for what its descriptor was given before.
 
-The order holds for one descriptor and equal priorities; a request with aio_reqprio > 0 may be
-overtaken.
+The order holds for one descriptor and equal priorities. A sync may overtake a write that has
+aio_reqprio > 0.
 """
 
 import os

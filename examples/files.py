@@ -1,6 +1,4 @@
-"""Files for asyncio: those of the built-in open(), awaited; and reads and writes at an offset
-beside them.
-"""
+"""Files for asyncio: the methods of the built-in's, awaited, and reads and writes at an offset."""
 
 import asyncio
 import tempfile
@@ -24,9 +22,8 @@ async def main(folder: Path) -> None:
         print(repr(await log.read()))
 
     async with open(folder / "log", "r+b") as file:
-        heads = await asyncio.gather(
-            *(file.pread(5, offset) for offset in (0, 8, 16))
-        )  # all at the same time
+        # The three reads run at the same time.
+        heads = await asyncio.gather(*(file.pread(5, offset) for offset in (0, 8, 16)))
         await file.pwrite(b"EVENT", 8)
         await file.fsync()  # it is on the disk
         print(heads, await file.readline(), await file.readline())

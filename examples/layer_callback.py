@@ -1,6 +1,4 @@
-"""Two workers read every other block of a file each; layer: callbacks, in glibc's notification
-threads.
-"""
+"""Two workers read every other block of a file each; layer: callbacks in glibc's threads."""
 
 import os
 import threading
@@ -14,9 +12,7 @@ total, working = 0, WORKERS
 done = threading.Event()
 
 
-def handler(
-    cb: aiocb,
-) -> None:  # never two at once unless one blocks, and an exception kills nothing
+def handler(cb: aiocb) -> None:  # one call at a time, unless one blocks
     global total, working
     n = aio_return(cb)
     total += n

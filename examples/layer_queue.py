@@ -1,6 +1,4 @@
-"""Two workers read every other block of a file each; layer: a CompletionQueue, in a loop of our
-own.
-"""
+"""Two workers read every other block of a file each; layer: a queue in a loop of our own."""
 
 import os
 

@@ -1,5 +1,6 @@
-"""A CompletionQueue beside other descriptors in one poll loop: no Python runs in glibc's
-threads.
+"""A CompletionQueue beside other descriptors in one poll loop.
+
+No Python runs in glibc's threads, so the loop needs no lock.
 """
 
 import os
@@ -14,9 +15,7 @@ written = 0
 with CompletionQueue() as queue:
     event = queue.sigevent()
     for i in range(100):
-        aio_write(
-            aiocb(file, b"%04d" % i, 4 * i, aio_sigevent=event)
-        )  # the queue keeps what it will hand out
+        aio_write(aiocb(file, b"%04d" % i, 4 * i, aio_sigevent=event))  # the queue keeps it
 
     poll = select.poll()
     poll.register(queue, select.POLLIN)

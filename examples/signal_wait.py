@@ -1,9 +1,8 @@
-"""SIGEV_SIGNAL with a real-time signal, waited for with sigwaitinfo: si_value says which request it
-was.
+"""SIGEV_SIGNAL with a real-time signal, and sigwaitinfo: si_value says which request it was.
 
-The signal is blocked before the first request, so that it is queued and not delivered.  Do not mix
-this with SIGEV_THREAD: a signal that everybody blocks finds the notification thread, which blocks
-none, and ends the process.
+The signal is blocked before the first request, so that it is queued and not delivered. Do not mix
+this with SIGEV_THREAD. A notification thread blocks nothing, so a signal that all others block is
+delivered there and ends the process.
 """
 
 import os

@@ -1,5 +1,6 @@
-"""Waiting for the first of several requests, with a timeout; a blocked read does no harm to the
-others.
+"""Waiting for the first of several requests, with a timeout.
+
+A read that blocks does not hold up those of other descriptors.
 """
 
 import os

@@ -18,7 +18,7 @@ def test_the_fifteen_lines_run() -> None:
 
 def test_ci_runs_the_command_that_passes_the_tests() -> None:
     commands = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
-    assert len(commands) == 2
+    *_, tests = commands
     ci = (ROOT / ".ci" / "run").read_text()
-    for part in commands[1].split(" && "):
+    for part in tests.split(" && "):
         assert re.search(rf"^{re.escape(part)}$", ci, re.MULTILINE)

@@ -148,8 +148,9 @@ class File(Generic[S]):
             await self._buffer.flush()
 
     async def fsync(self) -> None:
-        """flush(), and all that was written is on the disk: int aio_fsync(O_SYNC, struct aiocb
-        *).
+        """flush(), and then everything that was written is on the disk.
+
+        C: ``int aio_fsync(O_SYNC, struct aiocb *aiocbp)``
         """
         async with self._turn(self._write_order):
             await self._buffer.sync(data_only=False)

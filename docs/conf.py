@@ -1,0 +1,32 @@
+"""The site: `python -m sphinx -W docs build/site` builds it without a network."""
+
+from typing import Any
+
+from aio_posix import __version__
+
+project = "aio_posix"
+author = "the aio_posix authors"
+project_copyright = "the aio_posix authors, MIT licence"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+source_suffix = {".md": "markdown"}
+nitpicky = False  # without a network there are no inventories of Python's own documentation
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "undoc-members": False}
+autodoc_preserve_defaults = True
+maximum_signature_line_length = 80
+
+html_theme = "furo"
+html_title = f"aio_posix {release}"
+html_show_sphinx = False
+html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options: dict[str, Any] = {"navigation_with_keys": True}
