@@ -43,7 +43,8 @@ class Outcome(NamedTuple):
 
 
 def tried(name: str, fact: Fact) -> Outcome:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as after:
+        after.callback(unmounted, Path(folder))
         command = [sys.executable, "-X", "faulthandler", str(HERE / "fact.py"), name, fact.name]
         with subprocess.Popen(
             command,
@@ -75,6 +76,13 @@ def killed(process: subprocess.Popen[str]) -> None:
     """Ends the fact, and with its session whatever it has started and left."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def unmounted(folder: Path) -> None:
+    """A file system of the fact, whose server was killed before it could unmount it."""
+    for mount in Path("/proc/self/mounts").read_text().splitlines():
+        if (where := Path(mount.split()[1])).is_relative_to(folder):
+            subprocess.run(["umount", "-l", str(where)], check=True)
 
 
 def worst(outcomes: list[Outcome]) -> Outcome:

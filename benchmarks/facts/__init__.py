@@ -29,10 +29,10 @@ class Fact(NamedTuple):
 
 
 def facts() -> list[Fact]:
-    from facts import cancelling, descriptors, errors, loops, order, processes, texts
+    from facts import cancelling, descriptors, errors, loops, order, processes, slow, texts
 
     return [
         Fact(function.__name__, (function.__doc__ or "").split("\n")[0].rstrip("."), function)
-        for module in (order, texts, descriptors, cancelling, errors, loops, processes)
+        for module in (order, texts, descriptors, cancelling, errors, slow, loops, processes)
         for function in module.FACTS
     ]
