@@ -3,9 +3,9 @@
 - At most one of the two holds anything: reading first writes what waits, writing first goes back
   over what was read ahead. A pipe or socket has no position, so there both may hold something.
 - A read that is cancelled or fails leaves what it had got in the window.
-- One write of a regular file may run behind its caller (``behind``). It goes on when its task is
-  cancelled; settle() waits for it and raises what it raised, and everything that depends on it
-  settles first. What a failed write has not written waits again, in front.
+- Writes of a regular file may run behind their callers (``behind``). They go on when a task is
+  cancelled; settle() waits for them and raises what they raised, and everything that depends on
+  them settles first. What failed waits again, in front.
 - A write to a pipe or socket never runs behind. When it is cancelled, what has not gone waits.
   Until a later write or flush gets all of it through, the buffer is ``stuck`` and close() drops the
   rest.
@@ -30,11 +30,11 @@ from aio_posix.asyncio.ring import rest
 from aio_posix.asyncio.window import byte_window, read_line
 
 Data = bytes | memoryview
-JOINED = 1 << 20  # bytes up to which copying costs less than a write of its own
+BEHIND = 2 << 20  # bytes that may be on their way; half of them wake the loop up together
 
 
 class Behind(NamedTuple):
-    """A write that goes on by itself."""
+    """A write of a regular file that goes on by itself."""
 
     future: loop.Future[int]
     data: Data
@@ -48,6 +48,7 @@ class Buffer:
 
     __slots__ = (
         "__weakref__",
+        "_behind_bytes",
         "_chunk",
         "_closed",
         "_descriptor",
@@ -87,7 +88,8 @@ class Buffer:
         self.size = size
         self.room = size if handle.mode.writes else -1  # -1: nothing may wait
         self.waiting: list[Data] = []
-        self.behind: Behind | None = None
+        self.behind: list[Behind] = []
+        self._behind_bytes = 0
         self.stuck = self.wrote = False
         self._chunk = self._first = first
         self._most = most
@@ -291,22 +293,15 @@ class Buffer:
 
     async def write(self, data: Data) -> None:
         self.unread()
-        if len(data) > self.room:
-            if self.stream:
-                await self._send()
-            elif len(data) < self.size or len(data) > JOINED or type(data) is not bytes:
-                await self._begin()
-            else:
-                self.waiting.append(data)
-                self.room -= len(data)
-                await self._begin_or_take_back()
-                return
-        if len(data) < max(self.size, 1):
+        size = len(data)
+        if size > self.room:
+            await (self._send() if self.stream else self._begin())
+        if size < max(self.size, 1):
             self.put(bytes(data))
         elif self.stream:
             await self._send_all(data)
         else:
-            await self.settle()
+            await self._make_way(size)
             self._start(data)
             if type(data) is not bytes or not self.size:
                 await self.settle()  # the memory is the caller's, or the file unbuffered
@@ -315,30 +310,33 @@ class Buffer:
         """Writes what waits."""
         if self.stream:
             await self._send()
-        elif self.waiting or self.behind:
+        while not self.stream and (self.waiting or self.behind):
             await self._begin()
             await self.settle()
 
     async def _begin(self) -> None:
-        """Starts to write what waits, when the write before it has ended."""
-        await self.settle()
+        """Starts to write what waits."""
         if self.waiting:
+            await self._make_way(self.size - self.room)
             data = self.waiting[0] if len(self.waiting) == 1 else b"".join(self.waiting)
             self.waiting.clear()
             self.room = self.size
             self._start(data)
 
-    async def _begin_or_take_back(self) -> None:
-        """The same for a call that has put its data behind what waits: if it fails or is cancelled
-        before anything has begun, that data does not wait.
+    async def _make_way(self, nbytes: int) -> None:
+        """Waits until so much more may run behind. What is appended has to wait for all before it:
+        nobody could tell where the hole of a failed write is.
         """
-        data = self.waiting[-1]
-        try:
-            await self._begin()
-        except BaseException:
-            if self.waiting and self.waiting[-1] is data:
-                self.room += len(self.waiting.pop())
-            raise
+        if self.handle.mode.appends:
+            await self.settle()
+        elif self._behind_bytes + nbytes > BEHIND:
+            while self.behind and self._behind_bytes > BEHIND // 2:
+                first = self.behind[0]
+                await loop.over(first.future)
+                if first.future.exception() is not None:
+                    await self.settle()
+                self.behind.pop(0)
+                self._behind_bytes -= len(first.data)
 
     def _start(self, data: Data) -> None:
         handle = self.handle
@@ -346,35 +344,47 @@ class Buffer:
         at = 0 if handle.mode.appends else handle.tell()
         if self._direct and pin(data)[1] % ALIGNMENT:
             data = aligned(data)
-        self.behind = Behind(self.descriptor.begin_pwrite(data, at), data, at)
+        self.behind.append(Behind(self.descriptor.begin_pwrite(data, at), data, at))
+        self._behind_bytes += len(data)
         if not handle.mode.appends:
             handle.move(at + len(data))
 
     async def settle(self) -> None:
-        """Waits for the write that runs behind, and raises what it raised."""
-        if self.behind is not None:
-            behind = self.behind
-            await loop.over(behind.future)
-            self.behind = None
-            self._take_result(behind)
+        """Waits for the writes that run behind, and raises what the first that failed raised."""
+        for i, each in enumerate(tuple(self.behind)):
+            if loop.lost(each.future):
+                self._write_again(i)
+                break
+            await loop.over(each.future)
+        behind, self.behind, self._behind_bytes = self.behind, [], 0
+        for i, each in enumerate(behind):
+            error = each.future.exception()
+            if error is not None:
+                self._take_back(behind[i:], getattr(error, "characters_written", 0))
+                raise error
+        if behind and self.handle.mode.appends:
+            self.handle.to_end()
 
-    def _take_result(self, behind: Behind) -> None:
+    def _write_again(self, i: int) -> None:
+        """The loop that these writes began in was closed, and with it went their results. What
+        has a place is written there once more; what was appended has to be taken for written.
+        """
+        if not self.handle.mode.appends:
+            self._take_back(self.behind[i:], 0)
+        del self.behind[i:]
+
+    def _take_back(self, failed: list[Behind], gone: int) -> None:
+        """Lets it wait again, in front: what was not written, and what was written after that."""
         handle = self.handle
-        try:
-            behind.future.result()
-        except OSError as error:
-            rest = behind.data
-            if handle.mode.appends:
-                rest = rest[getattr(error, "characters_written", 0) :]
-            else:
-                handle.move(behind.at)
-            if self.size:
-                self.waiting.insert(0, rest)
-                self.room -= len(rest)
-            raise
-        finally:
-            if handle.mode.appends:
-                handle.to_end()
+        pieces = [each.data for each in failed]
+        if handle.mode.appends:
+            pieces[0] = pieces[0][gone:]
+            handle.to_end()
+        else:
+            handle.move(failed[0].at)
+        if self.size:
+            self.waiting[:0] = pieces
+            self.room -= sum(map(len, pieces))
 
     async def _send(self) -> None:
         """Writes what waits to a pipe or socket."""
@@ -449,8 +459,8 @@ class Buffer:
 
     @property
     def busy(self) -> bool:
-        """Whether a write runs behind its caller."""
-        return self.behind is not None and not self.behind.future.done()
+        """Whether a write runs behind."""
+        return not all(each.future.done() for each in self.behind)
 
     async def close(self, *, hurry: bool) -> None:
         """Writes what waits and closes the file. If that fails or is cancelled it is closed all the

@@ -88,6 +88,11 @@ async def over(future: Future[Any]) -> None:
         await waiter
 
 
+def lost(future: Future[Any]) -> bool:
+    """Whether nobody will ever say that it is done, because its loop was closed."""
+    return not future.done() and future.get_loop().is_closed()
+
+
 def _wake(waiter: Future[None], _: Future[Any]) -> None:
     if not waiter.done():
         waiter.set_result(None)

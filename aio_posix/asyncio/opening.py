@@ -266,7 +266,7 @@ def _wrap(
         return RawFile(Buffer(handle, 0, first, first, executor, length))
     buffer = Buffer(handle, size, first, max(first, AHEAD), executor, length)
     if handle.mode.reads and handle.mode.writes and not handle.seekable:
-        buffer.let_go()
         handle.close()
+        buffer.let_go()
         raise io.UnsupportedOperation("File or stream is not seekable.")
     return BinaryFile(buffer) if text is None else TextFile(buffer, text, asked.mode)
