@@ -26,6 +26,7 @@ from aio_posix import (
     aio_return,
     aio_suspend,
     aiocb,
+    flight,
     lio_listio,
     sigevent,
 )
@@ -64,10 +65,10 @@ def test_off_nothing_of_the_binding_is_replaced() -> None:
 
 def test_the_binding_itself_does_not_know_of_the_recorder() -> None:
     package = Path(aio_posix.__file__).parent
-    sources = [*package.glob("[!_]*.py"), *package.glob("csrc/*"), *package.glob("asyncio/*.py")]
-    assert [
-        path for path in sources if "trace" in path.read_text().lower().replace("traceback", "")
-    ] == []
+    sources = [*package.glob("[!_]*.py"), *package.rglob("csrc/**/*.[ch]")]
+    sources += package.glob("asyncio/*.py")
+    assert [path for path in sources if "recorder" in path.read_text().lower()] == []
+    assert [path for path in sources if "aio_posix.study" in path.read_text()] == []
 
 
 def test_a_read_is_seen_with_its_descriptor_buffer_and_submission(file: int) -> None:
@@ -280,12 +281,64 @@ def test_events_come_back_from_their_file_in_order_of_time(tmp_path: Path) -> No
     assert [len(event.name) for event in found] == [2, 3, LONGEST]
 
 
+def test_a_recording_that_is_full_says_so_and_keeps_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aio_posix.study.trace.event.SLOTS", 4)
+    slots = Slots(tmp_path / "events")
+    monkeypatch.setattr("aio_posix.study.trace.recorder.MOST", 4)
+    here = Recorder()
+    for at in range(1, 10):
+        for put in (slots.put, here.put):
+            put(Event(What.TAKEN, at, 1, (at,)))
+    for events in (read(tmp_path / "events"), here.events):
+        assert [event.of for event in events] == [(1,), (2,), (3,), ()]
+        assert [event.what for event in events][-1] is What.FULL
+
+
+def test_a_watcher_that_was_there_before_gets_its_place_back(file: int) -> None:
+    seen: list[str] = []
+
+    def before(event: str, *details: object) -> None:
+        seen.append(event)
+
+    flight.watch(before)
+    try:
+        with Recorder():
+            aio_read(first := aiocb(file, bytearray(8)))
+        assert seen == []
+        aio_read(second := aiocb(file, bytearray(8)))
+        assert seen == ["request"]
+    finally:
+        assert flight.watch(None) is before
+    for cb in (first, second):
+        aio_suspend([cb])
+        aio_return(cb)
+
+
+def test_cancelling_and_the_size_of_the_pool_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, peer = socket.socketpair()
+    cb = aiocb(ours, bytearray(8), aio_reqprio=3)
+    with ours, peer, Recorder() as recorder:
+        aio_read(cb)
+        answer = aio_posix.aio_cancel(ours, cb)
+        aio_posix.aio_cancel(ours)
+        peer.send(b"!")
+        aio_suspend([cb])
+        with pytest.raises(OSError, match="too late"):
+            aio_posix.aio_init(aio_threads=3)
+    request, _, one, whole_of_it = recorder.events
+    assert request.reqprio == 3
+    assert (one.what, one.of, one.fd, one.nbytes) == (What.CANCEL, request.of, request.fd, answer)
+    assert (whole_of_it.what, whole_of_it.of) == (What.CANCEL, ())
+
+
 def test_a_descriptor_of_zero_and_the_longest_of_all_fit_into_a_slot(tmp_path: Path) -> None:
     slots = Slots(tmp_path / "events")
     most = 2**63
     of, name, file = tuple(range(most - OF, most)), "\U0001f40d" * 99, "x" * 99
     event = Event(
-        What.SUBMISSION, most, 2**22, of, name, most, 0, file, most, most, "callback", "EAGAIN"
+        What.SUBMISSION, most, 2**22, of, name, most, 0, file, most, most, "callback", "EAGAIN", 20
     )
     slots.put(event)
     (found,) = read(tmp_path / "events")

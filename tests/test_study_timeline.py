@@ -324,13 +324,57 @@ def test_names_with_markup_do_no_harm() -> None:
         for e in EVENTS
     ]
     ElementTree.fromstring(svg(timeline(evil, strace.parse(STRACE), "<script>")))
-    assert html(timeline(evil, strace.parse(STRACE), "<script>alert")).count("<script>") == 1
+    page = html(timeline(evil, strace.parse(STRACE), "<script>alert {{DATA}}"))
+    assert page.count("<script>") == 1
+    assert "&lt;script&gt;alert {{DATA}}" in page
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:
     page = html(drawn())
-    assert re.findall(r"(?:src|href)\s*=|url\((?!#)|@import", page) == []
-    assert "http://www.w3.org/2000/svg" in page
+    assert re.findall(r"(?:src|href)\s*=|url\((?!#)|@import|https?:|fetch\(|import\(", page) == []
+
+
+def test_a_request_flies_from_its_submission_to_the_end_of_its_callback() -> None:
+    line = drawn([*EVENTS, *AGAIN])
+    first, second = line.flights
+    assert (first.serial, first.fd, first.helper, first.owner) == (1, 7, 102, "callback")
+    assert first.asked == (T + MS, T + MS + 300_000)
+    assert first.began is not None
+    assert first.ended is not None
+    assert first.notified is not None
+    assert first.began < first.ended < first.notified
+    assert (first.told, first.over) == (T + 6 * MS, T + 6_800_000)
+    assert (second.began, second.ended) == (T + 8 * MS, None)
+    assert line.lives[102].death == T + 9 * MS
+
+
+def test_a_refused_request_does_not_fly_and_a_cancelled_one_ends_with_that() -> None:
+    kept, refused = replace(AGAIN[0], of=(3,), fd=8), replace(AGAIN[0], of=(4,), fd=9)
+    events = [
+        *EVENTS,
+        kept,
+        replace(AGAIN[1], of=(3,)),
+        refused,
+        replace(AGAIN[1], of=(4,), error="EAGAIN"),
+        Event(What.CANCEL, T + 9 * MS, 100, (3,), until=T + 9 * MS, fd=8),
+        Event(What.POOL, T, 100, (), nbytes=7),
+    ]
+    line = drawn(events)
+    assert [(one.serial, one.cancelled) for one in line.flights] == [(1, None), (3, T + 9 * MS)]
+    assert (line.aio_threads, line.begin) == (7, T + MS)
+
+
+def test_cancelling_a_descriptor_ends_what_no_helper_had_taken() -> None:
+    more = [replace(AGAIN[0], of=(3,)), replace(AGAIN[1], of=(3,))]
+    all_of_it = Event(What.CANCEL, T + 9 * MS, 100, (), until=T + 9 * MS, fd=7, nbytes=1)
+    line = drawn([*EVENTS, *AGAIN, *more, all_of_it])
+    assert [one.cancelled for one in line.flights] == [None, None, T + 9 * MS]
+
+
+def test_a_full_recording_says_so_everywhere() -> None:
+    line = drawn([*EVENTS, Event(What.FULL, T + 7 * MS, 100, ())])
+    assert "the recording is full: nothing after the first 6 ms is in it" in text(line)
+    assert "The recording is full: nothing after the first 6 ms is in it." in html(line)
 
 
 def test_the_table_has_a_line_for_each_request() -> None:

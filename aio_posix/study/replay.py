@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
+NEVER = 1 << 62
+
 
 class Flight(NamedTuple):
     """A request as it was seen; moments in nanoseconds, None if nobody saw it."""
@@ -52,6 +54,13 @@ class Change(NamedTuple):
     state: str = ""
 
 
+class Bounds(NamedTuple):
+    """Of a request: since when its helper may have taken it, until when it was surely finished."""
+
+    taken: int
+    finished: int
+
+
 class Moment(NamedTuple):
     at: int
     words: str
@@ -63,16 +72,21 @@ class Moment(NamedTuple):
 class Replay:
     """Moment after moment in `moments`; the attributes hold what there is after the last."""
 
-    def __init__(self, aio_threads: int | None) -> None:
+    def __init__(
+        self, aio_threads: int | None, bounds: Mapping[int, Bounds], works_until: Mapping[int, int]
+    ) -> None:
         self.aio_threads = aio_threads
+        self._bounds = bounds
+        self._works_until = works_until  # by helper
         self.queues: dict[int, list[Flight]] = {}
         self.runlist: list[Flight] = []
         self.helpers: dict[int, Flight | None] = {}
         self.owed: dict[int, str] = {}
         self.moments: list[Moment] = []
         self._changes: list[Change] = []
-        self._entered: dict[int, int] = {}  # when a head entered the runlist
-        self._free: dict[int, int] = {}  # since when a helper looks for work
+        self.heads: dict[int, int] = {}  # when a request became the head of its queue
+        self._surely: dict[int, int] = {}  # since when it was the head beyond doubt
+        self._left: dict[int, int] = {}  # until when the last of a descriptor may have been there
         self._names: dict[int, int] = {}
         self._wrong = ""
 
@@ -85,6 +99,7 @@ class Replay:
         queue.insert(place, flight)
         self._changes.append(Change("queue", flight.fd, flight.serial, place))
         if place == 0 and starts:
+            self.heads[flight.serial] = self._surely[flight.serial] = at
             self._begin(at, starts, flight)
             self._say(at, f"{flight.name} starts {self._name(starts)}", flight)
         else:
@@ -107,7 +122,6 @@ class Replay:
         """then: what this helper was seen to do next."""
         self.take(at, helper, flight)
         self._leave(at, flight)
-        self._free[helper] = at
         self.helpers[helper] = None
         if flight.owner:
             self._owe(flight, "its notification is to come")
@@ -155,33 +169,34 @@ class Replay:
 
     def _begin(self, at: int, helper: int, flight: Flight | None) -> None:
         self.helpers[helper] = flight
-        self._free[helper] = at
         of = flight.serial if flight else 0
         self._changes.append(Change("helper", helper, of, state="starts"))
-        if self.aio_threads is not None and len(self.helpers) > self.aio_threads:
-            self._contradict(
-                f"{len(self.helpers)} helpers, and the pool may have {self.aio_threads}"
-            )
+        # one whose work is over has perhaps left the pool, though its thread is still there
+        sure = sum(self._works_until.get(one, NEVER) > at for one in self.helpers)
+        if self.aio_threads is not None and sure > self.aio_threads:
+            self._contradict(f"{sure} helpers, and the pool may have {self.aio_threads}")
 
     def _take(self, at: int, helper: int, flight: Flight) -> None:
         queue = self.queues.get(flight.fd, [])
         if queue and queue[0] is not flight:
             self._to_the_front(flight, queue)
         if flight in self.runlist:
-            self._check_first(at, helper, flight)
+            self._check_first(flight)
         self._out_of_runlist(flight)
-        self._free.setdefault(helper, at)
         self.helpers[helper] = flight
         self._changes.append(Change("helper", helper, flight.serial, state="in"))
 
     def _to_the_front(self, flight: Flight, queue: list[Flight]) -> None:
+        """It runs, so it is the head, whatever was taken for that: of two whose submissions or ends
+        overlap either may have been first.
+        """
         head = queue[0]
-        if head in self.helpers.values():
-            if head.ended is None or flight.began is None or head.ended > flight.began:
-                self._contradict(
-                    f"{flight.name} runs while {head.name} of the same descriptor does"
-                )
-        elif head.asked[1] < flight.asked[0]:
+        if _together(head, flight):
+            self._contradict(f"{flight.name} runs while {head.name} of the same descriptor does")
+        elif head.asked[1] < flight.asked[0] and (
+            flight.priority <= head.priority
+            or self._surely.get(head.serial, NEVER) < flight.asked[0]
+        ):
             self._contradict(f"{flight.name} overtakes {head.name}, the head of its queue")
         queue.remove(flight)
         queue.insert(0, flight)
@@ -190,25 +205,31 @@ class Replay:
             Change("queue", flight.fd, flight.serial, 0),
         ]
         self._out_of_runlist(head)
+        if self.helpers.get(head.helper) is head and not _together(head, flight):
+            self.helpers[head.helper] = None
+            self._changes.append(Change("helper", head.helper, 0, state="idle"))
 
-    def _check_first(self, at: int, helper: int, flight: Flight) -> None:
-        """Whether one before it had been there when this helper looked, and nobody else's look at
-        it can have come first.
-        """
-        looked = self._free.get(helper, at)
+    def _check_first(self, flight: Flight) -> None:
+        """Whether one before it was surely there when this helper looked, and surely not taken."""
+        looked = self._bounds[flight.serial].taken
         for other in self.runlist[: self.runlist.index(flight)]:
-            there = max(self._entered[other.serial], other.asked[1])
-            comes = (
-                self._free.get(other.helper, at) if self.helpers.get(other.helper) is None else at
-            )
-            if there < looked and comes >= at:
+            there = self._surely[other.serial]
+            first = other.priority > flight.priority or there < self.heads[flight.serial]
+            left = self._bounds[other.serial].taken > (flight.began or 0)
+            if first and there < looked and left and self._is_next(other):
                 self._contradict(f"{flight.name} is taken before {other.name}, which was first")
+
+    def _is_next(self, head: Flight) -> bool:
+        """Whether none of its queue was seen to run before it, which would then be the head."""
+        began = NEVER if head.began is None else head.began
+        return not any(one.began and one.began < began for one in self.queues[head.fd])
 
     def _leave(self, at: int, flight: Flight) -> None:
         queue = self.queues.get(flight.fd, [])
         if flight not in queue:
             return
         queue.remove(flight)
+        self._left[flight.fd] = self._bounds[flight.serial].finished
         self._changes.append(Change("no queue", flight.fd, flight.serial))
         self._out_of_runlist(flight)
         if not queue:
@@ -219,7 +240,9 @@ class Replay:
     def _to_runlist(self, at: int, flight: Flight) -> None:
         place = _place(self.runlist, flight.priority)
         self.runlist.insert(place, flight)
-        self._entered[flight.serial] = at
+        # the one before it may have been in its queue for longer than its last system call
+        surely = max(self._left.get(flight.fd, 0), flight.asked[1])
+        self.heads[flight.serial], self._surely[flight.serial] = at, surely
         self._changes.append(Change("runlist", flight.serial, flight.serial, place))
 
     def _out_of_runlist(self, flight: Flight) -> None:
@@ -241,6 +264,14 @@ class Replay:
         of = flight.serial if flight else 0
         self.moments.append(Moment(at, words, of, tuple(self._changes), self._wrong))
         self._changes, self._wrong = [], ""
+
+
+def _together(one: Flight, other: Flight) -> bool:
+    """Whether their system calls overlap."""
+    if one.began is None or other.began is None:
+        return False
+    ends = [NEVER if flight.ended is None else flight.ended for flight in (one, other)]
+    return one.began < ends[1] and other.began < ends[0]
 
 
 def _place(waiting: list[Flight], priority: int, behind: int = 0) -> int:
@@ -281,7 +312,10 @@ def replay(
         if helper in lives and own[0].asked[0] <= lives[helper].birth <= own[0].asked[1]
     }
     then = {one.serial: other for own in work.values() for one, other in pairwise(own)}
-    found = Replay(aio_threads)
+    until = {
+        helper: NEVER if own[-1].ended is None else own[-1].ended for helper, own in work.items()
+    }
+    found = Replay(aio_threads, _bounds(flights, lives, work), until)
     for step in sorted(_steps(flights, lives, births, set(work), traced)):
         flight, at = step.flight, step.at
         if flight is None:
@@ -298,6 +332,21 @@ def replay(
             found.finish(at, flight.helper, flight, then.get(flight.serial))
         else:
             found.vanish(at, flight)
+    return found
+
+
+def _bounds(
+    flights: list[Flight], lives: Mapping[int, Life], work: Mapping[int, list[Flight]]
+) -> dict[int, Bounds]:
+    """A system call ends before its request is finished, and begins after its request was taken."""
+    found = {flight.serial: Bounds(NEVER, NEVER) for flight in flights}
+    for helper, own in work.items():
+        before = lives[helper].birth if helper in lives else 0
+        last = lives[helper].death if helper in lives else None
+        for flight, then in zip(own, [*own[1:], None], strict=True):
+            after = last if then is None else then.began
+            found[flight.serial] = Bounds(before, NEVER if after is None else after)
+            before = NEVER if flight.ended is None else flight.ended
     return found
 
 

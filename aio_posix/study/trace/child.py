@@ -9,16 +9,22 @@ import io
 import os
 import runpy
 import sys
+import threading
+import time
 from pathlib import Path
 from types import ModuleType
 
-from aio_posix.study.trace.event import Slots
+from aio_posix.study.trace.event import Event, Slots, What
 from aio_posix.study.trace.recorder import Recorder
+
+DEFAULT = 20  # helpers at most, until the program says otherwise
 
 
 def main(events: str, program: str, *arguments: str) -> None:
     # For good: what ends the process may submit requests too.
-    Recorder(Slots(Path(events)).put).__enter__()
+    slots = Slots(Path(events))
+    slots.put(Event(What.POOL, time.time_ns(), threading.get_native_id(), (), nbytes=DEFAULT))
+    Recorder(slots.put).__enter__()
     if program == "-m":
         name, *rest = arguments
         sys.argv = [name, *rest]

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aio_posix.study.trace.event import Event, What, whole
+from aio_posix.study.trace.flights import flights, lives
 from aio_posix.study.trace.matching import Request, match, of
 from aio_posix.study.trace.strace import Call, Thread
 from aio_posix.study.trace.timeline import QUEUE, Arrow, Box, Group, Kind, Lane, Timeline
@@ -49,7 +50,7 @@ def timeline(
     main = next(iter(threads), os.getpid()) if main is None else main
     python = {main, *(event.tid for event in events)}
     match(requests, [thread for tid, thread in threads.items() if tid not in python])
-    begin = min(event.at for event in events)
+    begin = min(event.at for event in events if event.what is not What.POOL)
     moments = [max(event.at, event.until) for event in events]
     moments += [
         moment for t in threads.values() for c in t.calls for moment in (c.begin, c.end or 0)
@@ -69,7 +70,23 @@ def timeline(
     lanes, boxes, end = _without_the_exit(lanes, boxes, drawing.end)
     arrows = [one for one in drawing.arrows if {one.source, one.target} <= known]
     arrows.sort(key=lambda one: one.at)
-    return Timeline(begin, end, lanes, tuple(boxes), tuple(arrows), files, traced, title)
+    seen = flights(events, requests, threads)
+    pool = [event.nbytes for event in events if event.what is What.POOL]
+    full = [event.at for event in events if event.what is What.FULL]
+    return Timeline(
+        begin,
+        end,
+        lanes,
+        tuple(boxes),
+        tuple(arrows),
+        files,
+        traced,
+        title,
+        flights=seen,
+        lives=lives(threads, seen),
+        aio_threads=pool[-1] if pool else None,
+        full=full[0] if full else None,
+    )
 
 
 def _without_the_exit(

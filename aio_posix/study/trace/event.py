@@ -28,6 +28,9 @@ class What(StrEnum):
     CALLBACK = "callback"  # a Python function begins, for these requests
     RETURNED = "returned"  # and ends
     TAKEN = "taken"  # taken out of a CompletionQueue
+    CANCEL = "cancel"  # aio_cancel, of a request or of a descriptor; `nbytes` is its answer
+    POOL = "pool"  # aio_init: `nbytes` helpers at most
+    FULL = "full"  # what happened after this has not been recorded
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Event:
     nbytes: int = 0
     told: str = ""  # callback, queue, signal; "" for none
     error: str = ""  # of the submission
+    reqprio: int = 0
 
 
 DEFAULTS = {field.name: field.default for field in fields(Event)}
@@ -74,14 +78,15 @@ class Slots:
             }
             line = json.dumps(filled, ensure_ascii=False).encode("utf-8", "replace")
             number = self.next()
+            if number == SLOTS - 1:
+                full = {"what": What.FULL, "at": event.at, "tid": event.tid, "of": ()}
+                line = json.dumps(full).encode()
             if number < SLOTS:
                 self.memory[number * SLOT : number * SLOT + len(line)] = line
 
 
 def read(path: Path) -> list[Event]:
-    """The events of a file of slots, in order of time; at most SLOTS, what came later is not
-    there.
-    """
+    """The events of a file of slots, in order of time; if it is full, the last is What.FULL."""
     events = []
     with open(path, "rb") as file:
         for line in iter(lambda: file.read(SLOT).rstrip(b"\0"), b""):

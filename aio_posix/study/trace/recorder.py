@@ -5,6 +5,9 @@
   switching it off puts them back.
 - What a program imported from aio_posix before is traced all the same: aio_read and the rest look
   these up when called.
+- aio_cancel and aio_init are seen where they are called by their place in the package, or were
+  imported while the recorder was on.
+- At most MOST events are kept. The last says that the recorder is full.
 - Not recorded: requests of aio_posix.asyncio, which go to C by a way of their own; waiting in
   aio_suspend.
 """
@@ -24,10 +27,12 @@ from typing import Any
 
 from aio_posix import SIGEV_NONE, SIGEV_SIGNAL, flight, sigevent
 from aio_posix._ffi import lib
+from aio_posix.aio import aio_cancel, aio_init
 from aio_posix.aiocb import fileno, submit
 from aio_posix.listio import submit_list
-from aio_posix.study.trace.event import Event, What
+from aio_posix.study.trace.event import SLOTS, Event, What
 
+MOST = SLOTS  # events: some 100 MB of memory
 NAMES = {lib.LIO_READ: "read", lib.LIO_WRITE: "write", os.O_SYNC: "fsync", os.O_DSYNC: "fdatasync"}
 
 
@@ -42,9 +47,11 @@ class Recorder:
 
     def __init__(self, put: Callable[[Event], None] | None = None) -> None:
         self.events: list[Event] = []
-        self.put = put or self.events.append
+        self.put = put or self._keep
         self._here = threading.local()  # the serials of the submission that this thread is in
         self._replaced: list[tuple[Any, str, Any]] = []
+        self._serials: dict[int, int] = {}  # of the last submission of an aiocb, by its address
+        self._before: Callable[..., None] | None = None  # who watched before
 
     def __enter__(self) -> Recorder:
         if Recorder.on is not None:
@@ -53,17 +60,19 @@ class Recorder:
         mine: dict[Any, Any] = {
             submit: lambda cb, op: self._submission(f"aio_{NAMES[op]}", submit, cb, op),
             submit_list: partial(self._submission, "lio_listio", submit_list),
+            aio_cancel: self._cancel,
+            aio_init: self._pool,
         }
         for module in [
             m
             for name, m in sys.modules.items()
-            if name.startswith("aio_posix.") and "study" not in name
+            if name.split(".")[0] == "aio_posix" and "study" not in name
         ]:
             for name, value in list(vars(module).items()):
                 if type(value) is type(submit) and value in mine:
                     self._replaced.append((module, name, value))
                     setattr(module, name, mine[value])
-        flight.watch(self._seen)
+        self._before = flight.watch(self._seen)
         return self
 
     def __exit__(
@@ -72,10 +81,16 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        flight.watch(None)
+        flight.watch(self._before)
         while self._replaced:
             setattr(*self._replaced.pop())
         Recorder.on = None
+
+    def _keep(self, event: Event) -> None:
+        if len(self.events) < MOST - 1:
+            self.events.append(event)
+        elif len(self.events) == MOST - 1:
+            self.events.append(Event(What.FULL, event.at, event.tid, ()))
 
     def _say(self, what: What, of: Iterable[int], at: int | None = None, **more: Any) -> None:
         self.put(Event(what, at or time.time_ns(), threading.get_native_id(), tuple(of), **more))
@@ -95,11 +110,24 @@ class Recorder:
     def _kept(self, serial: int, cb: Any, op: int, address: int, nbytes: int) -> None:
         if (serials := getattr(self._here, "serials", None)) is not None:
             serials.append(serial)
+        self._serials[id(cb)] = serial
         fd = fileno(cb.aio_fildes)
         self._say(
             What.REQUEST, [serial], address=address, nbytes=nbytes,
             name=NAMES[op], fd=fd, file=file_of(fd), told=_told(cb.aio_sigevent),
+            reqprio=cb.aio_reqprio,
         )  # fmt: skip
+
+    def _cancel(self, fd: Any, cb: Any = None) -> Any:
+        at = time.time_ns()
+        answer = aio_cancel(fd, cb)
+        of = [] if cb is None else [self._serials.get(id(cb), 0)]
+        self._say(What.CANCEL, of, at, until=time.time_ns(), fd=fileno(fd), nbytes=int(answer))
+        return answer
+
+    def _pool(self, *, aio_threads: int = 20, **more: int) -> None:
+        aio_init(aio_threads=aio_threads, **more)
+        self._say(What.POOL, [], nbytes=aio_threads)
 
     def _submission(
         self, name: str, function: Callable[..., Any], /, *args: Any, **named: Any

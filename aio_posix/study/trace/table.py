@@ -33,6 +33,9 @@ def text(line: Timeline) -> str:
     count = {group: sum(lane.group is group for lane in line.lanes) for group in Group}
     threads = f"{count[Group.HELPER]} helpers, {count[Group.NOTIFICATION]} notification threads"
     lines.append(f"{line.title}: {len(of)} requests, {threads}, {duration(line.end - line.begin)}")
+    if line.full is not None:
+        after = duration(line.full - line.begin)
+        lines.append(f"the recording is full: nothing after the first {after} is in it")
     if not line.traced:
         lines.append(
             "strace is missing or may not trace: "

@@ -6,8 +6,10 @@ Times are nanoseconds of time.time_ns().
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from aio_posix.study.replay import Flight, Life
 
 QUEUE = 0  # the lane of what no thread has taken
 
@@ -73,3 +75,7 @@ class Timeline:
     traced: bool  # system calls were seen
     title: str = ""
     left_out: int = 0  # requests that came later
+    flights: tuple[Flight, ...] = ()
+    lives: Mapping[int, Life] = field(default_factory=dict)  # of the helpers
+    aio_threads: int | None = None  # None: nobody knows how many there may be
+    full: int | None = None  # since when nothing was recorded any more
