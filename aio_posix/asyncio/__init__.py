@@ -6,6 +6,7 @@ from aio_posix.asyncio.bare import fdatasync, fsync, read, readinto, write
 from aio_posix.asyncio.binary import BinaryFile
 from aio_posix.asyncio.native import nowait
 from aio_posix.asyncio.opening import open
+from aio_posix.asyncio.replacing import replacing
 from aio_posix.asyncio.text import TextFile
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "open",
     "read",
     "readinto",
+    "replacing",
     "write",
 ]
 

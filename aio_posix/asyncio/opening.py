@@ -44,7 +44,8 @@ from aio_posix.asyncio.text import How, TextFile, how
 if TYPE_CHECKING:
     from aio_posix.asyncio.modes import BinaryMode, TextMode
 
-    FileDescriptorOrPath: TypeAlias = int | str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    FileDescriptorOrPath: TypeAlias = int | Path
     Opener: TypeAlias = Callable[[str, int], int]
 
 F = TypeVar("F", bound=BinaryFile | TextFile)
