@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -114,6 +115,16 @@ def test_random_rows_are_rows_of_the_file(tmp_path: Path) -> None:
     chosen = numpy.random.default_rng(0).integers(1000, size=5000)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert abs(float(ended.stdout) - chosen.mean()) < 0.01
+
+
+def test_a_json_file_is_changed_or_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text('{"a": "1"}')
+    assert run("edit_json.py", path, "b", "2").returncode == 0
+    assert json.loads(path.read_text()) == {"a": "1", "b": "2"}
+    path.write_text("no JSON")
+    ended = run("edit_json.py", path, "b", "2")
+    assert (ended.returncode, ended.stderr.count("\n"), path.read_text()) == (1, 1, "no JSON")
 
 
 def test_lines_are_counted_in_trio(tmp_path: Path) -> None:
