@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import doctest
 import signal
+from pathlib import Path
 
 import fresh
 import pytest
@@ -50,6 +52,19 @@ def test_repr_of_a_queue_tells_its_descriptor_and_whether_it_is_closed() -> None
     with CompletionQueue() as queue:
         assert repr(queue) == f"<CompletionQueue fd={queue.fileno()}>"
     assert repr(queue) == "<CompletionQueue closed>"
+
+
+def test_repr_of_an_open_tells_whether_it_was_awaited(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+
+    async def main() -> None:
+        opening = aio_posix.asyncio.open(path, "wb")
+        assert repr(opening) == f"<open({path!r}, 'wb') not awaited>"
+        file = await opening
+        assert repr(opening) == f"<open({path!r}, 'wb'): {file!r}>"
+        await file.close()
+
+    asyncio.run(main())
 
 
 def test_repr_of_a_sigevent_tells_its_kind_and_what_it_carries() -> None:

@@ -100,6 +100,12 @@ class Opening(AbstractAsyncContextManager[F], Generic[F]):
             obj=self,
         )
 
+    def __repr__(self) -> str:
+        opened = f"open({self._asked.file!r}, {self._asked.mode!r})"
+        if self._file is not None:
+            return f"<{opened}: {self._file!r}>"
+        return f"<{opened} {'being awaited' if self._busy else 'not awaited'}>"
+
     def __enter__(self) -> NoReturn:
         raise TypeError("a file of aio_posix.asyncio is entered by 'async with', not by 'with'")
 
