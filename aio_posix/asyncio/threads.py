@@ -4,6 +4,8 @@
   such as the open of a FIFO.
 - A call that blocks holds up no other. When all threads are busy and none has begun a new job for
   PATIENCE seconds, there is one more.
+- Each job in the line has a thread promised to it, or counts as waiting. A thread that becomes free
+  is promised to a waiting job first and is idle only otherwise.
 - Where no thread can be made, start() says so and the caller does the job.
 """
 
@@ -28,6 +30,7 @@ class Threads:
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._idle = 0  # threads without a job, and not yet promised one
+        self._waiting = 0  # jobs in the line that no thread is promised to
         self._number = 0
         self._begun = 0  # jobs
         self._watched = False  # a thread looks whether the jobs get on
@@ -44,6 +47,7 @@ class Threads:
             if not self._number:
                 return False
             self._jobs.put(job)
+            self._waiting += 1
             if not self._watched:
                 self._watched = _thread(self._watch)
         return True
@@ -60,7 +64,10 @@ class Threads:
                 job()
                 job = None
             with self._lock:
-                self._idle += 1
+                if self._waiting:
+                    self._waiting -= 1
+                else:
+                    self._idle += 1
             while job is None:
                 try:
                     job = self._jobs.get(timeout=IDLE)
@@ -76,12 +83,14 @@ class Threads:
             begun = self._begun
             time.sleep(PATIENCE)
             with self._lock:
-                if self._jobs.empty():
+                if not self._waiting:
                     self._watched = False
                     return
                 if begun == self._begun:
                     job = self._jobs.get()
-                    if not self._more(job):
+                    if self._more(job):
+                        self._waiting -= 1
+                    else:
                         self._jobs.put(job)
 
 

@@ -1,0 +1,31 @@
+"""aio_posix.asyncio: no job waits for a thread that is not there."""
+
+from __future__ import annotations
+
+import threading
+
+from deadline import eventually
+
+from aio_posix.asyncio.threads import USUAL, Threads
+
+
+def test_a_thread_that_took_a_waiting_job_does_not_count_as_idle() -> None:
+    """Or the next job would be left to it, though it may be blocked for good."""
+    threads = Threads()
+    gates = [threading.Event() for _ in range(USUAL + 2)]
+    for gate in gates[:USUAL]:
+        assert threads.start(gate.wait)
+    waited = threading.Event()
+    assert threads.start(waited.set)
+    gates[0].set()
+    assert waited.wait(10)
+    assert eventually(lambda: threads._idle == 1)
+    assert threads.start(gates[USUAL].wait)
+    assert eventually(lambda: threads._jobs.empty())
+    done = threading.Event()
+    try:
+        assert threads.start(done.set)
+        assert done.wait(10)
+    finally:
+        for gate in gates:
+            gate.set()
