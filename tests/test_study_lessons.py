@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from aio_posix.study import course
+from aio_posix.study.guesses import QUESTIONS
 from aio_posix.study.lesson import Failed, Lesson, _lesson, load
 from aio_posix.study.model import Glibc
 from aio_posix.study.parts import Op, Request
@@ -141,6 +145,102 @@ def test_study_of_a_lesson_prints_its_six_parts_in_order() -> None:
         r"^(?:\d+\. )?([A-Z]{3,})$", study(str(LESSONS[0].number)).stdout, re.MULTILINE
     )
     assert words == ["ASK", "GUESS", "RUN", "SEE", "SOURCE", "TRY"]
+
+
+def typed(*keys: str, arguments: tuple[str, ...]) -> str:
+    """What `study` says to a reader at a terminal who types this."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "aio_posix.study.course", *arguments]
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    said = b""
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment) as reader:
+        os.close(its)
+        left = list(keys)
+        with suppress(OSError):  # the other side has gone
+            while data := os.read(ours, 65536):
+                said += data
+                if left and said.endswith(b"Enter skips): "):
+                    os.write(ours, left.pop(0).encode() + b"\n")
+        reader.wait(timeout=60)
+    os.close(ours)
+    return said.decode().replace("\r\n", "\n")
+
+
+def test_a_reader_guesses_first_and_learns_why_the_others_are_wrong() -> None:
+    question = QUESTIONS[1]
+    right = "abcd"[question.right]
+    said = typed("x", right, arguments=("1",))
+    assert "one of a, b, c, or Enter" in said
+    words = " ".join(said.split())
+    assert f"Right. {right}) {question.answers[question.right]}. {question.why}" in words
+    assert words.index("your guess") < words.index("def run(show") < words.index("Right.")
+
+
+def test_a_run_of_several_ends_with_the_score() -> None:
+    wrong = "abcd"[(QUESTIONS[1].right + 1) % 2]
+    said = typed(wrong, "abcd"[QUESTIONS[8].right], "", arguments=("1", "8", "5"))
+    assert "guessed right: 1 of 2" in said
+    assert "No: " in said
+
+
+def test_who_does_not_want_to_guess_and_a_pipe_are_not_asked() -> None:
+    assert "your guess" not in typed(arguments=("--no-guess", "1"))
+    assert "your guess" not in study("1").stdout
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
+def test_every_lesson_has_answers_to_choose_from_and_a_script_to_play(lesson: Lesson) -> None:
+    question = QUESTIONS[lesson.number]
+    assert 2 <= len(question.answers) <= 4
+    assert 0 <= question.right < len(question.answers)
+    assert question.why.endswith(".")
+    assert ". " not in question.why
+
+
+# study try N
+
+
+def trial(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "aio_posix", "study", "try", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(DOCS.parents[1])}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, cwd=directory, env=environment
+    )
+
+
+def test_a_lesson_to_try_is_a_file_that_runs_as_the_lesson_does(tmp_path: Path) -> None:
+    ended = trial(tmp_path, "1", "--once")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "all its asserts hold" in ended.stdout
+    source = Path(str(LESSONS[0].module.__file__)).read_text()
+    assert (tmp_path / "l01_aio_error.py").read_text() == source
+
+
+def test_what_was_changed_is_kept_and_the_assert_that_fails_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "l01_aio_error.py"
+    trial(tmp_path, "1", "--once")
+    path.write_text(path.read_text().replace("assert -1 not in seen", "assert -1 in seen"))
+    ended = trial(tmp_path, "1", "--once")
+    assert ended.returncode == 1
+    assert re.search(r"line \d+ failed: assert -1 in seen\nAssertionError", ended.stdout)
+    assert "a directory" in ended.stdout  # what was seen until then
+
+
+def test_a_lesson_to_try_runs_again_when_it_is_saved(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aio_posix", "study", "try", "8"]
+    environment = {**os.environ, "PYTHONPATH": str(DOCS.parents[1])}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    ) as running:
+        try:
+            assert running.stdout is not None
+            lines = iter(running.stdout.readline, "")
+            assert any(line.startswith("waiting until") for line in lines)
+            path = tmp_path / "l08_priorities.py"
+            path.write_text(path.read_text().replace('order == "W0 fsync W5"', 'order == "?"'))
+            assert any('failed: assert order == "?"' in line for line in lines)
+        finally:
+            running.kill()
 
 
 @pytest.mark.parametrize("which", ["0", "99", "-1", "six", "²"])

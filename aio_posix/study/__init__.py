@@ -11,5 +11,6 @@ Each module imports only from those before it in this list. A folder stands for 
   raw, syscalls, uring, machine, chart  for lessons and measurements
   echoes, costs                         measurements
   trace                                 requests and threads of a program over time
-  lessons, lesson, course, transcripts  the lessons, how one runs, how all are shown
+  lessons, lesson, trial, guesses       the lessons, how one runs, what to change and to guess
+  course, transcripts                   how all are shown
 """

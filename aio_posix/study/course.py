@@ -1,42 +1,69 @@
-"""python -m aio_posix study [N | all]: the questions; one lesson, printed and run; all, run.
+"""python -m aio_posix study [N ... | all]: the questions; lessons, printed and run; all, run.
 
-Every lesson has six parts: Ask, Guess, Run, See, Source, Try. With rich installed and a terminal to
-write to they have colours; the words are the same without.
+Every lesson has six parts: Ask, Guess, Run, See, Source, Try. A reader at a terminal is asked to
+guess first, and told afterwards why the other answers are wrong. With rich installed the parts have
+colours; the words are the same without.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import textwrap
 import time
 from collections.abc import Callable
 
 from aio_posix.study.console import columns, hanging, is_terminal, say
+from aio_posix.study.guesses import QUESTIONS, Question
 from aio_posix.study.lesson import Failed, Lesson, load
 
-WIDTH = 96  # of prose, where the terminal does not tell
+WIDTH = 96  # of prose at most
+LETTERS = "abcd"
+
+
+OTHERS = {"play": "aio_posix.study.play", "try": "aio_posix.study.trial"}
+EPILOG = (
+    "study play [SCRIPT | N]: the model in a browser.  study try N: change a lesson and run it."
+)
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("aio-posix study", description="see how glibc's AIO works")
-    parser.add_argument(
-        "which", nargs="?", metavar="N | all", help="a lesson; without it: their questions"
+    if argv and argv[0] in OTHERS:
+        status: int = importlib.import_module(OTHERS[argv[0]]).main(argv[1:])
+        return status
+    parser = argparse.ArgumentParser(
+        "aio-posix study", description="see how glibc's AIO works", epilog=EPILOG
     )
-    which = parser.parse_args(argv).which
-    course = {lesson.number: lesson for lesson in load()}
-    if which is None:
+    parser.add_argument(
+        "which", nargs="*", metavar="N | all", help="lessons; without them: their questions"
+    )
+    parser.add_argument(
+        "--no-guess", action="store_true", help="show at once, without asking what you think"
+    )
+    options = parser.parse_args(argv)
+    course = {str(lesson.number): lesson for lesson in load()}
+    if not options.which:
         say(table(list(course.values())))
         return 0
-    if which == "all":
+    if options.which == ["all"]:
         return run_all(list(course.values()))
-    if not which.isdecimal() or int(which) not in course:
-        print(
-            f"study: there is no lesson {which}: one of {', '.join(map(str, course))}, or all",
-            file=sys.stderr,
-        )
-        return 1
-    return teach(course[int(which)])
+    for which in options.which:
+        if which not in course:
+            print(
+                f"study: there is no lesson {which}: one of {', '.join(course)}, or all",
+                file=sys.stderr,
+            )
+            return 1
+    asks = not options.no_guess and is_terminal() and sys.stdin is not None and sys.stdin.isatty()
+    guesses, failed = [], 0
+    for which in options.which:
+        status, guessed = teach(course[which], asks)
+        failed |= status
+        guesses += [guessed] if guessed is not None else []
+    if len(options.which) > 1 and guesses:
+        say(f"\nguessed right: {sum(guesses)} of {len(guesses)}")
+    return failed
 
 
 def table(course: list[Lesson]) -> str:
@@ -73,10 +100,16 @@ def needs(lesson: Lesson) -> str:
     return f"needs: pip install {' '.join(lesson.missing)}"
 
 
-def teach(lesson: Lesson) -> int:
+def teach(lesson: Lesson, asks: bool = False) -> tuple[int, bool | None]:
+    """The exit status, and whether the reader guessed right; None for no guess."""
     part, code, line = _with_colours() or (_part, _code, say)
+    question = QUESTIONS.get(lesson.number) if asks else None
+    guess = None
     part(f"{lesson.number}. Ask", lesson.ask)
-    part("Guess", lesson.guess)
+    if question is None:
+        part("Guess", lesson.guess)
+    else:
+        guess = ask(question)
     part("Run", "")
     code(lesson.code, "python")
     if lesson.c:
@@ -85,16 +118,33 @@ def teach(lesson: Lesson) -> int:
     part("See", "")
     if lesson.missing:
         print(f"study: {needs(lesson)}", file=sys.stderr)
-        return 1
+        return 1, None
     try:
         for seen in lesson.see():
             line("    " + seen)
     except Failed as error:
         print(error, file=sys.stderr)
-        return 1
+        return 1, None
+    if question is not None:
+        right = LETTERS[question.right]
+        yours = "" if guess is None else "Right. " if guess == question.right else f"No: {right}. "
+        part("Guess", f"{yours}{right}) {question.answers[question.right]}. {question.why}")
     part("Source", lesson.source)
     part("Try", lesson.try_)
-    return 0
+    return 0, None if guess is None or question is None else guess == question.right
+
+
+def ask(question: Question) -> int | None:
+    """The place of the answer that is typed; None if the reader skips it."""
+    for letter, answer in zip(LETTERS, question.answers, strict=False):
+        say(hanging(f"    {letter}) ", answer, columns()))
+    letters = LETTERS[: len(question.answers)]
+    while True:
+        print(f"    your guess ({letters[0]}-{letters[-1]}, Enter skips): ", end="", flush=True)
+        typed = sys.stdin.readline().strip().lower().rstrip(")")
+        if typed in letters:
+            return letters.index(typed) if typed else None
+        say(f"    one of {', '.join(letters)}, or Enter")
 
 
 def _part(name: str, text: str) -> None:

@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -72,47 +73,53 @@ class Lesson:
 
     def see(self) -> Iterator[str]:
         """Runs the experiment; its lines as they come. Raises Failed."""
-        environment = {
-            name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"
-        }
-        pipe = subprocess.PIPE
-        with subprocess.Popen(
-            [*COMMAND, str(self.number)],
-            stdin=subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            env=environment,
-            start_new_session=True,  # a lesson may fork: all of it can be ended
-        ) as child:
-            errors: list[str] = []
-            late = threading.Event()
-            assert child.stdout is not None and child.stderr is not None  # noqa: PT018  both were asked for
-            stderr = child.stderr
-            drain = threading.Thread(target=lambda: errors.append(stderr.read()))
-            drain.start()
+        return experiment(str(self.number))
 
-            def end() -> None:
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
 
-            def end_late() -> None:
-                late.set()
-                end()
+def experiment(which: str) -> Iterator[str]:
+    """Runs that of a lesson, by its number or by a file with a run(show); its lines as they come.
 
-            timer = threading.Timer(LIMIT, end_late)
-            timer.start()
-            try:
-                for line in child.stdout:
-                    yield line.rstrip("\n")
-                status = child.wait()
-            finally:
-                timer.cancel()
-                end()  # when nobody wants to see the rest
-                drain.join()
-        if status:
-            ended = f"did not end in {LIMIT} s" if late.is_set() else f"ended with status {status}"
-            raise Failed(f"{''.join(errors)}lesson {self.number} {ended}")
+    Raises Failed.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*COMMAND, which],
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        env=environment,
+        start_new_session=True,  # a lesson may fork: all of it can be ended
+    ) as child:
+        errors: list[str] = []
+        late = threading.Event()
+        assert child.stdout is not None and child.stderr is not None  # noqa: PT018  both were asked for
+        stderr = child.stderr
+        drain = threading.Thread(target=lambda: errors.append(stderr.read()))
+        drain.start()
+
+        def end() -> None:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+
+        def end_late() -> None:
+            late.set()
+            end()
+
+        timer = threading.Timer(LIMIT, end_late)
+        timer.start()
+        try:
+            for line in child.stdout:
+                yield line.rstrip("\n")
+            status = child.wait()
+        finally:
+            timer.cancel()
+            end()  # when nobody wants to see the rest
+            drain.join()
+    if status:
+        ended = f"did not end in {LIMIT} s" if late.is_set() else f"ended with status {status}"
+        raise Failed(f"{''.join(errors)}lesson {which} {ended}")
 
 
 def load() -> list[Lesson]:
@@ -137,6 +144,13 @@ def show(*what: object, measured: bool = False) -> None:
         print(f"{MEASURED} {line}" if measured else line, flush=True)
 
 
-if __name__ == "__main__":
-    (wanted,) = (name for name in lessons.names() if name.startswith(f"l{int(sys.argv[1]):02}_"))
+def main(which: str) -> None:
+    if which.endswith(".py"):
+        runpy.run_path(which)["run"](show)
+        return
+    (wanted,) = (name for name in lessons.names() if name.startswith(f"l{int(which):02}_"))
     importlib.import_module(f"{lessons.__name__}.{wanted}").run(show)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

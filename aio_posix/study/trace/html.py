@@ -1,18 +1,16 @@
 """A timeline as one page of HTML without anything to load: time line, scrubber, and the replay.
 
 Everything that needs to be known about glibc is worked out here; the page draws, and applies the
-changes of the moments one after another. page/ has what the browser runs.
+changes of the moments one after another. pages/ has what the browser runs.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
-from importlib.resources import files
 from typing import Any
 
+from aio_posix.study.page import filled, read, script
 from aio_posix.study.replay import Moment, Replay, replay
 from aio_posix.study.trace.rows import rows
 from aio_posix.study.trace.scale import duration
@@ -40,22 +38,6 @@ def html(line: Timeline) -> str:
         "DATA": script(data(line, found, spans)),
     }
     return filled(read("trace.html"), parts)
-
-
-def read(name: str) -> str:
-    """A file of the folder page."""
-    return (files("aio_posix.study") / "page" / name).read_text(encoding="utf-8")
-
-
-def filled(template: str, parts: Mapping[str, str]) -> str:
-    """In one pass: what is put in is never looked through."""
-    return re.sub(r"\{\{([A-Z]+)\}\}", lambda name: parts[name[1]], template)
-
-
-def script(data: Any) -> str:
-    """JSON inside a script element: no text of it can end the element."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
-    return text.replace("<", "\\u003c")
 
 
 def data(line: Timeline, found: Replay, spans: list[Starved]) -> dict[str, Any]:
