@@ -2,6 +2,7 @@
 # The whole extension, or its C alone, under a sanitizer; says what it found, and fails if anything.
 #
 #   sh tests/sanitizers.sh address [ARGUMENTS OF PYTEST]   AddressSanitizer and UBSan: the suite
+#   sh tests/sanitizers.sh random [SECONDS [SEED]]         the same, tests/random_use.py: awaited files
 #   sh tests/sanitizers.sh thread                          ThreadSanitizer: tests/c/stress.c
 #   sh tests/sanitizers.sh valgrind                        valgrind: tests/c/stress.c
 #
@@ -19,7 +20,7 @@ python=$here/.venv/bin/python
 #   lesson, study, transcripts     compare threads, mappings and system calls of a plain process
 NOT="not (address_space or memory or small_stack or stack_too_small or recursion)"
 
-address() {
+sanitized() { # a program of Python, under AddressSanitizer and UBSan
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     git ls-files -co --exclude-standard | tar c -T - | tar x -C "$scratch"
@@ -32,10 +33,14 @@ address() {
     LD_PRELOAD=$libraries PYTHONPATH=$scratch PYTHONMALLOC=malloc \
         ASAN_OPTIONS=detect_leaks=0:exitcode=99:allocator_may_return_null=1:handle_segv=0 \
         UBSAN_OPTIONS=print_stacktrace=1:exitcode=99 \
-        "$python" -m pytest -p no:cacheprovider -k "$NOT" --ignore tests/test_build.py \
-        --ignore tests/test_c.py --ignore tests/test_typing.py --ignore tests/test_layers.py \
-        --ignore-glob 'tests/test_study*' "$@" || status=$?
+        "$python" "$@" || status=$?
     return $status
+}
+
+address() {
+    sanitized -m pytest -p no:cacheprovider -k "$NOT" --ignore tests/test_build.py \
+        --ignore tests/test_c.py --ignore tests/test_typing.py --ignore tests/test_layers.py \
+        --ignore-glob 'tests/test_study*' "$@"
 }
 
 repeat() { # a test of tests/test_c.py, ten times
@@ -49,6 +54,10 @@ case ${1:-} in
 address)
     shift
     address "$@"
+    ;;
+random)
+    shift
+    sanitized tests/random_use.py "${@:-20}"
     ;;
 thread) repeat threadsanitizer ;;
 valgrind) repeat valgrind ;;

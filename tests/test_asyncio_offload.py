@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 
 from deadline import eventually
@@ -9,18 +10,26 @@ from deadline import eventually
 from aio_posix.asyncio.threads import USUAL, Threads
 
 
+def waited_for(gate: threading.Event) -> None:
+    gate.wait()
+
+
 def test_a_thread_that_took_a_waiting_job_does_not_count_as_idle() -> None:
     """Or the next job would be left to it, though it may be blocked for good."""
     threads = Threads()
-    gates = [threading.Event() for _ in range(USUAL + 2)]
-    for gate in gates[:USUAL]:
-        assert threads.start(gate.wait)
+    gates = [threading.Event() for _ in range(USUAL + 1)]
+
+    def block(number: int) -> None:
+        assert threads.start(functools.partial(waited_for, gates[number]))
+
+    for number in range(USUAL):
+        block(number)
     waited = threading.Event()
     assert threads.start(waited.set)
     gates[0].set()
     assert waited.wait(10)
     assert eventually(lambda: threads._idle == 1)
-    assert threads.start(gates[USUAL].wait)
+    block(USUAL)
     assert eventually(lambda: threads._jobs.empty())
     done = threading.Event()
     try:
