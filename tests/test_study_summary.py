@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aio_posix.study.replay import Flight, Life, replay
-from aio_posix.study.trace.summary import advice, percentile, phases, starved
+from aio_posix.study.trace.summary import advice, percentile, phases, spent, starved
 
 MS = 10**6
 
@@ -40,6 +40,8 @@ def test_a_pool_that_may_grow_or_whose_size_nobody_knows_starves_nobody() -> Non
 
 
 def test_the_phases_of_a_request_add_up_to_its_time() -> None:
+    taken = FLIGHTS[2]._replace(owner="queue", told=60 * MS)
+    assert spent(taken, {})["until the program looked"] == 9 * MS
     one = FLIGHTS[2]._replace(owner="callback", told=60 * MS, over=61 * MS)
     found = {p.name: p.total for p in phases([one], replay([*FLIGHTS[:2], one], LIVES, 2).heads)}
     assert found == {

@@ -17,7 +17,7 @@ const canvas = by("lanes");
 let pen = canvas.getContext("2d");
 const EVERY = 256; // moments between two that are kept whole
 const AXIS = 24, BAND = 10, GAP = 10, MIN_SPAN = 2000; // pixels; nanoseconds
-const HEIGHT = { queued: 20 }, ROW = 30;
+const HEIGHT = { queued: 20, awaited: 20 }, ROW = 30;
 const DARK = new Set(["submission", "callback", "system call", "awaited"]);
 
 let width = 0, still = null, stillIs = ""; // the time line without the scrubber, and what is on it

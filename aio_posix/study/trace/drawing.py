@@ -22,12 +22,13 @@ from aio_posix.study.trace.event import Event, What, whole
 from aio_posix.study.trace.flights import flights, lives
 from aio_posix.study.trace.matching import Request, match, of
 from aio_posix.study.trace.strace import Call, Thread
-from aio_posix.study.trace.timeline import QUEUE, Arrow, Box, Group, Kind, Lane, Timeline
+from aio_posix.study.trace.timeline import AWAITED, QUEUE, Arrow, Box, Group, Kind, Lane, Timeline
 
 STARTS = (
     "from the helper's clone until the thread is in the function: "
     "it waits for the callback before, and for the GIL"
 )
+DRAWN = (What.REQUEST, What.ASKED, What.CACHED)
 NAMES = {Group.PROGRAM: "thread", Group.HELPER: "helper", Group.NOTIFICATION: "notification thread"}
 
 
@@ -44,13 +45,17 @@ def timeline(
     """
     events = whole(events)
     requests = of(events)
-    if not requests:
-        raise ValueError("no request was made, or awaited ones alone, which are not recorded")
+    if not any(event.what in DRAWN for event in events):
+        raise ValueError("no request was made: there is nothing to draw")
     traced, threads = threads is not None, threads or {}
     main = next(iter(threads), os.getpid()) if main is None else main
     python = {main, *(event.tid for event in events)}
     match(requests, [thread for tid, thread in threads.items() if tid not in python])
     begin = min(event.at for event in events if event.what is not What.POOL)
+    given = {event.of[0]: event for event in events if event.what is What.GIVEN}
+    for serial, request in requests.items():
+        if serial in given:
+            request.seen = given[serial].at
     moments = [max(event.at, event.until) for event in events]
     moments += [
         moment for t in threads.values() for c in t.calls for moment in (c.begin, c.end or 0)
@@ -58,14 +63,16 @@ def timeline(
     moments += [thread.death or 0 for thread in threads.values()]
     drawing = _Drawing(requests, threads, main, begin, max(moments), traced)
     drawing.program(events)
+    drawing.awaited(events, given)
     drawing.helpers()
     drawing.callbacks(events)
     drawing.couriers()
     lanes = drawing.lanes(python)
     known = {lane.tid for lane in lanes}
     files: dict[int, str] = {}
-    for request in requests.values():
-        files.setdefault(request.event.fd, request.event.file)
+    for event in events:
+        if event.what in DRAWN and event.fd >= 0:
+            files.setdefault(event.fd, event.file)
     boxes = sorted(drawing.boxes, key=lambda box: (box.begin, box.tid == QUEUE, -box.end))
     lanes, boxes, end = _without_the_exit(lanes, boxes, drawing.end)
     arrows = [one for one in drawing.arrows if {one.source, one.target} <= known]
@@ -140,6 +147,28 @@ class _Drawing:
         for call in self.threads[self.main].calls if self.main in self.threads else ():
             if call.begin >= self.begin:
                 self.call(self.main, call)
+
+    def awaited(self, events: Sequence[Event], given: Mapping[int, Event]) -> None:
+        """What tasks waited for, whoever did it."""
+        errands = {event.of[0] for event in events if event.what is What.ERRAND}
+        for event in events:
+            if event.what is What.CACHED:
+                about = f"{event.nbytes} bytes from the page cache"
+                self.box(AWAITED, Kind.CACHE, event.at, event.until, f"fd {event.fd}", detail=about)
+            elif event.what is What.ASKED:
+                serial = event.of[0]
+                end = given.get(serial)
+                who = "a thread of aio_posix.asyncio" if serial in errands else "glibc, in a list"
+                self.box(
+                    AWAITED,
+                    Kind.AWAITED,
+                    event.at,
+                    end.at if end else None,
+                    f"{event.name} fd {event.fd}",
+                    serial,
+                    detail=f"{event.file}, {event.nbytes} bytes, done by {who}",
+                    error=end.error if end else "",
+                )
 
     def call(self, tid: int, call: Call) -> None:
         fd = f"fd {call.arguments[0]}" if call.arguments else ""
@@ -247,6 +276,8 @@ class _Drawing:
                 self.arrows.append(Arrow("starts", births[tid], parent, tid))
         found = []
         for group, tids in groups.items():
+            if group is Group.AWAITED and any(box.tid == AWAITED for box in self.boxes):
+                found.append(Lane(AWAITED, group, "awaited", self.begin, self.end))
             if group is Group.QUEUE:
                 found.append(
                     Lane(

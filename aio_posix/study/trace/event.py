@@ -30,6 +30,10 @@ class What(StrEnum):
     TAKEN = "taken"  # taken out of a CompletionQueue
     CANCEL = "cancel"  # aio_cancel, of a request or of a descriptor; `nbytes` is its answer
     POOL = "pool"  # aio_init: `nbytes` helpers at most
+    ASKED = "asked"  # of aio_posix.asyncio: a task awaits a request
+    GIVEN = "given"  # and has its result
+    ERRAND = "errand"  # a thread of aio_posix.asyncio does it, and not glibc
+    CACHED = "cached"  # an awaited read that the page cache answered, from `at` to `until`
     FULL = "full"  # what happened after this has not been recorded
 
 

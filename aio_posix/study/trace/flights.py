@@ -24,7 +24,7 @@ def flights(
     for event in events:
         if event.what is What.SUBMISSION:
             submissions.update(dict.fromkeys(event.of, event))
-        elif event.what in (What.CALLBACK, What.TAKEN):
+        elif event.what in (What.CALLBACK, What.TAKEN, What.GIVEN):
             told.update(dict.fromkeys(event.of, event))
             if event.what is What.CALLBACK:
                 running[event.tid] = event

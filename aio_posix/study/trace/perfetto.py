@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from aio_posix.study.trace.timeline import QUEUE, Box, Kind, Timeline
+from aio_posix.study.trace.timeline import UNTHREADED, Box, Kind, Timeline
 
 Item = dict[str, Any]
 
@@ -30,13 +30,14 @@ def perfetto(line: Timeline) -> str:
 
 def _pid(line: Timeline) -> int:
     """Of the main thread, which is the first."""
-    return next(lane.tid for lane in line.lanes if lane.tid != QUEUE)
+    return next(lane.tid for lane in line.lanes if lane.tid not in UNTHREADED)
 
 
 def _names(line: Timeline) -> Iterable[Item]:
     pid = _pid(line)
     yield {"ph": "M", "name": "process_name", "pid": pid, "tid": pid, "args": {"name": line.title}}
-    for order, lane in enumerate(lane for lane in line.lanes if lane.tid != QUEUE):
+    threads = (lane for lane in line.lanes if lane.tid not in UNTHREADED)
+    for order, lane in enumerate(threads):
         about = {"ph": "M", "pid": pid, "tid": lane.tid}
         yield {**about, "name": "thread_name", "args": {"name": lane.name}}
         yield {**about, "name": "thread_sort_index", "args": {"sort_index": order}}
@@ -50,7 +51,8 @@ def _slices(line: Timeline) -> Iterable[Item]:
     by_thread: dict[int, list[Box]] = {}
     for box in line.boxes:
         by_thread.setdefault(box.tid, []).append(box)
-    by_thread.pop(QUEUE, None)
+    for lane in UNTHREADED:
+        by_thread.pop(lane, None)
     for boxes in by_thread.values():
         for box in nested(boxes):
             where = {"ph": "X", "pid": _pid(line), "tid": box.tid, "cat": box.kind.value}
@@ -83,9 +85,11 @@ def nested(boxes: Sequence[Box]) -> list[Box]:
 
 
 def _queued(line: Timeline) -> Iterable[Item]:
+    numbers = count(1)
     for box in line.boxes:
-        if box.tid == QUEUE:
-            one = {"cat": box.kind.value, "id": box.of[0], "pid": _pid(line), "tid": _pid(line)}
+        if box.tid in UNTHREADED:
+            one = {"cat": box.kind.value, "pid": _pid(line), "tid": _pid(line)}
+            one["id"] = box.of[0] if box.of else next(numbers)
             one["name"] = f"{box.kind.value} {box.label}"
             yield {**one, "ph": "b", "ts": _us(line, box.begin), "args": _about(box)}
             yield {**one, "ph": "e", "ts": _us(line, box.end)}

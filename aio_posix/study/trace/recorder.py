@@ -8,8 +8,8 @@
 - aio_cancel and aio_init are seen where they are called by their place in the package, or were
   imported while the recorder was on.
 - At most MOST events are kept. The last says that the recorder is full.
-- Not recorded: requests of aio_posix.asyncio, which go to C by a way of their own; waiting in
-  aio_suspend.
+- Requests of aio_posix.asyncio are seen (awaited.py) if it was imported before.
+- Not recorded: waiting in aio_suspend.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from aio_posix._ffi import lib
 from aio_posix.aio import aio_cancel, aio_init
 from aio_posix.aiocb import fileno, submit
 from aio_posix.listio import submit_list
+from aio_posix.study.trace.awaited import Awaited
 from aio_posix.study.trace.event import SLOTS, Event, What
 
 MOST = SLOTS  # events: some 100 MB of memory
@@ -51,6 +52,7 @@ class Recorder:
         self._here = threading.local()  # the serials of the submission that this thread is in
         self._replaced: list[tuple[Any, str, Any]] = []
         self._serials: dict[int, int] = {}  # of the last submission of an aiocb, by its address
+        self._awaited = Awaited(self._say, file_of)
         self._before: Callable[..., None] | None = None  # who watched before
 
     def __enter__(self) -> Recorder:
@@ -73,6 +75,7 @@ class Recorder:
                     self._replaced.append((module, name, value))
                     setattr(module, name, mine[value])
         self._before = flight.watch(self._seen)
+        self._awaited.begin()
         return self
 
     def __exit__(
@@ -81,6 +84,7 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._awaited.end()
         flight.watch(self._before)
         while self._replaced:
             setattr(*self._replaced.pop())

@@ -45,13 +45,15 @@ def rows(line: Timeline, x: Callable[[int], float]) -> Rows:
         by_lane.setdefault(box.tid, []).append(box)
     for group in Group:
         lanes = [lane for lane in line.lanes if lane.group is group]
-        if group is Group.QUEUE and lanes:
-            packed = pack(by_lane[QUEUE], x, gap=3)
+        if group in (Group.QUEUE, Group.AWAITED) and lanes:
+            packed = pack(by_lane[lanes[0].tid], x, gap=3)
             some = [
                 Row(group, lanes[0].name if n == 0 else "", [], boxes)
                 for n, boxes in enumerate(packed)
             ]
-            found.of_request.update({box.of[0]: row for row in some[:MOST] for box in row.boxes})
+            if group is Group.QUEUE:
+                queued = {box.of[0]: row for row in some[:MOST] for box in row.boxes}
+                found.of_request.update(queued)
         else:
             alone = len(lanes) <= MOST and group is not Group.NOTIFICATION
             shares = [[lane] for lane in lanes] if alone else pack(lanes, x, gap=8)

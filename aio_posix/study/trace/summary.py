@@ -9,13 +9,15 @@ from typing import NamedTuple
 from aio_posix.study.replay import Flight, Replay
 from aio_posix.study.trace.scale import duration
 
-LANE, HELPER, IO, NOTIFICATION, CALLBACK = (
+LANE, HELPER, IO, NOTIFICATION, LOOK, CALLBACK = (
     "behind its own descriptor",
     "waiting for a helper",
     "I/O",
     "notification",
+    "until the program looked",
     "callback",
 )
+PHASES = (LANE, HELPER, IO, NOTIFICATION, LOOK, CALLBACK)
 WORTH = 0.25  # of all the time: a smaller share is not worth advice
 BRIEF = 100_000  # nanoseconds: handing work to a helper takes some 50 microseconds; that is no wait
 
@@ -45,7 +47,7 @@ def spent(flight: Flight, heads: Mapping[int, int]) -> dict[str, int]:
         LANE: (flight.asked[0], head),
         HELPER: (head, flight.began),
         IO: (flight.began, flight.ended),
-        NOTIFICATION: (flight.ended, flight.told),
+        NOTIFICATION if flight.owner == "callback" else LOOK: (flight.ended, flight.told),
         CALLBACK: (flight.told, flight.over),
     }
     return {
@@ -56,7 +58,7 @@ def spent(flight: Flight, heads: Mapping[int, int]) -> dict[str, int]:
 
 
 def phases(flights: Iterable[Flight], heads: Mapping[int, int]) -> list[Phase]:
-    times: dict[str, list[int]] = {name: [] for name in (LANE, HELPER, IO, NOTIFICATION, CALLBACK)}
+    times: dict[str, list[int]] = {name: [] for name in PHASES}
     for flight in flights:
         for name, time in spent(flight, heads).items():
             times[name].append(time)

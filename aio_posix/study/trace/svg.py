@@ -23,6 +23,8 @@ HIGH, SMALL, LOW = 24, 18, 11  # of a box; of one in a queue; of what is inside 
 LETTER = 7.0  # width of a letter, on average; the font is 12 high
 COLOURS = {
     Kind.SUBMIT: "#d55e00",
+    Kind.AWAITED: "#8073ac",
+    Kind.CACHE: "#80b1d3",
     Kind.QUEUE: "#e69f00",
     Kind.FLIGHT: "#56b4e9",
     Kind.IO: "#56b4e9",
@@ -32,6 +34,8 @@ COLOURS = {
 }
 LEGEND = {
     Kind.SUBMIT: "submission: aio_read ...",
+    Kind.AWAITED: "awaited: a task waits",
+    Kind.CACHE: "read from the page cache",
     Kind.QUEUE: "queued: no helper has taken it",
     Kind.FLIGHT: "in flight: queued, then I/O",
     Kind.IO: "I/O: a helper is in the call",
@@ -39,6 +43,7 @@ LEGEND = {
     Kind.CALLBACK: "callback: your function",
     Kind.CALL: "the program's system calls",
 }
+PACKED = (Group.QUEUE, Group.AWAITED)
 ARROWS = {"submits": "#d55e00", "is taken": "#b87f00", "starts": "#7b8794", "notifies": "#b3548a"}
 STYLE = """
     .title { font-weight: 600; font-size: 19px }
@@ -106,7 +111,7 @@ PATTERN = (
 
 
 def high(row: Row) -> int:
-    return QUEUED if row.group is Group.QUEUE else ROW
+    return QUEUED if row.group in PACKED else ROW
 
 
 def summary(line: Timeline) -> str:
@@ -171,7 +176,7 @@ def _boxes(row: Row, scale: Scale, y: float) -> Iterable[str]:
         inner = box.kind is Kind.CALL or (
             box.kind is Kind.SUBMIT and row.group is Group.NOTIFICATION
         )
-        tall = SMALL if row.group is Group.QUEUE else HIGH
+        tall = SMALL if row.group in PACKED else HIGH
         top = y + (high(row) - tall) / 2 + (tall - LOW if inner else 0)
         fill = "url(#waits)" if box.kind is Kind.QUEUE else COLOURS[box.kind]
         told = f"{box.label}, {duration(box.end - box.begin)}{' and more' if box.open else ''}"

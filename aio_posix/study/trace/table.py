@@ -9,6 +9,7 @@ from aio_posix.study.trace.timeline import Box, Group, Kind, Timeline
 
 MOST = 200  # lines
 PHASES = (Kind.QUEUE, Kind.IO, Kind.NOTIFY, Kind.CALLBACK)
+SEEN = (Kind.FLIGHT, Kind.CALLBACK)  # without strace
 
 
 def text(line: Timeline) -> str:
@@ -16,13 +17,16 @@ def text(line: Timeline) -> str:
     for box in line.boxes:
         for serial in box.of:
             of[serial].setdefault(box.kind, box)
-    phases = PHASES if line.traced else (Kind.FLIGHT, Kind.CALLBACK)
+    phases = PHASES if line.traced else SEEN
+    if any(box.kind is Kind.AWAITED for box in line.boxes):
+        phases = (Kind.AWAITED, *phases)
     lines = [
         f"{'at':>10}  {'request':<16}" + "".join(f"{kind.value:>14}" for kind in phases) + "  file"
     ]
     for boxes in list(of.values())[:MOST]:
         begin = min(box.begin for box in boxes.values())
-        first = boxes.get(Kind.IO) or boxes.get(Kind.FLIGHT) or next(iter(boxes.values()))
+        by_kind = (boxes.get(kind) for kind in (Kind.IO, Kind.FLIGHT, Kind.AWAITED))
+        first = next(filter(None, by_kind), next(iter(boxes.values())))
         cells = "".join(f"{_cell(boxes.get(kind)):>14}" for kind in phases)
         fd = first.label.rpartition(" ")[2]
         file = line.files.get(int(fd), "") if fd.isdecimal() else ""
@@ -33,6 +37,8 @@ def text(line: Timeline) -> str:
     count = {group: sum(lane.group is group for lane in line.lanes) for group in Group}
     threads = f"{count[Group.HELPER]} helpers, {count[Group.NOTIFICATION]} notification threads"
     lines.append(f"{line.title}: {len(of)} requests, {threads}, {duration(line.end - line.begin)}")
+    if cached := sum(box.kind is Kind.CACHE for box in line.boxes):
+        lines.append(f"{cached:,} awaited reads came from the page cache at once")
     if line.full is not None:
         after = duration(line.full - line.begin)
         lines.append(f"the recording is full: nothing after the first {after} is in it")

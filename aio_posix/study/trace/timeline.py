@@ -12,10 +12,13 @@ from enum import StrEnum
 from aio_posix.study.replay import Flight, Life
 
 QUEUE = 0  # the lane of what no thread has taken
+AWAITED = -1  # the lane of what tasks wait for
+UNTHREADED = (QUEUE, AWAITED)
 
 
 class Group(StrEnum):
     PROGRAM = "program"
+    AWAITED = "awaited"
     QUEUE = "queued"
     HELPER = "helpers"
     NOTIFICATION = "notification threads"
@@ -23,6 +26,8 @@ class Group(StrEnum):
 
 class Kind(StrEnum):
     SUBMIT = "submission"
+    AWAITED = "awaited"
+    CACHE = "page cache"
     QUEUE = "queued"
     FLIGHT = "in flight"
     IO = "I/O"
