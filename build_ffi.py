@@ -1,44 +1,32 @@
-"""How the C in aio_posix/csrc becomes the module aio_posix._ffi; setup.py names the object
-below.
+"""How the C in aio_posix/csrc becomes the module aio_posix._ffi; setup.py names the object below.
+
+The same library holds the module aio_posix._calls: csrc/python/module.c has its PyInit.
 """
 
 from pathlib import Path
 
 from cffi import FFI
 
+ROOT = Path(__file__).parent
 CSRC = Path("aio_posix") / "csrc"  # relative to setup.py, where setuptools runs
-SOURCES = [
-    "flight.c", "aiocb.c", "request.c", "list.c", "cancel.c", "notice.c", "notify.c", "plan.c",
-    "baton.c", "gate.c", "datastack.c", "queue.c", "sigwaitinfo.c", "batch.c", "now.c", "waiter.c",
-    "openfile.c", "opening.c",
-]  # fmt: skip
-HEADERS = [
-    "notify.h",
-    "flight.h",
-    "aiocb.h",
-    "python.h",
-    "sigwaitinfo.h",
-    "batch.h",
-    "now.h",
-    "waiter.h",
-    "openfile.h",
-    "aio.cdef.h",
-]
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / CSRC).glob("*/*.c"))
+HEADERS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / CSRC).rglob("*.h"))
 
 ffibuilder = FFI()
-ffibuilder.cdef((Path(__file__).parent / CSRC / "aio.cdef.h").read_text())
+ffibuilder.cdef((ROOT / CSRC / "aio.cdef.h").read_text())
 ffibuilder.set_source(
     "aio_posix._ffi",
     """
-    #include "notify.h"
-    #include "sigwaitinfo.h"
-    #include "aiocb.h"
-    #include "batch.h"
-    #include "now.h"
-    #include "openfile.h"
+    #include "engine/list.h"
+    #include "engine/signals.h"
+    #include "engine/waiter.h"
+    #include "python/batch.h"
+    #include "python/gate.h"
+    #include "python/openfile.h"
+    #include "python/page_cache.h"
     """,
-    sources=[str(CSRC / name) for name in SOURCES],
-    depends=[str(CSRC / name) for name in HEADERS] + ["build_ffi.py"],
+    sources=SOURCES,
+    depends=[*HEADERS, "build_ffi.py"],
     include_dirs=[str(CSRC)],
     define_macros=[("_GNU_SOURCE", None), ("_FILE_OFFSET_BITS", "64")],
     extra_compile_args=["-std=c11", "-Wall", "-Wextra", "-pthread"],

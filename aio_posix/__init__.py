@@ -43,10 +43,7 @@ from aio_posix.aio import (
     AIO_ALLDONE,
     AIO_CANCELED,
     AIO_NOTCANCELED,
-    LIO_NOWAIT,
-    LIO_WAIT,
     CancelResult,
-    LioMode,
     aio_cancel,
     aio_error,
     aio_fsync,
@@ -55,9 +52,9 @@ from aio_posix.aio import (
     aio_return,
     aio_suspend,
     aio_write,
-    lio_listio,
 )
 from aio_posix.aiocb import AIO_PRIO_DELTA_MAX, LIO_NOP, LIO_READ, LIO_WRITE, LioOpcode, aiocb
+from aio_posix.listio import LIO_NOWAIT, LIO_WAIT, LioMode, lio_listio
 from aio_posix.queue import CompletionQueue
 from aio_posix.sigevent import SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SigevNotify, sigevent
 from aio_posix.sigwaitinfo import siginfo, sigwaitinfo

@@ -1,8 +1,6 @@
-"""<aio.h>: the calls.  Here C's errno becomes OSError, and every wait is one that a signal handler
-can interrupt.
+"""<aio.h>: the calls for one request, and aio_suspend. Here C's errno becomes OSError.
 
-- Arguments are checked before anything is submitted; a list is submitted whole or (EINPROGRESS,
-  ValueError) not at all.
+- Arguments are checked before anything is submitted.
 - Waiting is done in slices of aio_suspend, never in LIO_WAIT: glibc leaves pointers into a dead
   stack frame behind when a signal interrupts that, and aborts on a timeout it does not like.
 """
@@ -12,29 +10,16 @@ from __future__ import annotations
 import errno
 import math
 import os
-import time
 from enum import IntEnum
 
-from aio_posix import flight
-from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import (
-    LIO_NOP,
-    LIO_READ,
-    LIO_WRITE,
-    aiocb,
-    collect,
-    fileno,
-    land_list,
-    refused,
-    submit,
-)
-from aio_posix.flight import COMPLETE, IN_FLIGHT, STATE, look, usable
-from aio_posix.listio import SLICE, submit_list, wait_for_all
-from aio_posix.sigevent import address, sigevent
+from aio_posix import _calls
+from aio_posix._ffi import lib
+from aio_posix.aiocb import LIO_NOP, LIO_READ, LIO_WRITE, aiocb, fileno
+from aio_posix.flight import usable
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from typing import Any
 
 
@@ -46,20 +31,10 @@ class CancelResult(IntEnum):
     AIO_ALLDONE = lib.AIO_ALLDONE
 
 
-class LioMode(IntEnum):
-    """Whether lio_listio waits."""
-
-    LIO_WAIT = lib.LIO_WAIT
-    LIO_NOWAIT = lib.LIO_NOWAIT
-
-
 AIO_CANCELED = CancelResult.AIO_CANCELED
 AIO_NOTCANCELED = CancelResult.AIO_NOTCANCELED
 AIO_ALLDONE = CancelResult.AIO_ALLDONE
-LIO_WAIT = LioMode.LIO_WAIT
-LIO_NOWAIT = LioMode.LIO_NOWAIT
 
-LONG_SLICE = 0.01  # of a list that can only be watched piece by piece
 AIO_NUM_MAX = 1 << 20  # slots of 56 bytes; glibc reports EAGAIN for ever if it cannot allocate them
 NOT_DUE = "the request was never submitted, or its result has been returned"
 FOREVER = 1e9  # seconds; larger timeouts overflow glibc's clock arithmetic into "at once"
@@ -74,7 +49,7 @@ def aio_read(cb: aiocb) -> None:
     memory or cannot start its first helper thread. A bad descriptor shows in aio_error, not here
     (POSIX allows both). Source: glibc rt/aio_read.c, rt/aio_misc.c.
     """
-    submit(cb, LIO_READ)
+    _calls.start(cb, LIO_READ)
 
 
 def aio_write(cb: aiocb) -> None:
@@ -85,7 +60,7 @@ def aio_write(cb: aiocb) -> None:
     Raises as aio_read does. At most 0x7ffff000 bytes are written: aio_return tells. A write waits
     behind a read of the same descriptor. Source: glibc rt/aio_write.c.
     """
-    submit(cb, LIO_WRITE)
+    _calls.start(cb, LIO_WRITE)
 
 
 def aio_fsync(op: int, cb: aiocb) -> None:
@@ -100,13 +75,7 @@ def aio_fsync(op: int, cb: aiocb) -> None:
     """
     if op not in (os.O_SYNC, os.O_DSYNC):
         raise ValueError(f"op must be os.O_SYNC or os.O_DSYNC, not {op!r}")
-    submit(cb, op)
-
-
-def _checked(cb: aiocb) -> aiocb:
-    if not isinstance(cb, aiocb):
-        raise TypeError(f"expected an aiocb, not {type(cb).__name__}")
-    return cb
+    _calls.start(cb, op)
 
 
 def aio_error(cb: aiocb) -> int:
@@ -118,13 +87,7 @@ def aio_error(cb: aiocb) -> int:
     submitted or already returned, where glibc gives a number all the same. Source: glibc
     rt/aio_error.c.
     """
-    usable()
-    state = look(_checked(cb)._request) & STATE
-    if state == COMPLETE:
-        return int(cb._request.error)
-    if state == IN_FLIGHT:
-        return errno.EINPROGRESS
-    raise OSError(errno.EINVAL, NOT_DUE)
+    return _calls.error(cb)
 
 
 def aio_return(cb: aiocb) -> int:
@@ -136,20 +99,44 @@ def aio_return(cb: aiocb) -> int:
     nothing is lost; OSError (EINVAL) the second time or before submission, where glibc gives a
     number all the same. Source: glibc rt/aio_return.c.
     """
-    count = collect(cb)
-    if count is not None:
-        return count
+    return _calls.return_(cb)
+
+
+def not_due(cb: aiocb) -> None:
+    """Raises why there is no result: C found the request neither in flight nor complete."""
     usable()
-    request = cb._request
-    word = lib.request_return(request)
-    if word & STATE == COMPLETE:
-        flight.in_flight.pop(word >> 2, None)
-        if request.error:
-            raise OSError(request.error, os.strerror(request.error))
-        return int(lib.request_result(request))
-    if word & STATE == IN_FLIGHT:
-        raise BlockingIOError(errno.EINPROGRESS, "the request is in flight")
+    if cb.aio_lio_opcode is LIO_NOP and _calls.state(cb) == lib.UNSUBMITTED:
+        raise OSError(
+            errno.EINVAL,
+            "the request was never submitted; lio_listio skips entries whose aio_lio_opcode is "
+            "LIO_NOP, the default",
+        )
     raise OSError(errno.EINVAL, NOT_DUE)
+
+
+def failed(cb: aiocb, error: int) -> None:
+    """Raises the error of a request, and says why where the errno alone would not."""
+    if error == errno.EINPROGRESS:
+        raise BlockingIOError(error, "the request is in flight")
+    text = os.strerror(error)
+    if error == errno.EAGAIN and _flags(cb) & os.O_NONBLOCK:
+        text += ": the descriptor is non-blocking (a socket with a timeout is) and was not ready"
+    elif error == errno.EAGAIN:
+        text += (
+            ": the descriptor was not ready, or Linux could not queue the signal (the data moved)"
+        )
+    elif error == errno.EINVAL and _flags(cb) & os.O_DIRECT:
+        text += ": O_DIRECT needs buffer, offset and length aligned to the device's blocks"
+    raise OSError(error, text)
+
+
+def _flags(cb: aiocb) -> int:
+    import fcntl  # for error messages alone
+
+    try:
+        return fcntl.fcntl(fileno(cb.aio_fildes), fcntl.F_GETFL)
+    except (OSError, ValueError):  # closed by now
+        return 0
 
 
 def seconds(timeout: float | None) -> float | None:
@@ -161,10 +148,6 @@ def seconds(timeout: float | None) -> float | None:
             f"timeout must be a non-negative number of seconds or None, not {timeout!r}"
         )
     return None if timeout >= FOREVER else float(timeout)
-
-
-def _listed(cbs: Iterable[aiocb | None]) -> list[aiocb]:
-    return [cb if type(cb) is aiocb else _checked(cb) for cb in cbs if cb is not None]
 
 
 def aio_suspend(cbs: Iterable[aiocb | None], timeout: float | None = None) -> bool:
@@ -181,30 +164,10 @@ def aio_suspend(cbs: Iterable[aiocb | None], timeout: float | None = None) -> bo
     """
     usable()
     limit = seconds(timeout)
-    listed = _listed(cbs)
+    listed = [cb for cb in cbs if cb is not None]
     if not listed:
         raise ValueError("nothing to wait for: the list has no requests")
-    words = [look(cb._request) for cb in listed]
-    states = {word & STATE for word in words}
-    if not states <= {IN_FLIGHT, COMPLETE}:
-        raise OSError(errno.EINVAL, NOT_DUE)
-    if COMPLETE in states:
-        return True
-    n = len(listed)
-    array = ffi.new("struct request *[]", [cb._request for cb in listed])
-    serials = ffi.new(
-        "uint64_t[]", [word >> 2 for word in words]
-    )  # a callback may submit a request again
-    deadline = None if limit is None else time.monotonic() + limit
-    longest = SLICE if n <= lib.PIECE else LONG_SLICE
-    while True:
-        left = longest if deadline is None else min(longest, deadline - time.monotonic())
-        if left > 0:
-            lib.list_suspend(array, n, math.ceil(left * 1e9))
-        if lib.list_any(array, serials, n):
-            return True
-        if deadline is not None and time.monotonic() >= deadline:
-            return False
+    return _calls.suspend(listed, -1 if limit is None else math.ceil(limit * 1e9))
 
 
 def aio_cancel(fd: Any, cb: aiocb | None = None) -> CancelResult:
@@ -220,47 +183,14 @@ def aio_cancel(fd: Any, cb: aiocb | None = None) -> CancelResult:
     """
     usable()
     number = fileno(fd)
-    if cb is None:
-        rc = lib.fildes_cancel(number)
-    else:
-        if _checked(cb)._request.word == 0:
-            raise OSError(errno.EINVAL, "the request was never submitted")
-        rc = lib.request_cancel(number, cb._request)
-        look(cb._request)
+    if cb is not None and _calls.state(cb) == lib.UNSUBMITTED:
+        raise OSError(errno.EINVAL, "the request was never submitted")
+    rc = _calls.cancel(number, cb)
     if rc == -errno.EINVAL:
         raise OSError(-rc, f"the request was not submitted for descriptor {number}")
     if rc < 0:
         raise OSError(-rc, os.strerror(-rc))
     return CancelResult(rc)
-
-
-def lio_listio(mode: int, cbs: Sequence[aiocb | None], sig: sigevent | None = None) -> None:
-    """Start all requests of a list, each as its ``aio_lio_opcode`` says; LIO_WAIT waits for all of
-    them.
-
-    C: ``int lio_listio(int mode, struct aiocb *const list[], int nent, struct sigevent *sig)``
-
-    None and LIO_NOP entries are skipped. With LIO_NOWAIT ``sig`` announces that the whole list is
-    complete (its value defaults to the list); with LIO_WAIT it is ignored, as in C. Raises OSError:
-    EIO (LIO_WAIT) when a request failed, EAGAIN when glibc refused some: aio_error of each entry
-    tells; BlockingIOError or ValueError with nothing submitted if an entry is in flight or listed
-    twice. A signal handler that raises ends the wait, not the requests. Lists of any length work:
-    glibc gets pieces of 1,024. Source: glibc rt/lio_listio-common.c.
-    """
-    usable()
-    mode = LioMode(mode)
-    if sig is not None and not isinstance(sig, sigevent):
-        raise TypeError(f"sig must be a sigevent or None, not {type(sig).__name__}")
-    listed = [cb for cb in _listed(cbs) if cb.aio_lio_opcode is not LIO_NOP]
-    listing, error = submit_list(
-        listed, cbs, sig if mode is LIO_NOWAIT else None, waits=mode is LIO_WAIT
-    )
-    if mode is LIO_WAIT:
-        wait_for_all(listing, len(listed))
-        if land_list(address(listing)):
-            raise OSError(errno.EIO, "a request of the list failed: aio_error of each tells which")
-    elif error:
-        refused(error)
 
 
 def aio_init(*, aio_threads: int = 20, aio_num: int = 64, aio_idle_time: int = 1) -> None:
@@ -290,3 +220,4 @@ def aio_init(*, aio_threads: int = 20, aio_num: int = 64, aio_idle_time: int = 1
             errno.EBUSY, "aio_init comes too late: glibc fixes the pool's size at the first request"
         )
     lib.pool_init(aio_threads, aio_num, aio_idle_time)
+    _calls.tell_pool(aio_threads)

@@ -1,9 +1,9 @@
 """What to do: the request, its fields, its buffer.
 
 - Fields do not change while the request is in flight.
-- The buffer is exported (pinned: not resized, not freed) from submission until glibc is done, not
-  before or after.
-- One aiocb holds one C request, whose memory flight.py keeps for as long as glibc may use it.
+- The buffer is exported (not resized, not freed) from submission until glibc is done, not before or
+  after.
+- One aiocb owns one C request (csrc/python/control.h), which lives as long as glibc may use it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import os
 from enum import IntEnum
 from operator import index
 
-from aio_posix import flight
+from aio_posix import _calls
+from aio_posix._calls import Control
 from aio_posix._ffi import ffi, lib
-from aio_posix.flight import IN_FLIGHT, STATE, Stop, look
-from aio_posix.sigevent import address, sigevent
+from aio_posix.flight import Exit
+from aio_posix.sigevent import sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ LIO_NOP = LioOpcode.LIO_NOP
 
 CHARS = ffi.typeof("char[]")
 AIO_PRIO_DELTA_MAX = os.sysconf("SC_AIO_PRIO_DELTA_MAX")  # 20 on glibc
+IN_FLIGHT = lib.IN_FLIGHT
 
 
-class aiocb:
+class aiocb(Control):
     """One asynchronous read, write or sync: the control block of <aio.h>.
 
     C: ``struct aiocb { int aio_fildes; off_t aio_offset; volatile void *aio_buf; size_t aio_nbytes;
@@ -57,30 +59,9 @@ class aiocb:
     ResourceWarning.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_address",
-        "_nbytes",
-        "_request",
-        "_told",
-        "aio_buf",
-        "aio_fildes",
-        "aio_lio_opcode",
-        "aio_offset",
-        "aio_reqprio",
-        "aio_sigevent",
-    )
+    __slots__ = ("__weakref__",)
 
-    aio_fildes: Any
-    aio_buf: Any
-    aio_offset: int
-    aio_reqprio: int
-    aio_sigevent: sigevent | None
     aio_lio_opcode: LioOpcode
-    _request: Any
-    _address: int
-    _nbytes: int | None
-    _told: Any
 
     def __init__(
         self,
@@ -93,13 +74,12 @@ class aiocb:
         aio_sigevent: sigevent | None = None,
         aio_lio_opcode: int = LIO_NOP,
     ) -> None:
-        if hasattr(self, "_request") and self.in_progress:
+        if not _calls.reset(self):
             raise BlockingIOError(
-                errno.EINPROGRESS, "the request is in flight: it cannot be made anew"
+                errno.EINPROGRESS,
+                "the request is in flight, or a thread is waiting for it: it cannot be made anew",
             )
         put = super().__setattr__
-        put("_request", ffi.new("struct request *"))
-        put("_address", address(self._request))
         put("aio_fildes", _fildes(aio_fildes))
         put("aio_buf", _buffer(aio_buf))
         put("aio_offset", _offset(aio_offset))
@@ -111,7 +91,7 @@ class aiocb:
     def __setattr__(self, name: str, value: Any) -> None:
         check = _FIELDS.get(name)
         if check is None:
-            if name in aiocb.__slots__:
+            if name in _HIDDEN:
                 raise AttributeError(f"{name} is not a field of an aiocb")
             return super().__setattr__(name, value)  # a subclass may have attributes of its own
         if self.in_progress:
@@ -121,13 +101,13 @@ class aiocb:
         super().__setattr__("_nbytes" if name == "aio_nbytes" else name, check(value))
 
     def __delattr__(self, name: str) -> None:
-        if name in _FIELDS or name in aiocb.__slots__:
+        if name in _FIELDS or name in _HIDDEN:
             raise AttributeError(f"{name} cannot be deleted from an aiocb")
         super().__delattr__(name)
 
     def __reduce__(self) -> str:
         raise TypeError(
-            "an aiocb can be neither copied nor pickled: it is memory that glibc knows by its address"
+            "an aiocb can be neither copied nor pickled: glibc knows its memory by the address"
         )
 
     @property
@@ -137,32 +117,32 @@ class aiocb:
             return 0 if self.aio_buf is None else memoryview(self.aio_buf).nbytes
         return nbytes
 
+    if TYPE_CHECKING:  # __setattr__ sets it, with a check
+
+        @aio_nbytes.setter
+        def aio_nbytes(self, value: int | None) -> None: ...
+
     @property
     def in_progress(self) -> bool:
         """True from submission until glibc is done with the request."""
-        return bool(look(self._request) & STATE == IN_FLIGHT)
+        return _calls.state(self) == IN_FLIGHT
 
     def __repr__(self) -> str:
-        state = ("never submitted", "in flight", "complete", "returned")[self._request.word & STATE]
+        state = ("never submitted", "in flight", "complete", "returned")[_calls.state(self)]
         try:
             nbytes = str(self.aio_nbytes)
         except ValueError:  # a closed mmap, a released memoryview
             nbytes = "?"
         return f"<aiocb fd={self.aio_fildes!r} nbytes={nbytes} offset={self.aio_offset} {state}>"
 
-    def __del__(self, _stop: type[Stop] = Stop) -> None:
-        request = getattr(self, "_request", None)
-        if request is None or _stop.now or request.word == 0 or lib.forked:
-            return
-        if look(request) & STATE == IN_FLIGHT:
-            lib.request_abandon(request)
-            import warnings  # rarely needed, and dear
+    def __del__(self, _state: Any = _calls.state, _exit: type[Exit] = Exit) -> None:
+        """Warns; what the request needs is released without this, in C."""
+        if not _exit.drained and not lib.forked and _state(self) == IN_FLIGHT:
+            import warnings  # rarely needed, and slow to import
 
             warnings.warn(
                 f"dropped while in flight: {self!r}", ResourceWarning, stacklevel=2, source=self
             )
-        else:
-            lib.request_fence(request)
 
 
 def _integer(name: str, value: Any) -> int:
@@ -175,7 +155,12 @@ def _integer(name: str, value: Any) -> int:
 def _fildes(value: Any) -> Any:
     if hasattr(value, "fileno"):
         return value
-    number = _integer("a file without fileno()", value)
+    try:
+        number = int(index(value))
+    except TypeError:
+        raise TypeError(
+            f"aio_fildes must be an int or have fileno(), not {type(value).__name__}"
+        ) from None
     if not -(2**31) <= number < 2**31:
         raise ValueError(f"descriptor {number} does not fit a C int")
     return number
@@ -183,7 +168,14 @@ def _fildes(value: Any) -> Any:
 
 def _buffer(value: Any) -> Any:
     if value is not None:
-        with memoryview(value) as view:  # TypeError for what has no buffer
+        try:
+            view = memoryview(value)
+        except TypeError:
+            raise TypeError(
+                "aio_buf must be a buffer (bytes, bytearray, memoryview, mmap, array ...), "
+                f"not {type(value).__name__}"
+            ) from None
+        with view:
             if not view.c_contiguous:
                 raise ValueError("aio_buf must be C-contiguous")
             if any(
@@ -234,21 +226,12 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "aio_sigevent": _sigevent,
     "aio_lio_opcode": LioOpcode,
 }
-set_told = aiocb.__dict__["_told"].__set__
+_HIDDEN = {"_nbytes", "_told"}
 
-# csrc/aiocb.c puts its functions in here: each submission and each result is one call.
-start: Callable[[aiocb, int], int]  # 0, or the errno of a refusal: then nothing is kept
-collect: Callable[
-    [aiocb], int | None
-]  # the count, which is returned by this; None if there is none to return
-keep_list: Callable[
-    [int, list[aiocb], Any], tuple[list[int], list[Any]]
-]  # listing, aiocbs, what else to keep
-unkeep_list: Callable[[int], None]
-# listing, waits, number, sigevent, value, serials, what the promise keeps -> 0, an errno, or minus
-# an errno
-start_list: Callable[[int, bool, int, sigevent | None, Any, list[int], Any], int]
-land_list: Callable[[int], bool]  # whether a request of a list, which is complete, failed
+
+def plain_type() -> type[aiocb]:
+    """The type whose fields C may read itself; a subclass may compute them."""
+    return aiocb
 
 
 def fileno(fildes: Any) -> int:
@@ -257,9 +240,10 @@ def fileno(fildes: Any) -> int:
 
 
 def unusable(buf: Any, nbytes: int | None, op: int) -> None:
-    """Raises what is wrong with a buffer that csrc/aiocb.c could not use."""
+    """Raises what is wrong with a buffer that csrc/python/describe.c could not use."""
     if buf is None:
-        raise ValueError(f"aio_nbytes is {nbytes} but there is no aio_buf")
+        what = "read into" if op == LIO_READ else "write from"
+        raise ValueError(f"aio_buf is None: there is nothing to {what}")
     try:
         size = len(ffi.from_buffer(CHARS, buf, op == LIO_READ))
     except (TypeError, ValueError, BufferError) as error:
@@ -268,35 +252,3 @@ def unusable(buf: Any, nbytes: int | None, op: int) -> None:
                 raise TypeError(f"cannot read into a read-only {type(buf).__name__}") from None
         raise ValueError(f"aio_buf: {error}") from None
     raise ValueError(f"aio_nbytes is {nbytes} but aio_buf has {size} bytes")
-
-
-def signalled_by(cb: aiocb, sig: sigevent, serial: int) -> tuple[int, Any]:
-    """What the signal of this submission will carry, and what is kept for it."""
-    own, of_list = getattr(cb, "_told", (None, None))
-    own = flight.tell(own, sig.sigev_value, cb if sig.sigev_value is None else None)
-    set_told(cb, (own, of_list))
-    own.of = (serial,)
-    if sig.sigev_value is not None:
-        return own.number, own
-    flight.await_signal(serial)
-    return own.number, cb
-
-
-def submit(cb: aiocb, op: int) -> None:
-    if Stop.look:
-        flight.submittable()
-    error = start(cb, op)  # noqa: F821 - C binds it
-    if error:
-        refused(error)
-
-
-def refused(error: int) -> None:
-    """Raises what glibc's refusal, or ours, means."""
-    flight.usable()  # ENOTSUP
-    if error == errno.EINPROGRESS:
-        raise BlockingIOError(error, "the request is in flight already")
-    raise OSError(error, f"{os.strerror(error)}: glibc did not accept the request")
-
-
-if lib.aiocb_start(__name__.encode()) != 0:
-    raise ImportError("aio_posix could not be set up")

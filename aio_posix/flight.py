@@ -1,18 +1,12 @@
-"""What is in flight, and who keeps it alive.
+"""What is in flight in this process; signals that stand for objects; fork; exit.
 
-- A request is submitted under a new serial number.  C's ``request.word`` says which serial it is in
-  and whether that is in flight; glibc has let go of everything once the state is COMPLETE, and
-  never before.
-- ``in_flight`` keeps, by serial, what glibc may touch: the C request, the export of the buffer, the
-  object given as aio_fildes, the sigevent.  It is emptied by whoever notices the completion;
-  popping a serial twice does no harm.
-- ``owed`` keeps, by notice, what a notification will hand out.  Whoever delivers removes from it,
-  once.
-- An aiocb that is dropped in flight leaves these behind; the sweeper reaps them when glibc is done.
-- C (csrc/flight.c) does this for each submission and completion, and holds the tables for ever:
-  what is in flight when the interpreter ends is never freed.
-- In a forked child nothing of this works or is touched.  At exit writes are drained before the gate
-  is closed.
+- Each submission keeps what glibc may touch (buffer, file object, C request) until somebody notices
+  that it is over: csrc/python/kept.h. in_flight() shows what glibc still has.
+- A signal carries a number. The object it stands for lives as long as its aiocb, or as long as the
+  submission keeps it. Of those that nobody looked at afterwards, the last UNHEARD are kept, because
+  their signals may still be pending.
+- In a forked child of a process that has used AIO nothing of this works or is touched.
+- At exit writes are drained before the gate is closed.
 """
 
 from __future__ import annotations
@@ -24,217 +18,194 @@ import signal
 import sys
 import time
 import weakref
-from itertools import count, cycle
+from collections import namedtuple
+from itertools import count
 
-from aio_posix._ffi import ffi, lib
+from aio_posix import _calls
+from aio_posix._calls import owed as owed  # tests ask for it here
+from aio_posix._ffi import lib
 from aio_posix.sigevent import signals_used
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
     from typing import Any
 
-    from aio_posix.sigevent import sigevent
-
-STATE, IN_FLIGHT, COMPLETE, RETURNED, NO_NOTICE = (
-    3,
-    lib.IN_FLIGHT,
-    lib.COMPLETE,
-    lib.RETURNED,
-    lib.NO_NOTICE,
-)
-
 DRAIN = 10.0  # seconds an exit waits for accepted writes and syncs
-PATIENCE = 1024  # requests that nobody holds are kept for their signals, at least so long
-# seconds without a write after which it waits for callbacks no longer: one may be blocked for ever
+UNHEARD = 1024  # completed submissions that are kept for a sigwaitinfo which may never be called
+# At exit: how long (seconds) to wait for running callbacks after the last write has finished. A
+# callback may never return.
 GRACE = 1.0
 
+InFlight = namedtuple("InFlight", ["serial", "op", "fd", "file", "nbytes", "offset"])
+InFlight.__doc__ = "A submission that glibc has; file is the object given as aio_fildes, or None."
 
-class Told:
-    """What signals with a certain number stand for; lives as long as the aiocb it came with, which
-    it does not keep.
-    """
 
-    __slots__ = ("__weakref__", "cb", "number", "of", "value")
-    patience = PATIENCE
+class Signalled:
+    """What a signal with this number stands for; an aiocb is not kept alive by that."""
+
+    __slots__ = ("__weakref__", "cb", "heard", "number", "value")
 
     def __init__(self, value: Any, cb: Any) -> None:
         self.value = value
         self.cb = None if cb is None else weakref.ref(cb)
-        self.of: Iterable[int] = ()
-        self.number = next(told_numbers)
-        while self.number in signalled:
-            self.number = next(told_numbers)
+        self.number = next(_numbers)
+        self.heard = False  # nobody asks for it any more
         signalled[self.number] = self
 
-    def take(self) -> Any:
-        """The value; lets go of requests that are complete, as they are when their signal comes."""
-        value = self.value if self.cb is None else self.cb()
-        for serial in self.of:
-            kept = in_flight.get(serial)
-            if kept is not None and look(kept[0]) != serial << 2 | IN_FLIGHT:
-                in_flight.pop(serial, None)
-        return value
+
+class Exit:
+    """Whether the interpreter's exit has drained what was accepted."""
+
+    drained = False
 
 
-class Stop:
-    """Whether requests are refused, at exit once they have been drained; and whether a submission
-    has to look.
-    """
-
-    now = False
-    look = True  # nothing has been submitted yet, or nothing may be any more
+_numbers = count(1)  # 48 bits of them fit beside TOKEN
+signalled: weakref.WeakValueDictionary[int, Signalled] = weakref.WeakValueDictionary()
+_unheard: dict[int, Any] = {}  # by number: an aiocb or a Signalled, oldest first
 
 
-in_flight: dict[
-    int, tuple[Any, ...]
-] = {}  # serial: (request, operation, buffer, file, sigevent or aiocb)
-owed: dict[
-    int, tuple[Any, ...]
-] = {}  # notice: (sigevent, value, serial or serials, what C needs until then)
-serials = count(1)
-signalled: weakref.WeakValueDictionary[int, Told] = (
-    weakref.WeakValueDictionary()
-)  # by the number a signal carries
-unheard: dict[int, None] = {}  # serials of requests that wait for sigwaitinfo
-told_numbers = cycle(range(1 << 31, NO_NOTICE))  # never the number of a notice
-free: list[int] = []  # notices nobody uses
-
-# csrc/flight.c, which keeps these tables, puts its functions in here.
-promise: Callable[
-    [sigevent, Any, int | Iterable[int], Any], int
-]  # sigevent, default value, serial(s), kept -> notice
-break_promise: Callable[[int], None]
-take: Callable[
-    [int, list[Any]], list[Any] | None
-]  # address of a queue, values left over -> values; None: closed
-# A function, or None, that is called as these happen: with "request", serial, aiocb, op, address,
-# nbytes; "callback", serial(s), function; "returned", serial(s); "taken", serial(s). Returns the
-# one before.
-watch: Callable[[Callable[..., None] | None], Callable[..., None] | None]
+def in_flight() -> list[InFlight]:
+    """What glibc has, the newest first."""
+    return [InFlight(*one) for one in _calls.in_flight()]
 
 
 def usable() -> None:
-    """Raises where no call works any more: glibc's mutex may be held for ever by a thread that is
-    not there.
-    """
+    """Raises where no call works: glibc's mutex may be held by a thread that is not there."""
     if lib.forked:
         raise OSError(
             errno.ENOTSUP,
-            "POSIX AIO does not work in a forked child of a process that used it: glibc's threads stayed in the "
-            "parent, so requests would never run; use exec, or the multiprocessing start method 'spawn'",
+            "POSIX AIO does not work in a forked child of a process that used it: glibc's threads "
+            "stayed in the parent, so requests would never run; use exec, or the multiprocessing "
+            "start method 'spawn'",
         )
 
 
 def submittable() -> None:
-    """Raises where no request can be accepted any more."""
+    """Raises where no request can be accepted; C asks before the first submission, and again
+    after a fork and at exit.
+    """
     usable()
-    if Stop.now:
+    if Exit.drained:
         raise OSError(
             errno.ESHUTDOWN,
             "no AIO any more: the interpreter is exiting and has drained its requests",
         )
-    if Stop.look:
-        Stop.look = False
-        multiprocessing = sys.modules.get("multiprocessing.process")
-        if multiprocessing is not None and multiprocessing.parent_process() is not None:
-            from multiprocessing.util import (
-                Finalize,
-            )  # such a child ends by os._exit: not through atexit
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import (
+            Finalize,
+        )  # such a child ends by os._exit: not through atexit
 
-            Finalize(
-                None, _drain, exitpriority=-1000
-            )  # after what else is to be done then, and may write
+        Finalize(None, _drain, exitpriority=-1000)  # after what else is to be done, and may write
+    _calls.accept_submissions(True)
 
 
-def look(request: Any) -> int:
-    """The request's word as of now; lets go of what glibc no longer needs."""
-    word: int = request.word
-    if word & STATE == IN_FLIGHT:
-        word = lib.request_poll(request)
-    if word & STATE == COMPLETE:
-        in_flight.pop(word >> 2, None)
-    return word
+def refused(error: int) -> None:
+    """Raises what a refusal means, glibc's or ours."""
+    usable()  # ENOTSUP
+    if error == errno.EINPROGRESS:
+        raise BlockingIOError(error, "the request is in flight already")
+    raise OSError(error, f"{os.strerror(error)}: glibc did not accept the request")
 
 
-def tell(old: Told | None, value: Any, cb: Any = None) -> Told:
-    """The Told of this value, or of this aiocb: the old one, whose signals may be on their way, if
-    it says the same.
+def look_again(file: Any, fd: int) -> None:
+    """A submission of this file object is over. Warns if the object has another number by now."""
+    try:
+        now: int | None = file.fileno()
+    except (OSError, ValueError):
+        now = None
+    if now != fd:
+        import warnings  # rarely needed, and slow to import
+
+        warnings.warn(
+            f"{file!r} was closed while a request on its descriptor {fd} was in flight: glibc may "
+            "have used another file that got the number",
+            ResourceWarning,
+            stacklevel=2,
+            source=file,
+        )
+
+
+def signalled_by(cb: Any, default: Any, own: Any) -> tuple[int, Any]:
+    """The number that the signal of a submission carries, and what has to live for it.
+
+    cb is None for a list. The number of the submission before is used again if it stands for the
+    same, because signals that carry it may still be pending.
     """
-    if old is not None and (
-        old.cb is None and old.value is value if cb is None else old.cb is not None
+    if cb is None:
+        new = Signalled(default if own is None else own, None)
+        return new.number, new
+    old: Signalled | None = cb._told
+    if old is None or (
+        old.cb is None if own is None else old.cb is not None or old.value is not own
     ):
-        return old
-    return Told(value, cb)
+        old = Signalled(own, cb if own is None else None)
+        type(cb)._told.__set__(cb, old)
+    old.heard = False
+    return old.number, cb if own is None else old
 
 
-def await_signal(serial: int) -> None:
-    """Nobody but in_flight may hold this request, for sigwaitinfo; but its signal may never be
-    taken that way.
-    """
-    unheard[serial] = None
-    if len(unheard) > Told.patience:
-        for old in list(unheard):
-            kept = in_flight.get(old)
-            if kept is None or look(kept[0]) != old << 2 | IN_FLIGHT:
-                in_flight.pop(old, None)
-                unheard.pop(old, None)
-        Told.patience = max(PATIENCE, 2 * len(unheard))
+def unheard(number: int, kept: Any) -> None:
+    """The sweeper has noticed the end of a submission whose signal may be taken later."""
+    told = signalled.get(number)
+    if told is None or told.heard:
+        return
+    _unheard[number] = kept
+    while len(_unheard) > UNHEARD:
+        del _unheard[next(iter(_unheard))]
 
 
-def _writes() -> list[tuple[Any, ...]]:
-    return [kept for kept in list(in_flight.values()) if kept[1] != lib.LIO_READ]
+def heard(told: Signalled) -> None:
+    """The aiocb's result has been returned; it lives as long as the program holds it."""
+    told.heard = True
+    _unheard.pop(told.number, None)
 
 
-def _named(kept: tuple[Any, ...]) -> str:
-    request, op, _, file, *_ = kept
-    what = (
-        f"write of {request.cb.aio_nbytes} bytes at {request.cb.aio_offset}"
-        if op == lib.LIO_WRITE
-        else "sync"
-    )
-    return f"{what} to {file!r}"
+def value_of(number: int) -> Any:
+    """What a signal with this number stands for; None if that has gone."""
+    told = signalled.get(number)
+    if told is None:
+        return None
+    heard(told)
+    if told.cb is None:
+        return told.value
+    cb = told.cb()
+    if cb is not None:
+        _calls.state(cb)  # it is over, and this releases what it needed
+    return cb
 
 
-def _callbacks_due() -> bool:
-    """Whether the callback of a completed write has not begun: it may want to write more."""
-    for sig, _, of, *_ in list(owed.values()):
-        if sig._queue is None:
-            for serial in (of,) if isinstance(of, int) else of:
-                if in_flight.get(serial, (None, lib.LIO_READ))[1] != lib.LIO_READ:
-                    return True
-    return False
+def _named(one: InFlight) -> str:
+    what = f"write of {one.nbytes} bytes at {one.offset}" if one.op == lib.LIO_WRITE else "sync"
+    return f"{what} to {one.fd if one.file is None else one.file!r}"
 
 
 def _drain(deadline: float | None = None, callbacks: bool = True) -> bool:
-    """Waits for writes and syncs, and for callbacks that may submit more; False, with a warning, if
-    it gave up.
+    """Waits for writes and syncs, and for callbacks that may submit more.
+
+    False, with a warning that names what was lost, if it gave up.
     """
     if lib.forked:
         return False
     deadline = time.monotonic() + DRAIN if deadline is None else deadline
     patience = time.monotonic() + GRACE
     while True:
-        left = _writes()
-        array = ffi.new("struct request *[]", [kept[0] for kept in left])
-        if lib.list_poll(array, len(left)):
+        if _calls.await_write(100):
             patience = time.monotonic() + GRACE
-            running = [i for i, kept in enumerate(left) if kept[0].word & STATE == IN_FLIGHT]
             if time.monotonic() > deadline:
-                names = ", ".join(_named(left[i]) for i in running[:5]) + (
-                    ", ..." if len(running) > 5 else ""
-                )
-                text = f"{len(running)} requests lost at exit, not done after {DRAIN:g} s: {names}"
-                import warnings  # rarely needed, and dear
+                lost = [one for one in in_flight() if one.op != lib.LIO_READ]
+                names = ", ".join(map(_named, lost[:5])) + (", ..." if len(lost) > 5 else "")
+                if not lost:
+                    continue
+                import warnings  # rarely needed, and slow to import
 
+                text = f"{len(lost)} requests lost at exit, not done after {DRAIN:g} s: {names}"
                 warnings.warn(text, RuntimeWarning, stacklevel=1)
                 return False
-            if running:
-                lib.list_suspend(array + running[-1], 1, 100_000_000)
         elif (
             not callbacks
             or time.monotonic() > patience
-            or not (_callbacks_due() or lib.gate_inside())
+            or not (_calls.callback_of_a_write_due() or lib.gate_inside())
         ):
             return True
         else:
@@ -242,40 +213,31 @@ def _drain(deadline: float | None = None, callbacks: bool = True) -> bool:
 
 
 def _finish() -> None:
-    """Orderly exit: what was accepted for writing gets written; then nobody goes into Python any
-    more.
-    """
-    if lib.forked or Stop.now:
+    """Orderly exit: what was accepted for writing gets written; then nobody goes into Python."""
+    if lib.forked or Exit.drained:
         return
     deadline, drained = time.monotonic() + DRAIN, False
     try:
         drained = _drain(deadline, callbacks=True)
     finally:
         lib.gate_close()
-        Stop.now = Stop.look = True
+        Exit.drained = True
+        _calls.accept_submissions(False)
         if drained:
             _drain(deadline, callbacks=False)  # what was submitted in the last moment
-        if (
-            in_flight
-        ):  # Python is about to restore the default action, and that of a late signal is to kill
+        if in_flight():
+            # Python is about to restore the default action, and that of a late signal is to kill
             for signo in signals_used - {signal.SIGKILL, signal.SIGSTOP}:
-                lib.signal_ignore(
-                    signo
-                )  # first, or one that arrives now is reported: "ignored due to race condition"
+                # first, or one that arrives now is reported: "ignored due to race condition"
+                lib.signal_ignore(signo)
                 signal.signal(signo, signal.SIG_IGN)
 
 
 def _in_child() -> None:
     lib.gate_fork_ended()
-    Stop.look = True
+    _calls.accept_submissions(False)
 
 
-if lib.flight_start(__name__.encode()) != 0:
-    raise ImportError(
-        "aio_posix is loaded in this process already: it cannot be loaded a second time"
-    )
-lib.requests_start()
-lib.gate_start()
 os.register_at_fork(
     before=lib.gate_fork_begins, after_in_parent=lib.gate_fork_ended, after_in_child=_in_child
 )

@@ -1,82 +1,60 @@
 """Lists of requests: submitted in one call, waited for together.
 
-- A list is checked and exported as a whole before C sees it; C checks once more, under its lock,
-  that no entry is in flight, and then submits all of it.
-- When glibc refuses some entries for want of memory or threads, those are complete with that error;
-  the others run.
+- A list is checked and its buffers are exported as a whole before C sees it. C checks once more,
+  under its lock, that no entry is in flight, and then submits all of it.
+- When glibc refuses some entries for want of memory or threads, those are complete with that error.
+  The others run.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import errno
+from enum import IntEnum
 
-from aio_posix import flight
-from aio_posix._ffi import ffi, lib
-from aio_posix.aiocb import aiocb, keep_list, refused, set_told, start_list, unkeep_list
-from aio_posix.sigevent import SIGEV_SIGNAL, address, sigevent
+from aio_posix import _calls, flight
+from aio_posix._ffi import lib
+from aio_posix.sigevent import sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterable
 
-SLICE = 0.5  # seconds: a signal that came just before a wait began is noticed after that
-_of_empty_lists: deque[flight.Told] = deque(maxlen=1024)  # their signals have no aiocb to live with
+    from aio_posix.aiocb import aiocb
 
 
-def _told_of(listed: list[aiocb], value: Any) -> flight.Told:
-    """What the signal of this list means: the same as before, if the last request had it for the
-    same list.
+class LioMode(IntEnum):
+    """Whether lio_listio waits."""
+
+    LIO_WAIT = lib.LIO_WAIT
+    LIO_NOWAIT = lib.LIO_NOWAIT
+
+
+LIO_WAIT = LioMode.LIO_WAIT
+LIO_NOWAIT = LioMode.LIO_NOWAIT
+
+
+def lio_listio(mode: int, cbs: Iterable[aiocb | None], sig: sigevent | None = None) -> None:
+    """Start all requests of a list, each as its ``aio_lio_opcode`` says; LIO_WAIT waits for all.
+
+    C: ``int lio_listio(int mode, struct aiocb *const list[], int nent, struct sigevent *sig)``
+
+    None and LIO_NOP entries are skipped. LIO_NOP is what an aiocb has if no ``aio_lio_opcode`` is
+    given, so such an entry moves nothing. With LIO_NOWAIT ``sig`` announces that the whole list is
+    complete (its value defaults to the list). With LIO_WAIT it is ignored, as in C.
+
+    Raises OSError: EIO (LIO_WAIT) when a request failed, EAGAIN when glibc refused some; aio_error
+    of each entry tells which. Raises BlockingIOError or ValueError with nothing submitted if an
+    entry is in flight, is listed twice or has no buffer. A signal handler that raises ends the
+    wait, not the requests. Lists of any length work: glibc gets pieces of 1,024.
+    Source: glibc rt/lio_listio-common.c.
     """
-    return flight.tell(getattr(listed[-1], "_told", (None, None))[1] if listed else None, value)
-
-
-def _remember(listed: list[aiocb], told: flight.Told) -> None:
-    if listed:
-        set_told(listed[-1], (getattr(listed[-1], "_told", (None, None))[0], told))
-    else:
-        _of_empty_lists.append(told)
-
-
-def submit_list(
-    listed: list[aiocb], value: Any, sig: sigevent | None, waits: bool = False
-) -> tuple[Any, int]:
-    """Starts all of them; C's listing of them, and glibc's errno if it refused some.
-
-    value: what sig's default stands for. waits: the caller is going to wait for all of them.
-    """
-    flight.submittable()
-    if len(set(map(id, listed))) != len(listed):
-        raise ValueError("a request is listed twice")
-    listing = ffi.gc(lib.listing_new(len(listed)), lib.listing_free)
-    if not listing:
-        raise MemoryError(f"no room for a list of {len(listed)} requests")
-    where = address(listing)
-    before = listed[0]._request.word if listed else 0
-    told: flight.Told | None = None
-    number, error = 0, None
-    if sig is not None and sig.sigev_notify == SIGEV_SIGNAL and not sig._raw:
-        told = _told_of(listed, value if sig.sigev_value is None else sig.sigev_value)
-        number = told.number
-    try:
-        serials, requests = keep_list(where, listed, told)
-        error = start_list(where, waits, number, sig, value, serials, (listing, requests))
-    finally:
-        # None: something raised, before C was called or (a signal handler) after
-        if (
-            error < 0
-            if error is not None
-            else not listed or listed[0]._request.word >> 2 == before >> 2
-        ):
-            unkeep_list(where)
-        elif told is not None:
-            told.of = serials
-            _remember(listed, told)
-    if error < 0:
-        refused(-error)
-    return listing, error
-
-
-def wait_for_all(listing: Any, n: int) -> None:
-    """From the end, for the requests of one descriptor complete in their order."""
-    while n := lib.list_left(listing.requests, listing.serials, n):
-        lib.list_suspend(listing.requests + n - 1, 1, int(SLICE * 1e9))
+    flight.usable()
+    mode = LioMode(mode)
+    if sig is not None and not isinstance(sig, sigevent):
+        raise TypeError(f"sig must be a sigevent or None, not {type(sig).__name__}")
+    waits = mode is LIO_WAIT
+    error = _calls.listio(list(cbs), waits, None if waits else sig, cbs)
+    if error and waits:
+        raise OSError(errno.EIO, "a request of the list failed: aio_error of each tells which")
+    if error:
+        flight.refused(error)

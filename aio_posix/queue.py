@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import time
 
+from aio_posix import _calls
 from aio_posix._ffi import ffi, lib
 from aio_posix.aio import FOREVER, seconds
-from aio_posix.flight import take, usable
+from aio_posix.flight import usable
 from aio_posix.sigevent import SIGEV_THREAD, address, sigevent
 
 TYPE_CHECKING = False  # as in sigevent.py
@@ -67,7 +68,7 @@ class CompletionQueue:
         limit = seconds(timeout)
         deadline = None if limit is None else time.monotonic() + limit
         while True:
-            values = take(self._address, self._left)
+            values = _calls.take(self._address, self._left)
             if values:
                 return values
             self._check()
@@ -80,8 +81,13 @@ class CompletionQueue:
         """Forget completions that were not taken; requests in flight go on, and aio_error tells of
         them.
         """
-        if not self.closed:
-            self.closed = True
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            while not lib.forked and _calls.take(self._address, []):
+                pass
+        finally:
             lib.queue_close(self._struct)
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
-"""How to be told that a request is complete: struct sigevent.
+"""How a request announces its completion: struct sigevent.
 
-A sigevent never changes once it is made, so one may serve many requests at the same time.  It owns
-a *plan*, the C struct from which each submission takes its notification; the plan lives as long as
-any request that uses it.
+A sigevent does not change once it is made, so one may serve many requests at the same time. It owns
+a *plan*, the C struct from which each submission takes its notification. The plan lives as long as
+any submission that uses it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ import signal
 import sys
 from enum import IntEnum
 
+from aio_posix._calls import Notifier
 from aio_posix._ffi import ffi, lib
 
 TYPE_CHECKING = False  # importing typing for it would take a third of our import's time
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Protocol
 
-    from aio_posix.queue import CompletionQueue
+    class Queue(Protocol):
+        """A CompletionQueue: queue.py imports this module, not the reverse."""
+
+        _struct: Any
 
 
 class SigevNotify(IntEnum):
@@ -36,19 +40,18 @@ SIGEV_NONE = SigevNotify.SIGEV_NONE
 SIGEV_THREAD = SigevNotify.SIGEV_THREAD
 
 if sys.version_info[:2] == (3, 13):
-    lib.callback_stack = (
-        6 << 20
-    )  # bytes; it allows 10,000 frames of C, others 1,000: the same sort takes 5 MiB
+    # bytes; 3.13 allows 10,000 frames of C, others 1,000: the same sort takes 5 MiB there
+    lib.callback_stack = 6 << 20
 signals_used: set[int] = set()
 MINIMUM_STACK = 64 * 1024  # bytes; below it a Python callback's first imports overflow the stack
 
 
 def address(struct: Any) -> int:
-    """Of a C struct, for the functions of csrc that take and return Python objects."""
+    """Where a C struct is, for the functions of _calls."""
     return int(ffi.cast("uintptr_t", struct))
 
 
-class sigevent:
+class sigevent(Notifier):
     """How a request announces its completion.
 
     C: ``struct sigevent { int sigev_notify; int sigev_signo; union sigval sigev_value;
@@ -63,37 +66,23 @@ class sigevent:
     when None).
 
     Raises TypeError and ValueError for what glibc would answer with silence, or with a result
-    overwritten by an error (facts: a signal number it cannot send). Linux queues no more than
+    overwritten by an error (a signal number that it cannot send). Linux queues no more than
     RLIMIT_SIGPENDING signals: past that glibc reports EAGAIN for a request whose data did move.
     Source: glibc rt/aio_notify.c.
     """
 
     __slots__ = (
         "__weakref__",
-        "_address",
-        "_call",
-        "_plan",
-        "_queue",
-        "_raw",
-        "_thread",
         "sigev_notify",
         "sigev_notify_attributes",
         "sigev_notify_function",
         "sigev_signo",
-        "sigev_value",
     )
 
     sigev_notify: SigevNotify
     sigev_signo: int
-    sigev_value: Any
-    sigev_notify_function: Callable[[Any], object] | CompletionQueue | None
+    sigev_notify_function: Callable[[Any], object] | Queue | None
     sigev_notify_attributes: int | None
-    _plan: Any
-    _address: int
-    _raw: bool
-    _queue: Any
-    _thread: bool
-    _call: Callable[[Any], object]
 
     def __init__(
         self,
@@ -101,55 +90,42 @@ class sigevent:
         *,
         sigev_signo: int = 0,
         sigev_value: Any = None,
-        sigev_notify_function: Callable[[Any], object] | CompletionQueue | None = None,
+        sigev_notify_function: Callable[[Any], object] | Queue | None = None,
         sigev_notify_attributes: int | None = None,
     ) -> None:
+        if self._in_use():
+            raise BlockingIOError(
+                errno.EINPROGRESS,
+                "a request with this sigevent is in flight: it cannot be made anew",
+            )
+        kind = SigevNotify(sigev_notify)
+        if sigev_notify_function is not None and kind is not SIGEV_THREAD:
+            raise ValueError(f"{kind.name} calls no sigev_notify_function: SIGEV_THREAD does")
+        if kind is SIGEV_SIGNAL:
+            sigev_signo = _signal_number(sigev_signo)
+        queue = None
+        if kind is SIGEV_THREAD and not callable(sigev_notify_function):
+            queue = getattr(sigev_notify_function, "_struct", None)
+            if queue is None:
+                raise TypeError(
+                    "SIGEV_THREAD needs sigev_notify_function: a callable or a CompletionQueue"
+                )
+        stack = _stack_size(sigev_notify_attributes) if kind is SIGEV_THREAD else 0
+        plan = _make_plan(kind, sigev_signo, sigev_value, queue, stack)
         put = super().__setattr__
-        put("sigev_notify", SigevNotify(sigev_notify))
-        put(
-            "sigev_signo",
-            _signal_number(sigev_signo) if sigev_notify == SIGEV_SIGNAL else sigev_signo,
-        )
+        put("sigev_notify", kind)
+        put("sigev_signo", sigev_signo)
         put("sigev_value", sigev_value)
         put("sigev_notify_function", sigev_notify_function)
         put("sigev_notify_attributes", sigev_notify_attributes)
-        put("_raw", sigev_notify == SIGEV_SIGNAL and _fits_sival_int(sigev_value))
-        queue = None
-        if not callable(sigev_notify_function) and hasattr(sigev_notify_function, "_struct"):
-            queue = sigev_notify_function
-        put("_queue", queue)
-        put("_thread", self.sigev_notify is SIGEV_THREAD)
-        put("_call", sigev_notify_function if queue is None else _let_go)
-        put("_plan", self._make_plan())
-        put("_address", address(self._plan))
+        put("_callable", sigev_notify_function if queue is None else None)
+        self._take_plan(plan)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a sigevent does not change: make a new one with another {name}")
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a sigevent does not change: {name} cannot be deleted")
-
-    def _make_plan(self) -> Any:
-        if self.sigev_notify == SIGEV_NONE:
-            return ffi.NULL
-        queue, stack = ffi.NULL, 0
-        if self.sigev_notify == SIGEV_THREAD:
-            if self._queue is not None:
-                queue = self._queue._struct
-            elif not callable(self.sigev_notify_function):
-                raise TypeError(
-                    "SIGEV_THREAD needs sigev_notify_function: a callable or a CompletionQueue"
-                )
-            stack = _stack_size(self.sigev_notify_attributes)
-        value = self.sigev_value & 0xFFFF_FFFF_FFFF_FFFF if self._raw else 0
-        plan = lib.plan_new(self.sigev_notify, self.sigev_signo, value, not self._raw, queue, stack)
-        if not plan:
-            if ffi.errno == errno.EINVAL:
-                raise ValueError(
-                    f"sigev_notify_attributes: pthread_attr_setstacksize refuses {stack} bytes"
-                )
-            raise OSError(ffi.errno, os.strerror(ffi.errno))
-        return ffi.gc(plan, lib.plan_free)
 
     def __repr__(self) -> str:
         value = "" if self.sigev_value is None else f" value={self.sigev_value!r}"
@@ -160,8 +136,20 @@ class sigevent:
         return "<sigevent SIGEV_NONE>"
 
 
-def _let_go(value: Any) -> None:
-    """Stands in for a CompletionQueue: called only for what comes after it was closed."""
+def _make_plan(kind: SigevNotify, signo: int, value: Any, queue: Any, stack: int) -> int:
+    """The address of a new C plan, 0 when there is nothing to announce."""
+    if kind is SIGEV_NONE:
+        return 0
+    raw = kind is SIGEV_SIGNAL and _fits_sival_int(value)
+    number = value & 0xFFFF_FFFF_FFFF_FFFF if raw else 0
+    plan = lib.plan_new(kind, signo, number, not raw, queue or ffi.NULL, stack)
+    if not plan:
+        if ffi.errno == errno.EINVAL:
+            raise ValueError(
+                f"sigev_notify_attributes: pthread_attr_setstacksize refuses {stack} bytes"
+            )
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
+    return address(plan)
 
 
 def _signal_number(signo: int) -> int:
@@ -186,6 +174,6 @@ def _stack_size(attributes: int | None) -> int:
         )
     if not MINIMUM_STACK <= attributes < 2**63:
         raise ValueError(
-            f"sigev_notify_attributes: {attributes} bytes of stack, at least {MINIMUM_STACK} are needed"
+            f"sigev_notify_attributes: {attributes} bytes of stack, but {MINIMUM_STACK} are needed"
         )
     return attributes

@@ -11,14 +11,15 @@ from collections import namedtuple
 
 from aio_posix._ffi import ffi, lib
 from aio_posix.aio import seconds
-from aio_posix.flight import signalled, usable
-from aio_posix.listio import SLICE
+from aio_posix.flight import usable, value_of
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+
+SLICE = 0.5  # seconds: a signal that came just before a wait began is noticed after that
 
 siginfo = namedtuple("siginfo", ["si_signo", "si_code", "si_value", "si_pid", "si_uid"])
 siginfo.__doc__ = (
@@ -35,7 +36,7 @@ def sigwaitinfo(signals: Iterable[int], timeout: float | None = None) -> siginfo
     si_value is the sigev_value of the request (by default the aiocb, for a list the list), or the
     int that another sender gave. Other signals' handlers run during the wait, which then goes on
     (PEP 475). Raises ValueError for a bad signal number or timeout. Only real-time signals queue;
-    others coalesce (facts 7.2).
+    others coalesce.
     """
     usable()
     limit = seconds(timeout)
@@ -59,6 +60,5 @@ def sigwaitinfo(signals: Iterable[int], timeout: float | None = None) -> siginfo
 def _value(caught: Any) -> Any:
     raw = int(caught.value)
     if caught.code == lib.SI_ASYNCIO and raw >> 48 == lib.TOKEN >> 48:
-        told = signalled.get(raw & 0xFFFF_FFFF_FFFF)
-        return None if told is None else told.take()
+        return value_of(raw & 0xFFFF_FFFF_FFFF)
     return raw - 2**64 if raw >= 2**63 else raw

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import aio_posix.asyncio as aa
-from aio_posix import flight
+from aio_posix import _calls, flight
 
 try:
     import uvloop
@@ -316,8 +316,8 @@ def made(folder: Path, name: str) -> Path:
 
 def busy() -> str:
     """What is still in flight."""
-    left = {**flight.in_flight, **flight.owed}
-    return f"{len(left)} requests are in the tables" if left else ""
+    left = len(flight.in_flight()) + flight.owed() + _calls.kept()
+    return f"{left} requests are in the tables" if left else ""
 
 
 def descriptors() -> int:

@@ -117,7 +117,7 @@ def test_of_many_threads_one_gets_the_result(file: int) -> None:
 def test_a_returned_request_holds_neither_buffer_nor_anything_in_flight(file: int) -> None:
     buffer = bytearray(4)
     aio.aio_return(complete(file, buffer))
-    assert not flight.in_flight
+    assert not flight.in_flight()
     buffer.clear()
 
 

@@ -121,7 +121,9 @@ def test_a_loop_that_closes_with_requests_in_flight_leaks_nothing(
 
     for _ in range(3):
         once()
-    assert eventually(lambda: not flight.in_flight and not flight.owed and open_descriptors(), 60)
+    assert eventually(
+        lambda: not flight.in_flight() and not flight.owed() and open_descriptors(), 60
+    )
     before = open_descriptors()
     for _ in range(20):
         once()
@@ -322,7 +324,7 @@ def test_whatever_goes_wrong_in_a_turns_submission_every_request_of_it_is_done(
         break
     loop.close()
     assert results == [[block(i) for i in range(100)]]
-    assert eventually(lambda: not flight.in_flight, 10)
+    assert eventually(lambda: not flight.in_flight(), 10)
 
 
 @pytest.mark.usefixtures("no_fast_path")
@@ -342,7 +344,7 @@ def test_a_batch_is_submitted_when_an_interruption_comes_after(
 
     monkeypatch.setattr(lists, "batch_submit", interrupted)
     assert asyncio.run(asyncio.wait_for(program(), 10)) == block(0)
-    assert eventually(lambda: not flight.in_flight, 10)
+    assert eventually(lambda: not flight.in_flight(), 10)
 
 
 @pytest.mark.usefixtures("no_fast_path")
@@ -365,7 +367,7 @@ def test_a_closed_loop_is_released_though_it_had_requests(tmp_path: Path, kind: 
     loop.run_until_complete(program())
     loop.close()
     descriptor.close()
-    assert eventually(lambda: not flight.in_flight and not flight.owed, 60)
+    assert eventually(lambda: not flight.in_flight() and not flight.owed(), 60)
     for task in tasks:
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # they are meant to be pending
     tasks.clear()

@@ -275,7 +275,7 @@ def test_a_callback_that_is_released_after_the_interpreter_ended_crashes_nothing
     os.close(there)
 
 
-@pytest.mark.parametrize("error", ["sys.exit(7)", "raise KeyboardInterrupt", "1 / 0"])
+@pytest.mark.parametrize("error", ["raise KeyboardInterrupt", "1 / 0"])
 def test_an_exception_in_a_callback_goes_to_unraisablehook_and_ends_nothing(error: str) -> None:
     text = program(f"""
         queue = aio.CompletionQueue()

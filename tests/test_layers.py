@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "aio_posix"
 ORDER = [
     "_ffi",
+    "_calls",
     "_types",
     "sigevent",
     "flight",
@@ -60,9 +61,7 @@ def name(path: Path) -> str:
 )
 def test_a_module_imports_only_from_the_layers_before_it(path: Path) -> None:
     here = layer(name(path))
-    # sigevent names the queue's type for type checkers only: a sigevent notifies one
-    allowed = {"aio_posix.queue"} if name(path) == "aio_posix.sigevent" else set()
-    assert {module for module in imported(path) - allowed if layer(module) > here} == set()
+    assert {module for module in imported(path) if layer(module) > here} == set()
 
 
 def test_the_package_itself_imports_neither_asyncio_nor_study() -> None:

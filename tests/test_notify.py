@@ -59,9 +59,43 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Hook:
     return Hook(monkeypatch)
 
 
-@pytest.mark.parametrize(
-    "kind", [KeyError, SystemExit, KeyboardInterrupt, RecursionError, MemoryError]
-)
+def test_a_callback_that_exits_ends_only_its_thread_and_says_nothing() -> None:
+    """As a threading.Thread does."""
+    ended = fresh.run("""
+        import os, sys, threading
+        from aio_posix import *
+        fd, later = os.memfd_create("m"), threading.Event()
+        aio_write(aiocb(fd, b"x", aio_sigevent=sigevent(
+            SIGEV_THREAD, sigev_notify_function=lambda cb: sys.exit(7))))
+        aio_write(aiocb(fd, b"x", aio_sigevent=sigevent(
+            SIGEV_THREAD, sigev_notify_function=lambda cb: later.set())))
+        assert later.wait(20)
+        """)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("install", ["settrace", "setprofile"])
+def test_trace_and_profile_functions_for_all_threads_see_callbacks(file: int, install: str) -> None:
+    """threading.settrace is how coverage and debuggers reach threads that they did not start."""
+    seen: list[str] = []
+    done = threading.Event()
+
+    def the_callback(cb: aio.aiocb) -> None:
+        done.set()
+
+    def see(frame: Any, event: str, arg: Any) -> None:
+        seen.append(frame.f_code.co_name)
+
+    getattr(threading, install)(see)
+    try:
+        read(file, the_callback)
+        assert done.wait(20)
+    finally:
+        getattr(threading, install)(None)
+    assert eventually(lambda: "the_callback" in seen)
+
+
+@pytest.mark.parametrize("kind", [KeyError, KeyboardInterrupt, RecursionError, MemoryError])
 def test_an_exception_goes_to_unraisablehook_with_its_callback(
     file: int, hook: Hook, kind: Any
 ) -> None:
@@ -284,7 +318,7 @@ run(20_000)
 time.sleep(0.2)
 before, threads = resident(), threading.active_count()
 run(80_000)
-assert eventually(lambda: not flight.owed and not flight.in_flight)
+assert eventually(lambda: not flight.owed() and not flight.in_flight())
 assert eventually(lambda: threading.active_count() == 1), threading.enumerate()
 assert len(threading._active) == 1, threading._active
 assert resident() - before < 4096, (before, resident())      # KiB; a dummy thread has 1 or more
@@ -440,7 +474,7 @@ for call in (lambda: aio_read(cb), lambda: lio_listio(LIO_NOWAIT, [cb], event),
     try: call()
     except BlockingIOError as error: assert error.errno == errno.EAGAIN
     else: raise SystemExit("accepted")
-assert not flight.in_flight and not flight.owed
+assert not flight.in_flight() and not flight.owed()
 cb.aio_buf.clear()
 assert not called
 """
@@ -484,7 +518,7 @@ def test_callbacks_keep_their_logging_and_their_order_of_locks(
     assert sorted(record.getMessage() for record in caplog.records) == [
         f"value {i}" for i in range(10)
     ]
-    assert not flight.owed
+    assert not flight.owed()
 
 
 def test_a_lost_callback_runs_with_an_empty_signal_mask_as_any_other(file: int) -> None:

@@ -1,7 +1,7 @@
 """The records of requests, and what C needs for them.
 
-- A Wish is what a call asks of a channel; an Entry is a wish that has got its lane. csrc/batch.c
-  reads an entry's first six fields by their place.
+- A Wish is what a call asks of a channel; an Entry is a wish that has got its lane.
+  csrc/python/batch.c reads an entry's first seven fields by their place.
 - Records of requests are tuples with names: to make one takes 0.25 us, a plain tuple 0.05, and a
   request that misses the page cache 7.
 """
@@ -81,16 +81,15 @@ class Entry(NamedTuple):
 class Batch:
     """A C batch and the entries that fly in it; None for those that are handed out."""
 
-    __slots__ = ("address", "c", "entries", "refused", "serials")
+    __slots__ = ("address", "c", "entries", "refused")
 
     def __init__(self) -> None:
-        self.c = ffi.gc(lib.batch_new(BATCH), lib.batch_free)
+        self.c = ffi.gc(lib.batch_new(), lib.batch_free)
         if not self.c:
             raise MemoryError("no room for a batch of requests")
         self.address = address(self.c)
         self.entries: list[Entry | None] = []
         self.refused = False  # glibc had no thread for some of them
-        self.serials: list[int] = []  # in flight.in_flight
 
 
 class Bell:

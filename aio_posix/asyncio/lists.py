@@ -1,7 +1,7 @@
 """One loop's requests in glibc: lists that fly, and what has become of their entries.
 
-- Until all results of a list are handed out flight.in_flight keeps it, and so buffers and lanes.
-  Writes and syncs have a record of their own there, and are drained at exit.
+- Each entry in flight keeps its batch, and so buffers and lanes. Writes and syncs are drained at
+  exit.
 - A batch is used again, and its memory freed, only when all results are handed out and no waiter
   holds it.
 - A list is submitted or it is not: start() says which, also when it is interrupted.
@@ -14,10 +14,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
-from aio_posix import flight
 from aio_posix._ffi import lib
-from aio_posix.asyncio.batch import READ, Batch, Bell, Entry
-from aio_posix.asyncio.native import batch_collect, batch_submit
+from aio_posix.asyncio.batch import Batch, Bell, Entry
+from aio_posix.asyncio.native import batch_abandon, batch_collect, batch_submit
 
 
 class Nobody:
@@ -57,7 +56,7 @@ class Lists:
             batch = self._unused()
             batch.entries = cast("list[Entry | None]", entries)
             self._flying.append(batch)
-            error = batch_submit(batch.address, entries, flight.serials, self._bell.address)
+            error = batch_submit(batch.address, entries, self._bell.address, batch)
         except MemoryError:
             pass
         finally:
@@ -66,9 +65,6 @@ class Lists:
                 if flies:
                     self.entries += len(entries)
                     batch.refused = error > 0
-                    for i, entry in enumerate(entries):
-                        if entry.op != READ or not i:
-                            _record(batch, i, entry)
                 else:
                     self._flying.remove(batch)
                     self._rest(batch)
@@ -83,7 +79,6 @@ class Lists:
         return Batch()
 
     def _rest(self, batch: Batch) -> None:
-        batch.serials = []
         batch.entries = []
         self._spare.append(batch)
 
@@ -108,8 +103,6 @@ class Lists:
             if not batch.c.left:
                 done.append(batch)
         for batch in done:
-            for serial in batch.serials:
-                flight.in_flight.pop(serial, None)
             self._flying.remove(batch)
             self._rest(batch)
         return found
@@ -143,18 +136,4 @@ class Lists:
             for i, entry in enumerate(batch.entries):
                 if entry is not None:
                     batch.entries[i] = entry._replace(future=Nobody())
-                    lib.request_abandon(_record(batch, i, entry))
-            for serial in batch.serials:
-                kept = flight.in_flight.get(serial)
-                if kept is not None:
-                    flight.look(kept[0])
-
-
-def _record(batch: Batch, i: int, entry: Entry) -> Any:
-    request = lib.batch_request(batch.c, i)
-    serial = request.word >> 2
-    name = entry.channel.name
-    file = f"descriptor {entry.fd}" if name is None else name
-    flight.in_flight[serial] = (request, entry.op, None, file, batch)
-    batch.serials.append(serial)
-    return request
+            batch_abandon(batch.address)

@@ -1,40 +1,51 @@
-"""The functions of C that take and return Python objects; they put themselves in here."""
+"""The functions of C for the awaited layer, and their constants."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
+from aio_posix._calls import (
+    batch_abandon,
+    batch_collect,
+    batch_submit,
+    close_local,
+    close_now,
+    declined,
+    fill_now,
+    fresh,
+    lock_held,
+    may_now,
+    open_now,
+    open_wait,
+    read_now,
+    same_file,
+)
 from aio_posix._ffi import lib
 
-# fd, nbytes, offset: the bytes, if they are in the page cache and a slice is open; else declined()
-# tells why not.
-read_now: Callable[[Any, int, int], bytes | None]
-fill_now: Callable[[int, bytes, int, int, int], int | None]  # fd, data, at, nbytes, offset
-may_now: Callable[[int, int], bool]  # fd, nbytes
-declined: Callable[[], int]
-fresh: Callable[[int], bytes]
-
-batch_submit: Callable[[int, list[Any], Iterator[int], int], int]  # batch, entries, serials, bell
-batch_collect: Callable[
-    [int], list[tuple[int, int]]
-]  # (index, count or minus errno) of what is newly complete
-
-same_file: Callable[[int, int], int]  # 1, 0, or -1 when this system does not tell
-lock_held: Callable[[int], bool]
-close_local: Callable[[int], int]  # CLOSED, LOCKED or MAY_WAIT
-
-open_now: Callable[[str | bytes, int], tuple[int, int] | None]  # path, flags: fd, size
-open_wait: Callable[[str | bytes, int], tuple[int, int, int]]  # path, flags: fd, st_mode, size
-close_now: Callable[[int], bool]  # False: it may take long, and nothing has happened
+__all__ = [
+    "ABSENT",
+    "NOW_MOST",
+    "REST",
+    "STREAM",
+    "batch_abandon",
+    "batch_collect",
+    "batch_submit",
+    "close_local",
+    "close_now",
+    "declined",
+    "fill_now",
+    "fresh",
+    "lock_held",
+    "may_now",
+    "nowait",
+    "open_now",
+    "open_wait",
+    "read_now",
+    "same_file",
+]
 
 REST: int = lib.REST
 ABSENT: int = lib.ABSENT
 STREAM: int = lib.STREAM
 NOW_MOST: int = lib.NOW_MOST
-
-if lib.batch_start(__name__.encode()) != 0:
-    raise ImportError("aio_posix.asyncio could not be set up")
 
 
 def nowait(enabled: bool) -> bool:

@@ -1,5 +1,6 @@
 # 1 "aio_posix/csrc/aio.cdef.h"
-/* What Python sees of C.  <aio.h> itself is called in request.c and cancel.c, under one lock. */
+/* What Python sees of C through cffi.  The calls that take and return Python objects are in the
+ * module aio_posix._calls (csrc/python/module.c). */
 
 /* constants */
 #define AIO_CANCELED ...
@@ -14,11 +15,10 @@
 #define SIGEV_SIGNAL ...
 #define SIGEV_THREAD ...
 #define SI_ASYNCIO ...
+#define UNSUBMITTED ...
 #define IN_FLIGHT ...
 #define COMPLETE ...
 #define RETURNED ...
-#define PIECE ...
-#define NO_NOTICE ...
 #define TOKEN ...
 
 struct aiocb { int aio_fildes; size_t aio_nbytes; int64_t aio_offset; ...; };
@@ -30,45 +30,19 @@ struct request {
 };
 struct queue { int fd; ...; };
 struct plan { ...; };
-struct listing { struct request **requests; uint64_t *serials; ...; };
 
 /* the process */
 extern int forked;
-int requests_start(void);
-int requests_used(void);
-void gate_start(void);
+bool requests_used(void);
 void gate_fork_begins(void);
 void gate_fork_ended(void);
-int flight_start(const char *module_name);
-int aiocb_start(const char *module_name);
 int gate_inside(void);
 void gate_close(void);
 
 /* sigevent */
 extern size_t callback_stack;
-struct plan *plan_new(int notify, int signo, uintptr_t value, int self, struct queue *queue, size_t stack);
-void plan_free(struct plan *p);
-
-/* aio_error, aio_return */
-void request_fence(struct request *r);
-uint64_t request_poll(struct request *r);
-uint64_t request_return(struct request *r);   /* the word before: whose state was COMPLETE gets the result */
-ssize_t request_result(struct request *r);
-void request_abandon(struct request *r);
-
-/* aio_suspend */
-int list_any(struct request **list, const uint64_t *serials, size_t n);
-int list_suspend(struct request **list, size_t n, int64_t nanoseconds);
-
-/* aio_cancel: a constant above, or minus an errno */
-int request_cancel(int fd, struct request *r);
-int fildes_cancel(int fd);
-
-/* lio_listio */
-struct listing *listing_new(size_t n);
-void listing_free(struct listing *l);
-size_t list_poll(struct request **list, size_t n);
-size_t list_left(struct request **list, const uint64_t *serials, size_t n);
+struct plan *plan_new(int notify, int signo, uintptr_t value, int token, struct queue *queue,
+                      size_t stack);
 
 /* aio_init: no error, ever */
 void pool_init(int threads, int num, int idle_time);
@@ -100,13 +74,11 @@ void bell_ring(struct bell *bell);
 void bell_hush(struct bell *bell);
 void waiters_more(void);
 struct batch { unsigned left; ...; };
-struct batch *batch_new(unsigned room);
+struct batch *batch_new(void);
 void batch_free(struct batch *b);
 int batch_held(struct batch *b);
 int batch_cancel(struct batch *b, unsigned i);
-struct request *batch_request(struct batch *b, unsigned i);
 int64_t perform(int op, int fd, void *buf, size_t nbytes, int64_t offset);
-int batch_start(const char *module_name);
 void slice_open(int64_t nanoseconds);
 int slice_close(void);
 int now_enable(int on);

@@ -1,8 +1,10 @@
-/* A POSIX AIO for ThreadSanitizer, which cannot follow threads that the C library makes for itself.
+/* A POSIX AIO for ThreadSanitizer, which cannot follow threads that the C library makes for
+ * itself.
  *
- * It behaves as glibc does where that matters here: one request of a descriptor at a time, in order; a notification is
- * a new thread, made while the lock is held, late, and lost when it cannot be made; aio_return looks without the lock;
- * cancelling the head of a queue strands what is behind it until the queue is emptied.
+ * It behaves as glibc does where that matters here: one request of a descriptor at a time, in
+ * order; a notification is a new thread, made while the lock is held, late, and lost when it
+ * cannot be made; aio_return looks without the lock; cancelling the head of a queue strands what
+ * is behind it until the queue is emptied.
  */
 #include <aio.h>
 #include <errno.h>
@@ -48,7 +50,7 @@ static void finish(struct entry *e, ssize_t result, int error)
 {
     struct entry **at = &entries, *same = entries;
     e->cb->__return_value = result;
-    e->cb->__error_code = error;
+    __atomic_store_n(&e->cb->__error_code, error, __ATOMIC_RELEASE);
     notify(&e->cb->aio_sigevent);
     if (e->list != NULL && --e->list->left == 0) {
         notify(&e->list->sig);
@@ -116,7 +118,7 @@ static void enqueue(struct aiocb *cb, int op, struct list *list)
     e->cb = cb;
     e->op = op;
     e->list = list;
-    cb->__error_code = EINPROGRESS;
+    __atomic_store_n(&cb->__error_code, EINPROGRESS, __ATOMIC_RELEASE);
     cb->__return_value = 0;
     while (*at != NULL)
         at = &(*at)->next;

@@ -1,0 +1,195 @@
+#include "control.h"
+#include "kept.h"
+
+#include <string.h>
+
+PyTypeObject *control_type, *notifier_type;
+
+static void wrong_type(const char *wanted, PyObject *object)
+{
+    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__name__");
+    if (name != NULL)
+        PyErr_Format(PyExc_TypeError, "expected %s, not %U", wanted, name);
+    Py_XDECREF(name);
+}
+
+struct control *control_of(PyObject *cb)
+{
+    if (PyType_IsSubtype(Py_TYPE(cb), control_type))
+        return (struct control *)cb;
+    wrong_type("an aiocb", cb);
+    return NULL;
+}
+
+static PyObject *control_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    (void)args, (void)keywords;
+    struct control *c = (struct control *)PyType_GenericAlloc(type, 0);
+    if (c != NULL && (c->request = request_new()) == NULL) {
+        Py_DECREF(c);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)c;
+}
+
+static int control_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct control *c = (struct control *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(c->fildes);
+    Py_VISIT(c->buf);
+    Py_VISIT(c->offset);
+    Py_VISIT(c->nbytes);
+    Py_VISIT(c->reqprio);
+    Py_VISIT(c->sigevent);
+    Py_VISIT(c->opcode);
+    Py_VISIT(c->told);
+    return 0;
+}
+
+static int control_clear(PyObject *self)
+{
+    struct control *c = (struct control *)self;
+    Py_CLEAR(c->fildes);
+    Py_CLEAR(c->buf);
+    Py_CLEAR(c->offset);
+    Py_CLEAR(c->nbytes);
+    Py_CLEAR(c->reqprio);
+    Py_CLEAR(c->sigevent);
+    Py_CLEAR(c->opcode);
+    Py_CLEAR(c->told);
+    return 0;
+}
+
+static void dealloc(PyObject *self, int (*clear)(PyObject *))
+{
+    PyTypeObject *type = Py_TYPE(self);
+    clear(self);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+static void control_dealloc(PyObject *self)
+{
+    struct control *c = (struct control *)self;
+    PyObject_GC_UnTrack(self);
+    if (c->request != NULL && !forked && atomic_load(&c->request->word) != 0)
+        kept_abandon(c->request);
+    if (c->request != NULL)
+        request_release(c->request);
+    dealloc(self, control_clear);
+}
+
+static PyObject *notifier_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    (void)args, (void)keywords;
+    return PyType_GenericAlloc(type, 0);
+}
+
+static int notifier_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct notifier *n = (struct notifier *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(n->callable);
+    Py_VISIT(n->value);
+    return 0;
+}
+
+static int notifier_clear(PyObject *self)
+{
+    struct notifier *n = (struct notifier *)self;
+    Py_CLEAR(n->callable);
+    Py_CLEAR(n->value);
+    return 0;
+}
+
+static void notifier_dealloc(PyObject *self)
+{
+    struct notifier *n = (struct notifier *)self;
+    PyObject_GC_UnTrack(self);
+    plan_release(n->plan);
+    dealloc(self, notifier_clear);
+}
+
+/* notifier.plan(address): takes the C plan at this address (0: none) for its own */
+static PyObject *set_plan(PyObject *self, PyObject *address)
+{
+    struct notifier *n = (struct notifier *)self;
+    struct plan *plan = PyLong_AsVoidPtr(address), *old;
+    if (plan == NULL && PyErr_Occurred())
+        return NULL;
+    LOCKED(self, { old = n->plan; n->plan = plan; });
+    plan_release(old);
+    return none();
+}
+
+static PyObject *in_use(PyObject *self, PyObject *unused)
+{
+    const struct notifier *n = (struct notifier *)self;
+    (void)unused;
+    return PyBool_FromLong(n->plan != NULL && plan_in_use(n->plan));
+}
+
+static PyMemberDef control_members[] = {
+    { "aio_fildes", T_OBJECT_EX, offsetof(struct control, fildes), 0, NULL },
+    { "aio_buf", T_OBJECT_EX, offsetof(struct control, buf), 0, NULL },
+    { "aio_offset", T_OBJECT_EX, offsetof(struct control, offset), 0, NULL },
+    { "_nbytes", T_OBJECT_EX, offsetof(struct control, nbytes), 0, NULL },
+    { "aio_reqprio", T_OBJECT_EX, offsetof(struct control, reqprio), 0, NULL },
+    { "aio_sigevent", T_OBJECT_EX, offsetof(struct control, sigevent), 0, NULL },
+    { "aio_lio_opcode", T_OBJECT_EX, offsetof(struct control, opcode), 0, NULL },
+    { "_told", T_OBJECT, offsetof(struct control, told), 0, NULL },
+    { NULL, 0, 0, 0, NULL },
+};
+static PyMemberDef notifier_members[] = {
+    { "_callable", T_OBJECT_EX, offsetof(struct notifier, callable), 0, NULL },
+    { "sigev_value", T_OBJECT_EX, offsetof(struct notifier, value), 0, NULL },
+    { NULL, 0, 0, 0, NULL },
+};
+static PyMethodDef notifier_methods[] = {
+    { "_take_plan", set_plan, METH_O, NULL },
+    { "_in_use", in_use, METH_NOARGS, NULL },
+    { NULL, NULL, 0, NULL },
+};
+
+/* ISO C has no cast from a function to void *. */
+static PyType_Slot function_slot(int id, void (*function)(void))
+{
+    PyType_Slot slot = { id, NULL };
+    memcpy(&slot.pfunc, &function, sizeof function);
+    return slot;
+}
+
+static PyTypeObject *type_of(PyObject *module, const char *name, int size, PyType_Slot slots[])
+{
+    PyType_Spec spec = { name, size, 0,
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots };
+    PyTypeObject *type = (PyTypeObject *)PyType_FromSpec(&spec);
+    if (type == NULL || PyModule_AddType(module, type) != 0)
+        return NULL;
+    return type;
+}
+
+int control_start(PyObject *module)
+{
+    PyType_Slot control[] = {
+        function_slot(Py_tp_new, (void (*)(void))control_new),
+        function_slot(Py_tp_dealloc, (void (*)(void))control_dealloc),
+        function_slot(Py_tp_traverse, (void (*)(void))control_traverse),
+        function_slot(Py_tp_clear, (void (*)(void))control_clear),
+        { Py_tp_members, control_members },
+        { 0, NULL },
+    };
+    PyType_Slot notifier[] = {
+        function_slot(Py_tp_new, (void (*)(void))notifier_new),
+        function_slot(Py_tp_dealloc, (void (*)(void))notifier_dealloc),
+        function_slot(Py_tp_traverse, (void (*)(void))notifier_traverse),
+        function_slot(Py_tp_clear, (void (*)(void))notifier_clear),
+        { Py_tp_members, notifier_members },
+        { Py_tp_methods, notifier_methods },
+        { 0, NULL },
+    };
+    control_type = type_of(module, "aio_posix._calls.Control", sizeof(struct control), control);
+    notifier_type = type_of(module, "aio_posix._calls.Notifier", sizeof(struct notifier), notifier);
+    return control_type && notifier_type ? 0 : -1;
+}

@@ -1,0 +1,200 @@
+/* State: the gate (`closed`, `entering`, `inside`); `birth` and `interpreter`, for new thread
+ * states; `threading`, once there are callbacks.
+ */
+#include "gate.h"
+#include "datastack.h"
+#include "kept.h"
+#include "promises.h"
+#include "watch.h"
+#include "../engine/baton.h"
+#include "../engine/host.h"
+
+#include <time.h>
+
+static pthread_mutex_t birth = PTHREAD_MUTEX_INITIALIZER;
+static PyInterpreterState *interpreter;
+static atomic_bool closed;
+static atomic_int entering, inside;
+static _Thread_local bool is_sweeper;   /* it has to pass the baton on, so it must never wait for it */
+static PyObject *threading, *n_active, *n_trace, *n_profile;
+
+struct pass {
+    uint64_t baton;
+    bool foreign;   /* Python did not start this thread */
+    PyGILState_STATE gil;
+};
+
+/* threading.settrace() and setprofile() are for all threads that are to come: coverage and
+ * debuggers see callbacks so. */
+static void install(PyObject *name, const char *setter)
+{
+    PyObject *hook = PyObject_GetAttr(threading, name), *result = NULL;
+    if (hook != NULL && hook != Py_None)
+        result = in_python("sys", setter, "(O)", hook);
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable(threading);
+    Py_XDECREF(result);
+    Py_XDECREF(hook);
+}
+
+/* Whatever asks for threading.current_thread() in a callback (logging does) enters a dummy for this
+ * thread in threading._active, up to Python 3.12 for ever. */
+static void forget_dummy(void)
+{
+    PyObject *key = PyLong_FromUnsignedLong((unsigned long)pthread_self());
+    PyObject *active = PyObject_GetAttr(threading, n_active);
+    if (key != NULL && active != NULL && PyDict_Contains(active, key) == 1)
+        PyDict_DelItem(active, key);
+    PyErr_Clear();
+    Py_XDECREF(active);
+    Py_XDECREF(key);
+}
+
+static void call(struct delivery d, bool foreign)
+{
+    bool seen = d.of != NULL && watched();
+    if (foreign && threading != NULL) {
+        install(n_trace, "settrace");
+        install(n_profile, "setprofile");
+    }
+    if (seen) {
+        Py_INCREF(d.of);
+        watch_tell("callback", d.of, "(O)", d.callable);
+    }
+    PyObject *result = PyObject_CallFunctionObjArgs(d.callable, d.value, NULL);
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_SystemExit))
+        PyErr_Clear();   /* it is the way to leave a thread, as in threading.Thread */
+    if (result == NULL && PyErr_Occurred())
+        PyErr_WriteUnraisable(d.callable);
+    if (seen) {
+        Py_INCREF(d.of);
+        watch_tell("returned", d.of, "()");
+    }
+    Py_XDECREF(result);
+    delivery_release(d);
+    if (foreign && threading != NULL)
+        forget_dummy();
+}
+
+/* Around os.fork, by os.register_at_fork: in 3.13 Python holds that lock when it calls
+ * pthread_atfork's handlers. */
+void gate_fork_begins(void)
+{
+    pthread_mutex_lock(&birth);
+}
+
+void gate_fork_ended(void)
+{
+    pthread_mutex_unlock(&birth);
+}
+
+/* PyGILState_Ensure of a thread that Python has not seen: a state that PyGILState_Release
+ * deletes. */
+static PyGILState_STATE be_born(void)
+{
+    pthread_mutex_lock(&birth);
+    PyThreadState *state = PyThreadState_New(interpreter);
+    pthread_mutex_unlock(&birth);
+    if (state == NULL)
+        Py_FatalError("aio_posix: no memory for the thread state of a callback");
+    PyEval_RestoreThread(state);
+    return PyGILState_UNLOCKED;
+}
+
+static bool enter(struct pass *pass)
+{
+    if (!is_sweeper)
+        baton_take();
+    atomic_fetch_add(&entering, 1);
+    bool open = !atomic_load(&closed);
+    if (open) {
+        atomic_fetch_add(&inside, 1);
+        pass->foreign = PyGILState_GetThisThreadState() == NULL;
+        pass->gil = pass->foreign ? be_born() : PyGILState_Ensure();
+        pass->baton = is_sweeper ? 0 : baton_carry();
+    } else if (!is_sweeper) {
+        baton_drop();
+    }
+    atomic_fetch_sub(&entering, 1);
+    return open;
+}
+
+static void leave(struct pass *pass)
+{
+    PyGILState_Release(pass->gil);
+    if (pass->baton)
+        baton_pass(pass->baton);
+    atomic_fetch_sub(&inside, 1);
+}
+
+void host_call(struct notice *n)
+{
+    struct pass pass;
+    if (enter(&pass)) {
+        call(promise_take(n), pass.foreign);
+        leave(&pass);
+    }
+}
+
+void host_reap(void **kept, int n, struct notice *discarded)
+{
+    struct pass pass;
+    if (!enter(&pass))
+        return;
+    for (int i = 0; i < n; i++) {
+        struct kept *k = kept[i];
+        if (k->number != 0) {   /* its signal may still be pending */
+            PyObject *result = in_python("aio_posix.flight", "unheard", "(KO)", k->number, k->also);
+            if (result == NULL)
+                PyErr_WriteUnraisable(NULL);
+            Py_XDECREF(result);
+        }
+        kept_release(k);
+    }
+    for (struct queued *item = (struct queued *)discarded, *next; item != NULL; item = next) {
+        next = item->next;
+        delivery_release(promise_take((struct notice *)item));
+    }
+    leave(&pass);
+}
+
+void host_sweeper_starts(void)
+{
+    is_sweeper = true;
+}
+
+int gate_inside(void)
+{
+    return atomic_load(&inside);
+}
+
+void gate_close(void)
+{
+    const struct timespec moment = { 0, 100000 };
+    atomic_store(&closed, true);
+    while (atomic_load(&entering) > 0)
+        nanosleep(&moment, NULL);
+}
+
+/* A later call does nothing. */
+void host_expects_callbacks(void)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    if (threading == NULL) {
+        threading = PyImport_ImportModule("threading");
+        if (threading == NULL)
+            PyErr_Clear();
+        datastack_keep();
+    }
+    PyGILState_Release(gil);
+}
+
+int gate_start(void)
+{
+    interpreter = PyInterpreterState_Get();
+    n_active = PyUnicode_InternFromString("_active");
+    n_trace = PyUnicode_InternFromString("_trace_hook");
+    n_profile = PyUnicode_InternFromString("_profile_hook");
+    baton_make();
+    return n_active && n_trace && n_profile ? 0 : -1;
+}

@@ -1,0 +1,42 @@
+/* What a submission needs until glibc is done with it, and who keeps that alive.
+ *
+ * - A struct kept is filled before anybody else can see the submission.  From flight on it hangs
+ *   on the request (request.kept), and whoever notices the end takes it from there and releases
+ *   it.  So each is released once, and "kept but not in flight yet" is visible to nobody.
+ * - The buffer is exported (not resized, not freed), the file object and the C request are owned.
+ * - A socket object counts its users, as makefile() shows.  While it has requests in flight we
+ *   are one of them: close() takes effect when the last of these requests is over and that was
+ *   noticed.
+ * - Any other file object is asked for its descriptor once more in the end: if that has changed,
+ *   glibc may have used another file, and a ResourceWarning says so.
+ * - The GIL is held.  Releasing runs Python code: never under a lock, nor in a notification
+ *   thread before the gate.
+ */
+#ifndef AIO_POSIX_KEPT_H
+#define AIO_POSIX_KEPT_H
+#include "python.h"
+#include "../engine/submit.h"
+
+struct kept {
+    Py_buffer buffer;          /* buffer.obj NULL: there is none */
+    PyObject *file;            /* NULL: an int was given */
+    PyObject *also;            /* SIGEV_SIGNAL: what its number stands for */
+    uint64_t number;
+    struct request *request;   /* held, or NULL: somebody else sees to its memory */
+    struct plan *plan;         /* held, or NULL */
+    struct kept_block *block;
+    int fd;
+    bool is_socket;
+    bool flew;                 /* the file is to be looked at again */
+};
+
+struct kept_block *kept_block_new(size_t n);   /* NULL with MemoryError */
+struct kept *kept_at(struct kept_block *block, size_t i);
+int kept_file(struct kept *k, PyObject *file, int fd);   /* -1 with an exception */
+void kept_release(void *kept);                 /* leaves an exception as it was */
+void kept_refuse(void *kept);                  /* the same for a submission that did not happen */
+void kept_abandon(struct request *r);          /* nobody will look at it any more */
+long kept_count(void);
+int kept_start(void);
+
+#endif

@@ -1,0 +1,67 @@
+/* The module aio_posix._calls: all of our C that takes and returns Python objects, in the library
+ * that cffi builds as _ffi.  It has one state for the process, so it can be loaded once.
+ */
+#include "python.h"
+#include "batches.h"
+#include "calls.h"
+#include "control.h"
+#include "gate.h"
+#include "kept.h"
+#include "lists.h"
+#include "promises.h"
+#include "snapshot.h"
+#include "watch.h"
+#include "../engine/waiter.h"
+
+#include <stdarg.h>
+
+PyObject *in_python(const char *module_name, const char *function_name, const char *format, ...)
+{
+    va_list details;
+    va_start(details, format);
+    PyObject *arguments = Py_VaBuildValue(format, details), *result = NULL;
+    va_end(details);
+    PyObject *module = arguments ? PyImport_ImportModule(module_name) : NULL;
+    PyObject *function = module ? PyObject_GetAttrString(module, function_name) : NULL;
+    if (function != NULL)
+        result = PyObject_CallObject(function, arguments);
+    Py_XDECREF(function);
+    Py_XDECREF(module);
+    Py_XDECREF(arguments);
+    return result;
+}
+
+extern PyMethodDef page_cache_methods[], openfile_methods[], opening_methods[];
+
+static int execute(PyObject *module)
+{
+    static atomic_bool loaded;
+    PyMethodDef *const methods[] = {
+        call_methods, list_methods, promise_methods, snapshot_methods, watch_methods, batch_methods,
+        page_cache_methods, openfile_methods, opening_methods,
+    };
+    if (atomic_exchange(&loaded, true)) {
+        PyErr_SetString(PyExc_ImportError, "aio_posix is loaded in this process already: "
+                                           "it cannot be loaded a second time");
+        return -1;
+    }
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (PyModule_AddFunctions(module, methods[i]) != 0)
+            return -1;
+    if (kept_start() != 0 || gate_start() != 0 || control_start(module) != 0)
+        return -1;
+    return process_start() == 0 && waiters_start() == 0 ? 0 : -1;
+}
+
+static PyModuleDef_Slot slots[2];
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT, .m_name = "_calls", .m_size = 0, .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__calls(void)
+{
+    int (*run)(PyObject *) = execute;
+    slots[0].slot = Py_mod_exec;
+    __builtin_memcpy(&slots[0].value, &run, sizeof run);   /* ISO C has no cast for it */
+    return PyModuleDef_Init(&definition);
+}

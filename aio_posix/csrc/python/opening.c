@@ -1,0 +1,228 @@
+/* Opening and closing files: at once on the event loop where that cannot wait, else in a thread of the caller's.
+ *
+ * State: `local`, the mounts that are known to hold files of this machine.
+ *
+ * - open_now() opens only what the kernel finds in its caches (RESOLVE_CACHED), and only regular files of known local
+ *   mounts.  An O_PATH descriptor is looked at first: to open a FIFO or a device has effects, and to open a file of NFS
+ *   or FUSE waits for others.  O_NONBLOCK keeps a lease from being waited for and is taken off again.
+ * - A mount becomes known when open_wait() has opened a file of it, in a thread: statfs() may wait, too.  The key is the
+ *   mount's number that is never used again (Linux 6.8), else the number of a real device.  Numbers of other file
+ *   systems, whose major is 0, are given to the next mount, so without the first kind of number they stay unknown.
+ * - A file of overlayfs is opened at once only for reading: the first writer copies the whole file.
+ * - Whatever is wrong makes open_now() decline; open_wait() finds out and raises.
+ */
+#include "python.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x00004000U
+#endif
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+#ifndef BCACHEFS_SUPER_MAGIC
+#define BCACHEFS_SUPER_MAGIC 0xca451a4e
+#endif
+#ifndef EROFS_SUPER_MAGIC_V1
+#define EROFS_SUPER_MAGIC_V1 0xE0F5E1E2
+#endif
+
+enum { MOUNTS = 64, SMALL = 1 << 20 };
+enum trust { UNKNOWN, READING, ALL };
+
+/* One word each, so that readers need no lock: a key, whose lowest bit tells whether only reading is trusted. */
+static _Atomic uint64_t local[MOUNTS];
+
+/* statx's struct as far as it is needed, whatever the C library knows of it. */
+struct found { uint32_t mode; uint64_t size, mount; };
+
+static int look(int fd, struct found *found)
+{
+    struct statx st = { 0 };
+    unsigned mask = STATX_TYPE | STATX_SIZE | STATX_MNT_ID_UNIQUE;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask, &st) != 0)
+        return -1;
+    found->mode = st.stx_mode;
+    found->size = st.stx_size;
+    found->mount = 0;
+    if (st.stx_mask & STATX_MNT_ID_UNIQUE)
+        found->mount = ((const uint64_t *)&st)[18] << 1;     /* stx_mnt_id: byte 144 */
+    else if (st.stx_dev_major != 0)
+        found->mount = ((uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor) << 1;
+    return 0;
+}
+
+static enum trust known(uint64_t mount)
+{
+    if (mount == 0)
+        return UNKNOWN;
+    for (int i = 0; i < MOUNTS; i++) {
+        uint64_t entry = atomic_load_explicit(&local[i], memory_order_relaxed);
+        if (entry == mount)
+            return ALL;
+        if (entry == (mount | 1))
+            return READING;
+        if (entry == 0)
+            break;
+    }
+    return UNKNOWN;
+}
+
+static void learn(int fd, uint64_t mount)
+{
+    static _Atomic unsigned next;
+    struct statfs fs;
+    if (mount == 0 || known(mount) != UNKNOWN || fstatfs(fd, &fs) != 0)
+        return;
+    switch ((uint32_t)fs.f_type) {
+    case EXT4_SUPER_MAGIC: case XFS_SUPER_MAGIC: case BTRFS_SUPER_MAGIC: case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC: case RAMFS_MAGIC: case BCACHEFS_SUPER_MAGIC: case SQUASHFS_MAGIC: case EROFS_SUPER_MAGIC_V1:
+        break;
+    case OVERLAYFS_SUPER_MAGIC:
+        mount |= 1;
+        break;
+    default:
+        return;
+    }
+    unsigned i = atomic_fetch_add(&next, 1);
+    if (i < MOUNTS)     /* with more mounts than that, the later ones stay unknown */
+        atomic_store(&local[i], mount);
+}
+
+static int openat2_cached(const char *path, uint64_t flags)
+{
+    struct open_how how = { .flags = flags, .resolve = RESOLVE_CACHED };
+    return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+}
+
+static int open_cached(const char *path, int flags, struct found *found)
+{
+    static atomic_bool refused;   /* ENOSYS before Linux 5.12 for RESOLVE_CACHED it is EINVAL; EPERM by seccomp */
+    if (atomic_load_explicit(&refused, memory_order_relaxed))
+        return -1;
+    int path_only = openat2_cached(path, O_PATH | O_CLOEXEC);
+    if (path_only < 0) {
+        if (errno == ENOSYS || errno == EINVAL || errno == EPERM)
+            atomic_store(&refused, 1);
+        return -1;
+    }
+    int rc = look(path_only, found);
+    close(path_only);
+    enum trust trust = rc == 0 && S_ISREG(found->mode) ? known(found->mount) : UNKNOWN;
+    if (trust == UNKNOWN || (trust == READING && (flags & O_ACCMODE) != O_RDONLY))
+        return -1;
+    uint64_t mount = found->mount;
+    int fd = openat2_cached(path, (uint64_t)(flags | O_NONBLOCK));
+    if (fd < 0)
+        return -1;
+    if (look(fd, found) == 0 && S_ISREG(found->mode) && found->mount == mount
+        && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0)
+        return fd;
+    close(fd);      /* another file has come in its place meanwhile */
+    return -1;
+}
+
+/* open_now(path, flags) -> (fd, size) | None: a regular file that needs no waiting */
+static PyObject *open_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "expected path, flags");
+        return NULL;
+    }
+    long flags = PyLong_AsLong(args[1]);
+    if (flags == -1 && PyErr_Occurred())
+        return NULL;
+    if (flags & (O_CREAT | O_TRUNC))
+        return none();
+    PyObject *path;
+    if (!PyUnicode_FSConverter(args[0], &path))
+        return NULL;
+    struct found found;
+    int fd = open_cached(PyBytes_AsString(path), (int)flags, &found);
+    Py_DECREF(path);
+    if (fd < 0)
+        return none();
+    PyObject *result = Py_BuildValue("iK", fd, (unsigned long long)found.size);
+    if (result == NULL)
+        close(fd);
+    return result;
+}
+
+/* open_wait(path, flags) -> (fd, mode, size); raises OSError, as io.FileIO does */
+static PyObject *open_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "expected path, flags");
+        return NULL;
+    }
+    long flags = PyLong_AsLong(args[1]);
+    PyObject *path;
+    if ((flags == -1 && PyErr_Occurred()) || !PyUnicode_FSConverter(args[0], &path))
+        return NULL;
+    const char *name = PyBytes_AsString(path);
+    struct found found = { 0 };
+    int fd, error = 0;
+    Py_BEGIN_ALLOW_THREADS
+    do
+        fd = open(name, (int)flags, 0666);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0) {
+        error = errno;
+    } else if (look(fd, &found) != 0) {     /* a seccomp profile that is older than statx() */
+        struct stat st;
+        if (fstat(fd, &st) == 0)
+            found = (struct found){ .mode = st.st_mode, .size = (uint64_t)st.st_size };
+        else
+            error = errno;
+    }
+    if (error == 0 && S_ISDIR(found.mode))
+        error = EISDIR;
+    if (error == 0)
+        learn(fd, found.mount);
+    else if (fd >= 0)
+        close(fd);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    if (error) {
+        errno = error;
+        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, args[0]);
+    }
+    PyObject *result = Py_BuildValue("iIK", fd, found.mode, (unsigned long long)found.size);
+    if (result == NULL)
+        close(fd);
+    return result;
+}
+
+/* close_now(fd) -> bool: closes a file of open_now() that was not written to.  Not the last link of a large file, whose
+ * blocks close() would give back. */
+static PyObject *close_now(PyObject *self, PyObject *number)
+{
+    (void)self;
+    int fd = (int)PyLong_AsLong(number);
+    if (PyErr_Occurred())
+        return NULL;
+    struct stat st;
+    if (fstat(fd, &st) != 0 || (st.st_nlink == 0 && st.st_size > SMALL))
+        return PyBool_FromLong(0);
+    return PyBool_FromLong(close(fd) == 0);
+}
+
+PyMethodDef opening_methods[] = {
+    { "open_now", FASTCALL(open_now), NULL },
+    { "open_wait", FASTCALL(open_wait), NULL },
+    { "close_now", close_now, METH_O, NULL },
+    { NULL, NULL, 0, NULL },
+};

@@ -1,0 +1,264 @@
+/* Reads of what is in the page cache already: no thread, no waiting, a bounded time for each
+ * task.
+ *
+ * State, for each thread: its slice, the time until which the task that runs may go on reading
+ * without giving the event loop a turn; and what is known of descriptors, trusted no longer than
+ * the slice.
+ *
+ * - A read is made only with RWF_NOWAIT, on a regular file or block device, and not with O_DIRECT
+ *   (where the flag does not keep the kernel from waiting for the device).  Whatever else
+ *   happens, the answer is None: declined() tells why, and AIO finds out about errors.
+ * - The clock is asked every CREDIT units of work (a read, or the copy of UNIT bytes; 1 to
+ *   UNIT_NS nanoseconds); an open slice is good for one read at least.
+ * - Up to HELD bytes are copied with the GIL held: handing it over and back takes longer.
+ */
+#include "python.h"
+#include "page_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+
+enum { CREDIT = 16, UNIT = 16 << 10, UNIT_NS = 4000, HELD = 64 << 10, KNOWN = 64 };
+
+static _Thread_local struct {
+    int64_t until;                    /* nanoseconds; 0: no slice is open */
+    Py_ssize_t credit;
+    int spent;                        /* the last slice ran out, and nobody has rested since */
+    int why;
+    unsigned number;
+    struct { int fd, why; unsigned number; } known[KNOWN];
+} slice;
+
+static atomic_bool off;
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
+}
+
+static int look_at(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return OTHERWISE;
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return STREAM;
+    return fcntl(fd, F_GETFL) & O_DIRECT ? UNCACHED : MAY;
+}
+
+/* Whether the task may go on for so many units of work (see above); declined() says REST if not. */
+int slice_spend(ssize_t units)
+{
+    slice.why = REST;
+    if (slice.until == 0)
+        return 0;
+    if (slice.credit <= 0) {
+        int64_t left = slice.until - now_ns();
+        if (left <= 0) {
+            slice.until = 0;
+            slice.spent = 1;
+            return 0;
+        }
+        slice.credit = left < CREDIT * UNIT_NS ? 1 + left / UNIT_NS : CREDIT;
+    }
+    slice.credit -= units;
+    return 1;
+}
+
+/* MAY, or why not. */
+static int permission(int fd, Py_ssize_t nbytes)
+{
+    unsigned i = (unsigned)fd % KNOWN;
+    if (atomic_load_explicit(&off, memory_order_relaxed))
+        return UNSUPPORTED;
+    if (!slice_spend(1 + nbytes / UNIT))
+        return REST;
+    if (slice.known[i].fd != fd || slice.known[i].number != slice.number) {
+        slice.known[i].fd = fd;
+        slice.known[i].number = slice.number;
+        slice.known[i].why = look_at(fd);
+    }
+    return slice.known[i].why;
+}
+
+static ssize_t resident(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
+{
+    struct iovec iov = { to, (size_t)nbytes };
+    ssize_t n;
+    if (nbytes <= HELD) {
+        n = preadv2(fd, &iov, 1, offset, RWF_NOWAIT);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        n = preadv2(fd, &iov, 1, offset, RWF_NOWAIT);
+        Py_END_ALLOW_THREADS
+    }
+    if (n >= 0)
+        return n;
+    slice.why = errno == EAGAIN || errno == EINTR ? ABSENT : OTHERWISE;
+    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM)
+        slice.why = slice.known[(unsigned)fd % KNOWN].why = UNSUPPORTED;
+    return -1;
+}
+
+/* An int that C's int holds: no other file is meant by what is left of a larger one. */
+static int descriptor(PyObject *value, int *fd)
+{
+    long n = PyLong_AsLong(value);
+    if (n == -1 && PyErr_Occurred())
+        return -1;
+    if (n < INT_MIN || n > INT_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "a descriptor must fit into a C int");
+        return -1;
+    }
+    *fd = (int)n;
+    return 0;
+}
+
+/* read_now(fd, nbytes, offset) -> bytes | None: all of it, or what is left before the end of the
+ * file */
+static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (nargs != 3) {
+        PyErr_SetString(PyExc_TypeError, "expected fd, nbytes, offset");
+        return NULL;
+    }
+    slice.why = OTHERWISE;
+    if (!PyLong_Check(args[0]) || PyBool_Check(args[0]))
+        return none();
+    int fd;
+    if (descriptor(args[0], &fd) != 0)
+        return NULL;
+    Py_ssize_t nbytes = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
+    int64_t offset = PyLong_AsLongLong(args[2]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (nbytes < 0 || nbytes > NOW_MOST || offset < 0 || fd < 0)
+        return none();
+    if ((slice.why = permission(fd, nbytes)) != MAY)
+        return none();
+    PyObject *data = PyBytes_FromStringAndSize(NULL, nbytes), *less;
+    if (data == NULL)
+        return NULL;
+    char *to = PyBytes_AsString(data);
+    Py_ssize_t got = resident(fd, to, nbytes, offset);
+    if (got == nbytes)
+        return data;
+    if (got > 0) {   /* the end of the file, or of what is cached */
+        ssize_t more;
+        while (got < nbytes && (more = resident(fd, to + got, nbytes - got, offset + got)) > 0)
+            got += more;
+        if (got < nbytes && more < 0)
+            got = -1;
+    }
+    if (got == nbytes)
+        return data;
+    less = got < 0 ? none() : PyBytes_FromStringAndSize(to, got);
+    Py_DECREF(data);
+    return less;
+}
+
+/* fill_now(fd, data, at, nbytes, offset) -> int | None: into bytes that nobody else has seen yet;
+ * may be short */
+static PyObject *fill_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    char *to = nargs == 5 ? PyBytes_AsString(args[1]) : NULL;
+    if (to == NULL) {
+        PyErr_SetString(PyExc_TypeError, "expected fd, data, at, nbytes, offset");
+        return NULL;
+    }
+    int fd;
+    if (descriptor(args[0], &fd) != 0)
+        return NULL;
+    Py_ssize_t at = PyLong_AsSsize_t(args[2]), nbytes = PyLong_AsSsize_t(args[3]);
+    int64_t offset = PyLong_AsLongLong(args[4]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (at < 0 || nbytes < 0 || at + nbytes > PyBytes_Size(args[1])) {
+        PyErr_SetString(PyExc_ValueError, "not inside the data");
+        return NULL;
+    }
+    if ((slice.why = permission(fd, nbytes)) != MAY)
+        return none();
+    Py_ssize_t got = resident(fd, to + at, nbytes, offset);
+    if (got < 0)
+        return none();
+    return PyLong_FromSsize_t(got);
+}
+
+/* may_now(fd, nbytes) -> bool: for os.preadv into a buffer of the user */
+static PyObject *may_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "expected fd, nbytes");
+        return NULL;
+    }
+    int fd;
+    if (descriptor(args[0], &fd) != 0)
+        return NULL;
+    Py_ssize_t nbytes = PyLong_AsSsize_t(args[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    slice.why = fd < 0 ? OTHERWISE : permission(fd, nbytes);
+    return PyBool_FromLong(slice.why == MAY);
+}
+
+static PyObject *declined(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return PyLong_FromLong(slice.why);
+}
+
+/* fresh(nbytes) -> bytes whose content is undefined, to be read into */
+static PyObject *fresh(PyObject *self, PyObject *nbytes)
+{
+    (void)self;
+    Py_ssize_t n = PyLong_AsSsize_t(nbytes);
+    return n == -1 && PyErr_Occurred() ? NULL : PyBytes_FromStringAndSize(NULL, n);
+}
+
+PyMethodDef page_cache_methods[] = {
+    { "read_now", FASTCALL(read_now), NULL },
+    { "fill_now", FASTCALL(fill_now), NULL },
+    { "may_now", FASTCALL(may_now), NULL },
+    { "declined", declined, METH_NOARGS, NULL },
+    { "fresh", fresh, METH_O, NULL },
+    { NULL, NULL, 0, NULL },
+};
+
+/* --- called by cffi, once a turn or once a slice
+ * ------------------------------------------------------------- */
+
+/* 0: one read. */
+void slice_open(int64_t nanoseconds)
+{
+    slice.until = now_ns() + nanoseconds;
+    slice.credit = 1;
+    slice.spent = 0;
+    slice.number++;
+}
+
+/* 1 when it ran out before, and nobody has rested since. */
+int slice_close(void)
+{
+    int was = slice.spent;
+    slice.until = 0;
+    slice.spent = 0;
+    return was;
+}
+
+/* What is resident is read at once, or not; returns what held before. */
+int now_enable(int on)
+{
+    return !atomic_exchange(&off, !on);
+}

@@ -1,0 +1,16 @@
+#ifndef AIO_POSIX_PAGE_CACHE_H
+#define AIO_POSIX_PAGE_CACHE_H
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define NOW_MOST (1 << 20)   /* bytes of one such read: some 200 us */
+
+/* declined(): why a read was not made at once */
+enum { MAY, REST, ABSENT, UNSUPPORTED, UNCACHED, STREAM, OTHERWISE };
+
+int slice_spend(ssize_t units);
+void slice_open(int64_t nanoseconds);
+int slice_close(void);
+int now_enable(int on);
+#endif

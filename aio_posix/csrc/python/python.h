@@ -1,0 +1,61 @@
+/* Python.h with the stable ABI of 3.11, unless cffi says that this interpreter has none
+ * (free-threaded), and what differs between the two.
+ */
+#ifndef AIO_POSIX_PYTHON_H
+#define AIO_POSIX_PYTHON_H
+#ifndef _CFFI_NO_LIMITED_API
+#define Py_LIMITED_API 0x030B0000
+#endif
+#include <Python.h>
+#include <structmember.h>
+
+/* Not Py_RETURN_NONE: with the headers of 3.12 and later that takes None for immortal, which it is
+ * not in 3.11. */
+static inline PyObject *none(void)
+{
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+/* Without a GIL: nobody changes the fields of an object meanwhile. */
+#ifdef Py_GIL_DISABLED
+#define LOCKED(object, statement) \
+    do { Py_BEGIN_CRITICAL_SECTION(object); statement; Py_END_CRITICAL_SECTION(); } while (0)
+#else
+#define LOCKED(object, statement) do { statement; } while (0)
+#endif
+
+/* ISO C has no cast between pointers to functions and to objects, and METH_FASTCALL needs one
+ * between kinds of functions. */
+#define FASTCALL(function) (PyCFunction)(void (*)(void))function, METH_FASTCALL
+
+/* An exception put aside while destructors run. */
+struct aside {
+    PyObject *type, *value, *traceback;
+};
+
+static inline struct aside put_aside(void)
+{
+    struct aside a = { NULL, NULL, NULL };
+#if !defined(Py_LIMITED_API) && PY_VERSION_HEX >= 0x030C0000
+    a.value = PyErr_GetRaisedException();
+#else
+    PyErr_Fetch(&a.type, &a.value, &a.traceback);
+#endif
+    return a;
+}
+
+static inline void take_up(struct aside a)
+{
+#if !defined(Py_LIMITED_API) && PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(a.value);
+#else
+    PyErr_Restore(a.type, a.value, a.traceback);
+#endif
+}
+
+/* Calls a function of one of our Python modules: what is not common is written in Python.  NULL
+ * with its exception.  The format is that of Py_BuildValue for a tuple. */
+PyObject *in_python(const char *module, const char *function, const char *format, ...);
+
+#endif
