@@ -145,4 +145,24 @@ QUESTIONS = {
         "The data is copied all the same; a lock, a thread that is woken and one that is made for "
         "the notification come on top.",
     ),
+    16: Question(
+        (
+            "the loop itself if the page cache has it, else a helper, told in a list",
+            "a thread of Python, from a pool",
+            "a helper always, and a callback wakes the loop",
+        ),
+        0,
+        "The loop may read what cannot wait, and one list and one notification for a turn of the "
+        "loop cost less than one for each read.",
+    ),
+    17: Question(
+        (
+            "SIGEV_THREAD: it is a function call",
+            "SIGEV_SIGNAL: the kernel does it",
+            "none at all, or one for a whole list",
+        ),
+        2,
+        "A thread has to be made and to end, a signal has to be queued and taken, and both for "
+        "each request.",
+    ),
 }

@@ -138,4 +138,18 @@ read B 5
 read C 5
 read D 5
 """,
+    16: """
+# What one turn of the loop asked for is one list; a lane is a descriptor with its own queue.
+files 8 9
+read A 8, read B 8, read C 9, read D 9
+step
+step
+settle
+""",
+    17: """
+# However the program is told, the helper does it before it takes more work.
+files 8
+read A 8, read B 8, read C 8
+settle
+""",
 }

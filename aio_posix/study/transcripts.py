@@ -87,7 +87,7 @@ def table(course: list[Lesson]) -> str:
     lines = ["| question | lesson | in glibc |", "|---|---|---|"]
     for lesson in course:
         where: dict[str, list[str]] = {}
-        for file, function in re.findall(r"([\w/]+\.[ch]):\s(\w+)", lesson.source):
+        for file, function in re.findall(r"([\w/-]+\.[ch]):\s(\w+)", lesson.source):
             where.setdefault(file, []).append(f"`{function}`")
         places = "; ".join(f"{file}: {', '.join(functions)}" for file, functions in where.items())
         lines.append(f"| {lesson.ask} | [{lesson.number}]({lesson.stem}.md) | {places} |")
