@@ -63,7 +63,15 @@ GROUPS = [
         "gathered by one await, fast path off", "ours-many-aio", 32, "",
         {"caio-uring": 1.2, "caio-uring-gathered": None, "ours-gathered-aio": None},
     ),
-    Group("gathered by one await, hot", "ours-many", 32, "", {"ours-gathered": 3}),
+    Group(
+        "gathered by one await, hot", "ours-many", 32, "",
+        {"ours-gathered": 3, "caio-uring-gathered": None},
+    ),
+    Group("the same into buffers", "ours-readinto-many", 32, "", {"ours-gathered": 3}),
+    Group(
+        "written by one await", "ours-write-many", 32, "write",
+        {"ours-write-gathered": 1, "caio-write-gathered": None},
+    ),
     Group("cold, 32", "ours", 32, "cold", {"fio-posixaio": 2.5, "caio-uring": None}),
     Group("read() of 256 MiB", "ours", 1, "whole", {"builtin": 0.9, "aiofiles": None}),
     Group("read() of 256 MiB of text", "ours", 1, "text", {"builtin": 0.9, "aiofiles": None}),
@@ -75,7 +83,7 @@ def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, fl
     """What one program measured; None if it could not."""
     if peer.startswith("fio-"):
         return fio(peer[4:], in_flight, seconds, direct=how == "direct")
-    program, file = "reads.py", FILE
+    program, file = "reads.py", FILE.with_name("asyncio-written") if "write" in how else FILE
     args = [peer, str(in_flight), str(seconds), str(file), *how.split()]
     if how in UNITS:
         file = FILE.with_name("asyncio-lines" if how == "lines" else "asyncio-whole")
@@ -184,6 +192,7 @@ def prepare() -> None:
     lines = b"".join(b"%07d the quick brown fox jumps over the dog\n" % i for i in range(1000))
     for path, data, times in (
         (FILE, os.urandom(SIZE), 1),
+        (FILE.with_name("asyncio-written"), bytes(SIZE), 1),
         (FILE.with_name("asyncio-whole"), bytes(range(32, 96)) * (1 << 14), WHOLE >> 20),
         (FILE.with_name("asyncio-lines"), lines, LINES // 1000),
     ):

@@ -1,7 +1,7 @@
 """reads.py PEER IN_FLIGHT SECONDS FILE [HOW...]: random 4 KiB reads; prints JSON.
 
 Workers read one file in closed loops. rate: reads/s; share: the least served worker's part of the
-mean; turn: the longest turn of the loop in ms.
+mean; turn: the longest turn of the loop in ms. Some peers write instead.
 
 direct       with O_DIRECT
 cold         every page once, none of them in the page cache at first
@@ -13,150 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import itertools
 import json
-import mmap
 import os
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from peers import BY_ONE_AWAIT, PAGE, PEERS, TOGETHER, Reader
 from turns import Turns
 
-PAGE = 4096
-TOGETHER = 32  # reads by one await
-CHECK = 16  # reads between two looks at the clock
-Reader = Callable[[int], Awaitable[Any]]
-
-
-async def turbofile(path: str, flags: int) -> Reader:
-    import turbofile as peer
-
-    file = await peer.open(path, "rb")
-    return lambda offset: file.read_at(offset, PAGE)
-
-
-async def aiofiles(path: str, flags: int) -> Reader:
-    import aiofiles as peer
-
-    files = [await peer.open(path, "rb") for _ in range(64)]
-
-    async def read(offset: int) -> bytes:
-        file = files.pop()
-        await file.seek(offset)
-        data: bytes = await file.read(PAGE)
-        files.append(file)
-        return data
-
-    return read
-
-
-async def aiofile(path: str, flags: int) -> Reader:
-    import aiofile as peer
-
-    file = peer.AIOFile(path, "rb")
-    await file.open()
-    return lambda offset: file.read_bytes(PAGE, offset)
-
-
-def caio(kind: str) -> Callable[[str, int], Awaitable[Reader]]:
-    async def peer(path: str, flags: int) -> Reader:
-        context = importlib.import_module(f"caio.{kind}_asyncio").AsyncioContext(max_requests=64)
-        fd = os.open(path, os.O_RDONLY | flags)
-        return lambda offset: context.read(PAGE, fd, offset)
-
-    return peer
-
-
-async def to_thread(path: str, flags: int) -> Reader:
-    fd = os.open(path, os.O_RDONLY)
-    return lambda offset: asyncio.to_thread(os.pread, fd, PAGE, offset)
-
-
-async def synchronous(path: str, flags: int) -> Reader:
-    fd = os.open(path, os.O_RDONLY | flags)
-    if flags & os.O_DIRECT:
-        memory = mmap.mmap(-1, PAGE)
-
-        async def read_direct(offset: int) -> bytes:
-            os.preadv(fd, [memory], offset)
-            return memory[:]
-
-        return read_direct
-
-    async def read(offset: int) -> bytes:
-        return os.pread(fd, PAGE, offset)
-
-    return read
-
-
-async def ours(path: str, flags: int) -> Reader:
-    from aio_posix.asyncio import read
-
-    fd = os.open(path, os.O_RDONLY | flags)
-    return lambda offset: read(fd, PAGE, offset)
-
-
-async def ours_file(path: str, flags: int) -> Reader:
-    from aio_posix.asyncio import open as ours_open
-
-    file = await ours_open(path, "rb", opener=lambda name, how: os.open(name, how | flags))
-    return lambda offset: file.pread(PAGE, offset)
-
-
-async def ours_aio(path: str, flags: int) -> Reader:
-    from aio_posix.asyncio import nowait
-
-    nowait(False)
-    return await ours_file(path, flags)
-
-
-def spread(offset: int, pages: int) -> list[int]:
-    """TOGETHER offsets all over the file; they follow from the first one."""
-    return [(offset // PAGE + i * 4099) % pages * PAGE for i in range(TOGETHER)]
-
-
-def many(aio: bool) -> Callable[[str, int], Awaitable[Reader]]:
-    async def peer(path: str, flags: int) -> Reader:
-        from aio_posix import asyncio as ours
-
-        if aio:
-            ours.nowait(False)
-        fd = os.open(path, os.O_RDONLY | flags)
-        pages = os.path.getsize(path) // PAGE
-        return lambda at: ours.pread_many(fd, [(PAGE, each) for each in spread(at, pages)])
-
-    return peer
-
-
-def gathered(single: Callable[[str, int], Awaitable[Reader]]) -> Callable[..., Awaitable[Reader]]:
-    async def peer(path: str, flags: int) -> Reader:
-        read = await single(path, flags)
-        pages = os.path.getsize(path) // PAGE
-
-        async def together(offset: int) -> list[bytes]:
-            return await asyncio.gather(*(read(each) for each in spread(offset, pages)))
-
-        return together
-
-    return peer
-
-
-BY_ONE_AWAIT: dict[str, Callable[[str, int], Awaitable[Reader]]] = {
-    "ours-many": many(aio=False), "ours-many-aio": many(aio=True),
-    "ours-gathered": gathered(ours), "ours-gathered-aio": gathered(ours_aio),
-    "caio-uring-gathered": gathered(caio("linux_uring")),
-}  # fmt: skip
-PEERS: dict[str, Callable[[str, int], Awaitable[Reader]]] = {
-    "ours": ours, "ours-file": ours_file, "ours-aio": ours_aio,
-    "turbofile": turbofile, "aiofiles": aiofiles, "aiofile": aiofile,
-    "caio-uring": caio("linux_uring"), "caio-linux": caio("linux_aio"),
-    "caio-thread": caio("thread_aio"), "to_thread": to_thread, "sync": synchronous,
-    **BY_ONE_AWAIT,
-}  # fmt: skip
+CHECK = 16  # calls between two looks at the clock
 
 
 def endless(pages: int) -> Iterator[int]:
@@ -166,6 +35,13 @@ def endless(pages: int) -> Iterator[int]:
 
 def once(pages: int) -> Iterator[int]:
     return iter(random.sample(range(0, pages * PAGE, PAGE), pages))
+
+
+def sizes(result: Any) -> list[int]:
+    """Of what one call read, or wrote."""
+    if isinstance(result, bytes):
+        return [len(result)]
+    return [each if isinstance(each, int) else len(each) for each in result]
 
 
 async def rounds(
@@ -185,7 +61,7 @@ async def rounds(
                 counts[i] += each
             if data is None:
                 return
-            assert len(data) == PAGE if each == 1 else list(map(len, data)) == [PAGE] * each
+            assert sizes(data) == [PAGE] * each
             data = None
 
     turns = Turns() if watched else None
