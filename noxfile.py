@@ -58,4 +58,14 @@ def wheel(session: nox.Session) -> None:
     for path in dist.glob("*.whl"):
         session.run("auditwheel", "show", str(path))
         if "abi3" in path.name:
-            session.run("abi3audit", "--strict", str(path))
+            session.run("abi3audit", "--strict", "--summary", str(path))
+
+
+@nox.session(python=PYTHONS)
+def installed(session: nox.Session) -> None:
+    """The wheel that `nox -s wheel` made, installed where there is no compiler, runs an example."""
+    (path,) = Path(".nox/wheel/tmp/dist").glob("*.whl")
+    session.install(str(path), env={"CC": "/nonexistent/cc"})
+    example = Path("examples/suspend.py").resolve()
+    session.chdir(session.create_tmp())
+    session.run("python", str(example))
