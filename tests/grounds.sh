@@ -101,7 +101,7 @@ ground() { # NAME PYTHON: README's two commands, then every command of the progr
         attempt .venv/bin/python -m aio_posix study all
         attempt .venv/bin/python -m aio_posix limits
         attempt sh -c "sleep 3 | .venv/bin/python demo_echo.py 0 & sleep 1
-            .venv/bin/python -m aio_posix ps \$(pgrep -f demo_echo.py)"
+            .venv/bin/python -m aio_posix ps \$(pgrep -f \"^.venv/bin/python demo_echo\")"
         attempt .venv/bin/python -m aio_posix trace --svg /tmp/trace.svg -- examples/callback.py
         attempt .venv/bin/python -m aio_posix.study.agree --scripts 300
         libc=$(ldd --version | head -n 1 | grep -o "[0-9.]*$")
@@ -129,14 +129,16 @@ bookworm | trixie | sid)
 arm64)
     tree=$grounds/arm64
     make_tree trixie arm64 python3 python3-dev python3-venv python3-cffi python3-setuptools \
-        python3-pytest gcc libc6-dev
+        gcc libc6-dev
     put_source
     inside env HOME=/root sh -c '
         cd /src
         rm -rf aio_posix/_ffi*.so build
-        python3 setup.py -q build_ext --inplace
-        python3 -m pytest -q -p no:cacheprovider tests/test_aio_read.py tests/test_aio_write.py \
-            tests/test_aio_error.py tests/test_aio_return.py tests/test_queue.py
+        python3 -m venv --system-site-packages /root/venv
+        /root/venv/bin/pip install --quiet "pytest>=8.4"
+        /root/venv/bin/python setup.py -q build_ext --inplace
+        /root/venv/bin/python -m pytest -q -p no:cacheprovider tests/test_aio_read.py tests/test_aio_write.py \
+            tests/test_aio_error.py tests/test_aio_return.py
     '
     ;;
 *)
