@@ -41,37 +41,38 @@ FOREVER = 1e9  # seconds; larger timeouts overflow glibc's clock arithmetic into
 
 
 def aio_read(cb: aiocb) -> None:
-    """Start reading ``aio_nbytes`` at ``aio_offset`` into ``aio_buf``.
+    """Start reading ``aio_nbytes`` bytes at ``aio_offset`` into ``aio_buf``.
 
     C: ``int aio_read(struct aiocb *aiocbp)``
 
-    Raises BlockingIOError (EINPROGRESS) for a request in flight, OSError (EAGAIN) when glibc has no
-    memory or cannot start its first helper thread. A bad descriptor shows in aio_error, not here
-    (POSIX allows both). Source: glibc rt/aio_read.c, rt/aio_misc.c.
+    Returns at once. Raises BlockingIOError (EINPROGRESS) for a request in flight, ValueError
+    without a buffer, and OSError (EAGAIN) when glibc has no memory or cannot start its first helper
+    thread. A bad descriptor shows in aio_error() and not here. POSIX allows both. Source: glibc
+    rt/aio_read.c, rt/aio_misc.c.
     """
     _calls.start(cb, LIO_READ)
 
 
 def aio_write(cb: aiocb) -> None:
-    """Start writing ``aio_nbytes`` from ``aio_buf`` at ``aio_offset`` (at the end with O_APPEND).
+    """Start writing ``aio_nbytes`` bytes from ``aio_buf`` at ``aio_offset``.
 
     C: ``int aio_write(struct aiocb *aiocbp)``
 
-    Raises as aio_read does. At most 0x7ffff000 bytes are written: aio_return tells. A write waits
-    behind a read of the same descriptor. Source: glibc rt/aio_write.c.
+    Returns at once. With O_APPEND the bytes go to the end of the file. Raises what aio_read()
+    raises. At most 0x7ffff000 bytes are written, and aio_return() tells how many it was. A write
+    waits behind a read of the same descriptor. Source: glibc rt/aio_write.c.
     """
     _calls.start(cb, LIO_WRITE)
 
 
 def aio_fsync(op: int, cb: aiocb) -> None:
-    """Start syncing what was written to ``aio_fildes`` before: os.O_SYNC as fsync, os.O_DSYNC as
-    fdatasync.
+    """Start syncing what was written to ``aio_fildes`` before.
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)``
 
-    Raises ValueError for another op, OSError (EBADF) for a bad descriptor, and as aio_read does.
-    glibc drops the request's priority, so it may overtake writes with aio_reqprio > 0. Source:
-    glibc rt/aio_fsync.c.
+    ``op`` is os.O_SYNC (as fsync) or os.O_DSYNC (as fdatasync). Raises ValueError for another one,
+    OSError (EBADF) for a bad descriptor, and what aio_read() raises. glibc drops the priority of
+    the request, so it may overtake writes with ``aio_reqprio`` > 0. Source: glibc rt/aio_fsync.c.
     """
     if op not in (os.O_SYNC, os.O_DSYNC):
         raise ValueError(f"op must be os.O_SYNC or os.O_DSYNC, not {op!r}")
@@ -79,25 +80,25 @@ def aio_fsync(op: int, cb: aiocb) -> None:
 
 
 def aio_error(cb: aiocb) -> int:
-    """The state of a request: 0, EINPROGRESS, ECANCELED or the errno it failed with.
+    """The state of a request: 0, EINPROGRESS, ECANCELED, or the errno with which it failed.
 
     C: ``int aio_error(const struct aiocb *aiocbp)``
 
-    Never raises for a failed operation, nor returns -1. Raises OSError (EINVAL) for a request never
-    submitted or already returned, where glibc gives a number all the same. Source: glibc
-    rt/aio_error.c.
+    A failed request raises nothing here, and -1 is never returned. Raises OSError (EINVAL) for a
+    request that was never submitted or whose result was returned. glibc gives a number for those.
+    Source: glibc rt/aio_error.c.
     """
     return _calls.error(cb)
 
 
 def aio_return(cb: aiocb) -> int:
-    """The result of a completed request, once: how many bytes were moved.
+    """The number of bytes that a completed request moved. It can be asked for once.
 
     C: ``ssize_t aio_return(struct aiocb *aiocbp)``
 
-    Raises the request's own OSError if it failed; BlockingIOError (EINPROGRESS) while it runs, and
-    nothing is lost; OSError (EINVAL) the second time or before submission, where glibc gives a
-    number all the same. Source: glibc rt/aio_return.c.
+    Raises the request's own OSError if it failed. Raises BlockingIOError (EINPROGRESS) while it
+    runs, and nothing is lost. Raises OSError (EINVAL) the second time, and before submission. glibc
+    gives a number in those cases. Source: glibc rt/aio_return.c.
     """
     return _calls.return_(cb)
 
@@ -151,16 +152,16 @@ def seconds(timeout: float | None) -> float | None:
 
 
 def aio_suspend(cbs: Iterable[aiocb | None], timeout: float | None = None) -> bool:
-    """Wait until at least one of the requests is complete; False when the timeout (seconds) ends
-    first.
+    """Wait until at least one of the requests is complete. False if ``timeout`` seconds pass first.
 
     C: ``int aio_suspend(const struct aiocb *const list[], int nent, const struct timespec
     *timeout)``
 
-    Signal handlers run during the wait, which then goes on (PEP 475). Raises ValueError if there is
-    nothing to wait for (glibc: success at once) or the timeout is negative or nan (glibc: abort),
-    OSError (EINVAL) for a request never submitted or already returned. A list of more than 1,024 is
-    watched in pieces, within 10 ms of a completion. Source: glibc rt/aio_suspend.c.
+    None entries are skipped. Signal handlers run during the wait, which then goes on (PEP 475).
+    Raises ValueError if there is nothing to wait for (glibc returns success at once) and for a
+    timeout that is negative or nan (glibc aborts). Raises OSError (EINVAL) for a request that was
+    never submitted or whose result was returned. A list of more than 1,024 is watched in pieces,
+    and its end is noticed within 10 ms. Source: glibc rt/aio_suspend.c.
     """
     usable()
     limit = seconds(timeout)
@@ -175,11 +176,18 @@ def aio_cancel(fd: Any, cb: aiocb | None = None) -> CancelResult:
 
     C: ``int aio_cancel(int fd, struct aiocb *aiocbp)``
 
-    AIO_CANCELED: aio_error will be ECANCELED, and the notification comes as for any completion.
-    AIO_NOTCANCELED: it is running and will end by itself (shutdown(2) ends a blocked read of a
-    socket; close(2) does not). AIO_ALLDONE. Raises OSError: EBADF for a bad descriptor, EINVAL for
-    a request never submitted or of another descriptor. glibc strands the requests behind a
-    cancelled head; here they go on. Source: glibc rt/aio_cancel.c.
+    AIO_CANCELED
+        They are cancelled. aio_error() gives ECANCELED, and the notification comes as for every
+        completion.
+    AIO_NOTCANCELED
+        At least one is running and ends by itself. shutdown(2) ends a blocked read of a socket,
+        close(2) does not.
+    AIO_ALLDONE
+        All were complete already.
+
+    Raises OSError: EBADF for a bad descriptor, EINVAL for a request that was never submitted or
+    belongs to another descriptor. glibc strands the requests behind a cancelled head. Here they go
+    on. Source: glibc rt/aio_cancel.c.
     """
     usable()
     number = fileno(fd)
@@ -194,16 +202,21 @@ def aio_cancel(fd: Any, cb: aiocb | None = None) -> CancelResult:
 
 
 def aio_init(*, aio_threads: int = 20, aio_num: int = 64, aio_idle_time: int = 1) -> None:
-    """Size glibc's pool of helper threads; before the first request of the process.
+    """Size glibc's pool of helper threads, before the first request of the process.
 
     C: ``void aio_init(const struct aioinit *init)`` (a GNU extension)
 
-    aio_threads: the most helpers at a time, so also the most reads that can block at once before
-    every other request of the process, files included, waits behind them. aio_num: slots allocated
-    at first, not a limit. aio_idle_time: seconds an idle helper stays; 0 keeps the former value,
-    less than 0 lets it go at once. Raises ValueError for what glibc would silently change or choke
-    on, OSError (EBUSY) after the first request, when glibc would ignore the call. Source: glibc
-    rt/aio_misc.c.
+    aio_threads
+        How many helpers there are at most. So many reads can block at once; then every other
+        request of the process waits, files included.
+    aio_num
+        How many slots for requests are allocated at first. It is no limit.
+    aio_idle_time
+        For how many seconds an idle helper stays. 0 keeps the value that held before, and a
+        negative number ends the helper at once.
+
+    Raises ValueError for what glibc would change in silence or choke on. Raises OSError (EBUSY)
+    after the first request, when glibc would ignore the call. Source: glibc rt/aio_misc.c.
     """
     usable()
     for name, number, low, high in (

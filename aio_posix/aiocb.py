@@ -48,15 +48,32 @@ class aiocb(Control):
     C: ``struct aiocb { int aio_fildes; off_t aio_offset; volatile void *aio_buf; size_t aio_nbytes;
     int aio_reqprio; struct sigevent aio_sigevent; int aio_lio_opcode; }``
 
-    aio_fildes: int or any object with fileno(); it is kept alive while the request is in flight.
-    aio_buf: any C-contiguous buffer; it can be neither resized nor freed while the request is in
-    flight. aio_offset: bytes, 64 bits wide; ignored on sockets, pipes and terminals. aio_nbytes:
-    bytes; None stands for the whole buffer. Linux moves at most 0x7ffff000 bytes a request.
-    aio_reqprio: 0 (urgent) to AIO_PRIO_DELTA_MAX. aio_sigevent: None means SIGEV_NONE.
+    aio_fildes
+        The descriptor, or an object with ``fileno()``, which is kept alive while the request is in
+        flight. glibc keeps one queue for each descriptor number. Requests on the same number run
+        one after another.
+    aio_buf
+        The memory: any C-contiguous buffer. A read needs a writable one (bytearray, memoryview,
+        mmap, array, numpy). While the request is in flight it can be neither resized nor freed.
+    aio_offset
+        Where in the file, in bytes from its beginning, 64 bits wide. Sockets, pipes and terminals
+        ignore it, and so does a write with O_APPEND. The request does not move it.
+    aio_nbytes
+        How many bytes. None stands for the whole buffer, and reads back as a number. Linux moves at
+        most 0x7ffff000 bytes in one request; aio_return() tells how many it was.
+    aio_reqprio
+        From 0, which is urgent, to AIO_PRIO_DELTA_MAX. It orders requests of one descriptor that
+        wait. A request that runs stays ahead.
+    aio_sigevent
+        How completion is announced: a sigevent, or None for not at all.
+    aio_lio_opcode
+        What lio_listio() does with the request: LIO_READ, LIO_WRITE or LIO_NOP. The other calls
+        ignore it.
 
-    Fields can be set while the request is not in flight: otherwise BlockingIOError (EINPROGRESS).
-    TypeError and ValueError for what can never be submitted. A request dropped in flight gives a
-    ResourceWarning.
+    A field can be set while the request is not in flight. While it is, setting one raises
+    BlockingIOError (EINPROGRESS). TypeError and ValueError are for what can never be submitted. A
+    request that is dropped in flight gives a ResourceWarning, and lives on until glibc has
+    finished.
     """
 
     __slots__ = ("__weakref__",)
@@ -112,6 +129,7 @@ class aiocb(Control):
 
     @property
     def aio_nbytes(self) -> int:
+        """How many bytes; settable, and None stands for the whole buffer."""
         nbytes: int | None = self._nbytes
         if nbytes is None:
             return 0 if self.aio_buf is None else memoryview(self.aio_buf).nbytes
@@ -124,7 +142,7 @@ class aiocb(Control):
 
     @property
     def in_progress(self) -> bool:
-        """True from submission until glibc is done with the request."""
+        """True from submission until glibc has finished with the request."""
         return _calls.state(self) == IN_FLIGHT
 
     def __repr__(self) -> str:

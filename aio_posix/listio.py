@@ -34,19 +34,20 @@ LIO_NOWAIT = LioMode.LIO_NOWAIT
 
 
 def lio_listio(mode: int, cbs: Iterable[aiocb | None], sig: sigevent | None = None) -> None:
-    """Start all requests of a list, each as its ``aio_lio_opcode`` says; LIO_WAIT waits for all.
+    """Start all requests of a list, each as its ``aio_lio_opcode`` says.
 
     C: ``int lio_listio(int mode, struct aiocb *const list[], int nent, struct sigevent *sig)``
 
-    None and LIO_NOP entries are skipped. LIO_NOP is what an aiocb has if no ``aio_lio_opcode`` is
-    given, so such an entry moves nothing. With LIO_NOWAIT ``sig`` announces that the whole list is
-    complete (its value defaults to the list). With LIO_WAIT it is ignored, as in C.
+    With LIO_WAIT it waits for all of them, and ``sig`` is ignored as in C. With LIO_NOWAIT ``sig``
+    announces that the whole list is complete, and its value is the list unless it has one. None and
+    LIO_NOP entries are skipped. LIO_NOP is what an aiocb has if no ``aio_lio_opcode`` is given, so
+    such an entry moves nothing.
 
-    Raises OSError: EIO (LIO_WAIT) when a request failed, EAGAIN when glibc refused some; aio_error
-    of each entry tells which. Raises BlockingIOError or ValueError with nothing submitted if an
-    entry is in flight, is listed twice or has no buffer. A signal handler that raises ends the
-    wait, not the requests. Lists of any length work: glibc gets pieces of 1,024.
-    Source: glibc rt/lio_listio-common.c.
+    Raises OSError (EIO) with LIO_WAIT when a request failed, and OSError (EAGAIN) when glibc
+    refused some. aio_error() of each entry tells which. Raises BlockingIOError or ValueError, with
+    nothing submitted, if an entry is in flight, is listed twice or has no buffer. A signal handler
+    that raises ends the wait and not the requests. Lists of any length work, because glibc gets
+    pieces of 1,024. Source: glibc rt/lio_listio-common.c.
     """
     flight.usable()
     mode = LioMode(mode)

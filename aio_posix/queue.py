@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 class CompletionQueue:
-    """Collects completions in their order; readable (fileno()) while there are any.
+    """Collects completions in their order. Its ``fileno()`` is readable while there are any.
 
-    A queue is what SIGEV_THREAD notifies instead of a callable: ``aiocb(...,
-    aio_sigevent=queue.sigevent())``. It may serve any number of requests, lists and threads. Close
-    it: one that is dropped with completions in it keeps these and its descriptor. Raises OSError
-    when no eventfd can be had.
+    SIGEV_THREAD notifies a queue in place of a callable: ``aiocb(...,
+    aio_sigevent=queue.sigevent())``. One queue may serve any number of requests, lists and threads.
+    Use it in a ``with`` block, or close it: a queue that is dropped with completions in it keeps
+    them and its descriptor. Raises OSError when no eventfd can be had.
     """
 
     def __init__(self) -> None:
@@ -44,25 +44,26 @@ class CompletionQueue:
         self.closed = False
 
     def fileno(self) -> int:
-        """The eventfd, for poll, epoll or an event loop: readable while get(0) would return
+        """The descriptor for poll, epoll or an event loop: readable while get(0) would return
         something.
         """
         self._check()
         return int(self._struct.fd)
 
     def sigevent(self, sigev_value: Any = None) -> sigevent:
-        """A sigevent that announces to this queue; get() returns its value (None: the aiocb, or the
-        list).
+        """A sigevent that announces to this queue.
+
+        get() returns its value: ``sigev_value``, or without one the aiocb (for a list, the list).
         """
         self._check()
         return sigevent(SIGEV_THREAD, sigev_notify_function=self, sigev_value=sigev_value)
 
     def get(self, timeout: float | None = None) -> list[Any]:
-        """What completed, in order of completion, up to 1,024 at a time: the sigev_value of each.
+        """Values of what has completed, in order of completion, at most 1,024 at a time.
 
-        Waits until there is something, or ``timeout`` seconds (then []). A completion whose
-        notification glibc lost comes within 0.5 s. Raises ValueError for a bad timeout or a closed
-        queue.
+        Waits until there is something, or for ``timeout`` seconds and then returns []. Signal
+        handlers run during the wait. A completion whose notification glibc lost comes within 0.5 s.
+        Raises ValueError for a bad timeout or a closed queue.
         """
         usable()
         limit = seconds(timeout)
@@ -78,8 +79,9 @@ class CompletionQueue:
             lib.queue_wait(self._struct, int(min(left, 3600.0) * 1000) + 1)
 
     def close(self) -> None:
-        """Forget completions that were not taken; requests in flight go on, and aio_error tells of
-        them.
+        """Forget completions that nobody took.
+
+        Requests in flight go on, and aio_error() and aio_return() serve them.
         """
         if self.closed:
             return

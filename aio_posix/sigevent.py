@@ -54,21 +54,28 @@ def address(struct: Any) -> int:
 class sigevent(Notifier):
     """How a request announces its completion.
 
-    C: ``struct sigevent { int sigev_notify; int sigev_signo; union sigval sigev_value;
-    void (*sigev_notify_function)(union sigval); pthread_attr_t *sigev_notify_attributes; ... }``
+    C: ``struct sigevent { int sigev_notify; int sigev_signo; union sigval sigev_value; void
+    (*sigev_notify_function)(union sigval); pthread_attr_t *sigev_notify_attributes; ... }``
 
-    sigev_notify: SIGEV_NONE; SIGEV_SIGNAL with ``sigev_signo``; SIGEV_THREAD with
-    ``sigev_notify_function``, a callable that glibc's notification thread calls as
-    ``function(value)``, or a CompletionQueue. sigev_value: what the callback, the queue or
-    sigwaitinfo hands out; None stands for the aiocb itself (for a list: the list), which is what C
-    programs put there. An int of 32 bits travels in a signal unchanged. sigev_notify_attributes:
-    the stack size in bytes of the notification thread (4 MiB for a callable, 64 KiB for a queue
-    when None).
+    sigev_notify
+        SIGEV_NONE for not at all, SIGEV_SIGNAL for a signal, SIGEV_THREAD for a call in a thread
+        that glibc starts for it.
+    sigev_signo
+        The signal. Only real-time signals (``signal.SIGRTMIN`` and above) are queued.
+    sigev_value
+        What the callback, the queue or sigwaitinfo() hands out. None stands for the aiocb itself,
+        or for the list if this announces a list. An int of 32 bits travels in a signal unchanged.
+    sigev_notify_function
+        For SIGEV_THREAD: a callable, which is called as ``function(value)``, or a CompletionQueue.
+    sigev_notify_attributes
+        For SIGEV_THREAD: the stack size of the thread in bytes. None stands for 4 MiB for a
+        callable and 64 KiB for a queue.
 
-    Raises TypeError and ValueError for what glibc would answer with silence, or with a result
-    overwritten by an error (a signal number that it cannot send). Linux queues no more than
-    RLIMIT_SIGPENDING signals: past that glibc reports EAGAIN for a request whose data did move.
-    Source: glibc rt/aio_notify.c.
+    A sigevent does not change, and one may serve many requests at the same time. TypeError and
+    ValueError are for what glibc would answer with silence, or by overwriting the result with an
+    error (a signal number that it cannot send). Linux queues at most RLIMIT_SIGPENDING signals.
+    Beyond that glibc reports EAGAIN for a request whose data did move. Source: glibc
+    rt/aio_notify.c.
     """
 
     __slots__ = (

@@ -28,15 +28,15 @@ siginfo.__doc__ = (
 
 
 def sigwaitinfo(signals: Iterable[int], timeout: float | None = None) -> siginfo | None:
-    """Wait for one of the signals, which the caller has blocked; None when the timeout (seconds)
-    ends first.
+    """Wait for one of the signals. The caller has blocked them.
 
     C: ``int sigwaitinfo(const sigset_t *set, siginfo_t *info)``, ``sigtimedwait`` with a timeout
 
-    si_value is the sigev_value of the request (by default the aiocb, for a list the list), or the
-    int that another sender gave. Other signals' handlers run during the wait, which then goes on
-    (PEP 475). Raises ValueError for a bad signal number or timeout. Only real-time signals queue;
-    others coalesce.
+    Returns None when ``timeout`` seconds have passed. si_value is the sigev_value of the request,
+    by default the aiocb and for a list the list. If somebody else sent the signal, it is the int
+    that came with it. Handlers of other signals run during the wait, which then goes on (PEP 475).
+    Raises ValueError for a bad signal number or timeout. Only real-time signals are queued; of
+    several others that are pending one arrives.
     """
     usable()
     limit = seconds(timeout)
