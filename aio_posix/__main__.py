@@ -22,7 +22,7 @@ usage: aio-posix COMMAND ...       (or python -m aio_posix COMMAND ...)
   study [N ... | all]    the lessons: their questions; some, run; all, as a test
   study play [SCRIPT]    the model of glibc's queues, to play with in a browser
   study try N            a lesson as a file of yours, run whenever it is saved
-  ps PID                 who does AIO in a live process, and what blocks it
+  ps PID | NAME ...      who does AIO in live processes, and what blocks it
   trace SCRIPT ARGS      run a Python program and draw its requests and threads
   limits                 what this system allows, and what follows for you
 """

@@ -23,7 +23,7 @@ import pytest
 from aio_posix.study import ps
 from aio_posix.study.inside import DEFAULTS, Inside, Pool
 from aio_posix.study.memory import parsed
-from aio_posix.study.proc import Process, Socket, Thread, read
+from aio_posix.study.proc import Process, Socket, Thread, named, read
 
 DEMO = Path(__file__).parent.parent / "demo_echo.py"
 
@@ -223,6 +223,73 @@ def test_watch_ends_with_the_process_and_status_0(
     shown = capsys.readouterr()
     assert "helper" in shown.out
     assert shown.err == ""
+
+
+# By name, and several.
+
+
+def test_a_process_is_found_by_its_program_its_script_and_its_module(tmp_path: Path) -> None:
+    script = tmp_path / "my_program.py"
+    script.write_text("import time; time.sleep(60)")
+    sleeper = tmp_path / "my_sleeper"
+    sleeper.symlink_to("/bin/sleep")
+    commands = [
+        [sys.executable, "-X", "dev", str(script)],
+        [sys.executable, "-m", "my_program"],
+        [str(sleeper), "60"],
+    ]
+    with ExitStack() as cleanup:
+        pids = []
+        for command in commands:
+            process = cleanup.enter_context(subprocess.Popen(command, cwd=tmp_path))
+            cleanup.callback(process.kill)
+            pids.append(process.pid)
+        assert eventually(lambda: named("my_program") == sorted(pids[:2]))
+        assert named("my_program.py") == pids[:1]
+        assert eventually(lambda: named("my_sleeper") == pids[2:])
+    assert named("my_program") == []
+
+
+def test_all_of_a_name_are_shown_and_those_without_aio_are_passed_over(
+    start: Callable[..., Target], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = start("3"), start("3")
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        try:
+            assert ps.main([str(pid) for pid in (first.pid, sleeper.pid, second.pid)]) == 0
+            found = capsys.readouterr()
+            assert found.out.count(" of 3 helpers, ") == 2
+            assert found.err.count("\n") == 1
+            assert ps.main([str(first.pid), str(second.pid), "--json"]) == 0
+            lines = capsys.readouterr().out.splitlines()
+        finally:
+            sleeper.kill()
+    assert [json.loads(line)["pid"] for line in lines] == [first.pid, second.pid]
+
+
+def test_no_process_of_that_name_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ps.main(["no_such_program"]) == 1
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "ps: there is no process named no_such_program\n")
+
+
+def test_watching_remembers_how_busy_and_how_often_full_the_pool_was() -> None:
+    idle = ps.report(replace(FACTS, pool=Pool(2, 64, 1)))
+    history = ps.History()
+    history.add(replace(idle, rows=(), helpers=0))
+    assert not history.busy
+    for helpers, free in ((1, 1), (1, 0), (2, 0), (2, 0), (2, 2)):
+        history.add(replace(idle, helpers=helpers, idle=free))
+    assert str(history) == "busy in the last 5 looks, 2 at most: [ =## ]  the pool was full in 2"
+
+
+def test_a_callback_that_blocks_while_others_wait_is_explained() -> None:
+    accepts = {"x86_64": 288, "aarch64": 202}.get(platform.machine(), -1)
+    blocks = Thread(12, "x", 0, (accepts, 3, 0, 0), "", True)
+    waits = Thread(13, "x", 0, (ps.FUTEX, 0, 0, 0), "", True)
+    found = ps.text(ps.report(replace(FACTS, threads=(HELPER, blocks, waits, waits))))
+    assert "a callback is blocked in accept; 2 more wait for a lock" in found
+    assert "is blocked in" not in ps.text(ps.report(replace(FACTS, threads=(HELPER, blocks))))
 
 
 # Names are bytes.

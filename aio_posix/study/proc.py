@@ -80,6 +80,37 @@ def read(pid: int) -> Process:
         ) from None
 
 
+def named(name: str) -> list[int]:
+    """The processes whose program, or the script that their Python runs, has this name."""
+    wanted = os.fsencode(name)
+    found = []
+    for number in (one for one in os.listdir("/proc") if one.isdecimal()):
+        directory = Path("/proc", number)
+        try:
+            words = (directory / "cmdline").read_bytes().split(b"\0")
+            comm = (directory / "comm").read_bytes().removesuffix(b"\n")
+        except OSError:
+            continue
+        names = {comm, *map(os.path.basename, words[:1])}
+        if os.path.basename(words[0]).startswith(b"python"):
+            names |= _program(words[1:])
+        if int(number) != os.getpid() and not names.isdisjoint({wanted, wanted + b".py"}):
+            found.append(int(number))
+    return sorted(found)
+
+
+def _program(words: list[bytes]) -> set[bytes]:
+    """The script or module behind Python's own options."""
+    for at, word in enumerate(words):
+        if word == b"-m":
+            return set(words[at + 1 : at + 2])
+        if word in (b"-X", b"-W"):
+            continue
+        if not word.startswith(b"-") and not (at and words[at - 1] in (b"-X", b"-W")):
+            return {os.path.basename(word)}
+    return set()
+
+
 def shown(name: bytes) -> str:
     """For people: what is not UTF-8 or cannot be printed is escaped."""
     text = name.decode(errors="backslashreplace")

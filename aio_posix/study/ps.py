@@ -1,5 +1,5 @@
-"""python -m aio_posix ps PID [--watch] [--json]: who does glibc's AIO in a live process, and what
-blocks it.
+"""python -m aio_posix ps PID | NAME ... [--watch] [--json]: who does glibc's AIO in live processes,
+and what blocks it.
 
 Facts (proc.read) -> report (pure) -> text or JSON (pure). Who is who:
 - a helper has every signal blocked but KILL, STOP and glibc's own 32 and 33; it began in a function
@@ -17,10 +17,11 @@ import json
 import platform
 import sys
 import time
+from collections import deque
 from dataclasses import asdict, dataclass
 
 from aio_posix.study.console import is_terminal, say
-from aio_posix.study.proc import Process, Socket, Thread, read
+from aio_posix.study.proc import Process, Socket, Thread, named, read
 
 # all signals but SIGKILL, SIGSTOP and 32, 33, which glibc keeps for itself (internal-signals.h)
 HELPER_MASK = ((1 << 64) - 1) & ~sum(1 << signal - 1 for signal in (9, 19, 32, 33))
@@ -45,9 +46,12 @@ FUTEX, RT_SIGTIMEDWAIT = {"x86_64": (202, 128), "aarch64": (98, 137)}.get(
 )
 FUTEX_WAIT_BITSET = 9  # <linux/futex.h>: a wait for work; for a mutex it is FUTEX_WAIT, 0
 SIZED = {"read", "write", "pread", "pwrite"}  # third argument: bytes
+LOCK = "waiting for a lock"
 NOBODY = "nobody"  # who serves what the pool has no helper for
 WIDEST = 64  # a larger pool is not drawn
 PERIOD = 1  # seconds between two looks of --watch: an idle helper lives as long
+REMEMBERED = 40  # looks
+RAMP = " .:-=+*#"  # for none busy to as many as ever
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def row(thread: Thread, process: Process) -> Row:
         idle = arguments[1] & 127 == FUTEX_WAIT_BITSET
         return Row(thread.tid, who, "idle" if idle else "waiting for the AIO mutex")
     if number == FUTEX:
-        return Row(thread.tid, who, "waiting for a lock")
+        return Row(thread.tid, who, LOCK)
     call = ON_DESCRIPTOR.get(platform.machine(), {}).get(number)
     if call is None:
         return Row(thread.tid, who, f"system call {number}")
@@ -179,6 +183,13 @@ def text(found: Report) -> str:
         lines.append(
             "system calls are hidden: kernel.yama.ptrace_scope, or a process that may not be traced"
         )
+    behind = sum(row.kind == "notification" and row.doing == LOCK for row in found.rows)
+    blocks = [row for row in found.rows if row.kind == "notification" and row.fd is not None]
+    if behind and blocks:
+        lines.append(
+            f"a callback is blocked in {blocks[0].doing}; {behind} more wait for a lock, "
+            "perhaps for their turn: with aio_posix one callback runs at a time"
+        )
     if not found.idle and found.helpers == found.aio_threads:
         lines.append(
             "the pool is full: what is submitted now waits until one of these calls returns"
@@ -204,40 +215,110 @@ def bar(found: Report) -> str:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        "aio-posix ps", description="glibc's AIO threads in a live process"
+        "aio-posix ps", description="glibc's AIO threads in live processes"
     )
-    parser.add_argument("pid", type=int, metavar="PID")
     parser.add_argument(
-        "--watch", action="store_true", help="look again every second until the process ends"
+        "which",
+        nargs="+",
+        metavar="PID | NAME",
+        help="a process, or all of this name",
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="look again every second until they have ended"
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each look")
     options = parser.parse_args(argv)
+    pids = list(dict.fromkeys(pid for which in options.which for pid in _found(which)))
+    if not pids:
+        print(f"ps: there is no process named {' '.join(options.which)}", file=sys.stderr)
+        return 1
+    if options.watch:
+        return watch(pids, options.json)
+    named = not all(which.isdecimal() for which in options.which)
+    return 0 if look(pids, options.json, named) else 1
+
+
+def _found(which: str) -> list[int]:
+    return [int(which)] if which.isdecimal() else named(which)
+
+
+def look(pids: list[int], as_json: bool, by_name: bool) -> bool:
+    """Whether one has AIO threads; what cannot be shown is said, if it was asked for by number."""
+    shown = False
+    complaints = []
+    for pid in pids:
+        try:
+            found = report(read(pid))
+        except (ProcessLookupError, PermissionError) as error:
+            complaints.append(str(error))
+            continue
+        if as_json:
+            say(json.dumps(asdict(found)))
+        elif has_aio(found):
+            say("\n" * shown + text(found))
+        else:
+            complaints.append(nothing(found))
+            continue
+        shown |= has_aio(found)
+    if not (by_name and shown):
+        for words in complaints:
+            print(f"ps: {words}", file=sys.stderr)
+    return shown
+
+
+def watch(pids: list[int], as_json: bool) -> int:
+    """Until the last has ended, or Ctrl-C."""
+    histories: dict[int, History] = {}
     looked = False
     try:
         while True:
-            found = report(read(options.pid))
-            if options.json:
-                print(json.dumps(asdict(found)), flush=True)
-            elif options.watch:
-                clear = "\x1b[H\x1b[2J" if is_terminal() else ""
-                say(clear + (text(found) if has_aio(found) else nothing(found)))
-            elif has_aio(found):
-                say(text(found))
-            if not options.watch:
-                break
+            shown, complaint = [], ""
+            for pid in pids:
+                try:
+                    found = report(read(pid))
+                except (ProcessLookupError, PermissionError) as error:
+                    complaint = str(error)
+                    continue
+                if as_json:
+                    say(json.dumps(asdict(found)))
+                history = histories.setdefault(pid, History())
+                history.add(found)
+                words = text(found) if has_aio(found) else nothing(found)
+                shown.append(f"{words}\n{history}" if history.busy else words)
+            if complaint and not shown:
+                if looked:
+                    return 0  # watched until their end
+                print(f"ps: {complaint}", file=sys.stderr)
+                return 1
             looked = True
+            if not as_json:
+                say(("\x1b[H\x1b[2J" if is_terminal() else "") + "\n\n".join(shown))
             time.sleep(PERIOD)
     except KeyboardInterrupt:
         return 0
-    except (ProcessLookupError, PermissionError) as error:
-        if looked and isinstance(error, ProcessLookupError):
-            return 0  # watched until its end
-        print(f"ps: {error}", file=sys.stderr)
-        return 1
-    if has_aio(found):
-        return 0
-    print(f"ps: {nothing(found)}", file=sys.stderr)
-    return 1
+
+
+class History:
+    """How many helpers were busy at each look, and at how many looks the pool was full."""
+
+    def __init__(self) -> None:
+        self.busy: deque[int] = deque(maxlen=REMEMBERED)
+        self.full: deque[bool] = deque(maxlen=REMEMBERED)
+        self.most = 1
+
+    def add(self, found: Report) -> None:
+        if not self.busy and not has_aio(found):
+            return
+        busy = found.helpers - found.idle
+        self.busy.append(busy)
+        self.full.append(busy > 0 and busy == found.aio_threads)
+        self.most = max(self.most, busy)
+
+    def __str__(self) -> str:
+        steps = len(RAMP) - 1
+        marks = "".join(RAMP[-(-busy * steps // self.most)] for busy in self.busy)
+        looks = f"busy in the last {len(self.busy)} looks, {self.most} at most"
+        return f"{looks}: [{marks}]  the pool was full in {sum(self.full)}"
 
 
 def nothing(found: Report) -> str:
