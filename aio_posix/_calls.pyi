@@ -62,6 +62,8 @@ def fresh(nbytes: int, /) -> bytes: ...  # its content is undefined, to be read 
 # open files
 def same_file(a: int, b: int, /) -> int: ...  # 1, 0, or -1 when this system does not tell
 def lock_held(fd: int, /) -> bool: ...  # closing it would drop a lock of this process
+def lock_held_here(fd: int, /) -> bool: ...  # False for a file that is not local
+def kind_of(fd: int, /) -> int: ...  # of STREAM_KIND and DIRECT_KIND
 def close_local(fd: int, /) -> int: ...  # CLOSED, LOCKED or MAY_WAIT
 def open_now(path: str | bytes, flags: int, /) -> tuple[int, int] | None: ...  # fd, size
 def open_wait(path: str | bytes, flags: int, /) -> tuple[int, int, int]: ...  # fd, st_mode, size

@@ -70,6 +70,7 @@ class _Lib:
     BATCH: Final[int]
     CLOSED: Final[int]
     COMPLETE: Final[int]
+    DIRECT_KIND: Final[int]
     IN_FLIGHT: Final[int]
     LIO_NOP: Final[int]
     LIO_NOWAIT: Final[int]
@@ -86,6 +87,7 @@ class _Lib:
     SIGEV_THREAD: Final[int]
     SI_ASYNCIO: Final[int]
     STREAM: Final[int]
+    STREAM_KIND: Final[int]
     TOKEN: Final[int]
     UNSUBMITTED: Final[int]
     callback_stack: int

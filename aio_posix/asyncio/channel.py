@@ -16,7 +16,7 @@ from typing import Any
 
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.batch import Lane, Wish
-from aio_posix.asyncio.native import lock_held, same_file
+from aio_posix.asyncio.native import lock_held_here, same_file
 from aio_posix.asyncio.openfile import Kind, OpenFile, duplicate, kind
 
 WINDOW = 64  # glibc walks the queue for each new request: 64 steps cost less than 0.2 us
@@ -65,9 +65,10 @@ class Channel:
 
     @property
     def kind(self) -> Kind:
-        if self._kind is None:
-            self._kind = kind(self.lanes[0].fd)
-        return self._kind
+        known = self._kind
+        if known is None:
+            known = self._kind = kind(self.lanes[0].fd)
+        return known
 
     @property
     def idle(self) -> bool:
@@ -89,7 +90,7 @@ class Channel:
                 return lane
             if lane.busy < best.busy:
                 best = lane
-        if len(self.lanes) < LANES and not lock_held(best.fd):
+        if len(self.lanes) < LANES and not lock_held_here(best.fd):
             try:
                 self.lanes.append(Lane(duplicate(best.fd)))
             except OSError:  # no descriptors left: fewer lanes

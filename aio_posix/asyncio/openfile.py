@@ -13,13 +13,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aio_posix._ffi import lib
-from aio_posix.asyncio.native import close_local, lock_held, same_file
+from aio_posix.asyncio.native import close_local, kind_of, lock_held, same_file
 
 RETIRED_MOST = 32  # while so many wait, nothing is duplicated
 FIRST = 3  # no duplicate takes the place of a closed stdin, stdout or stderr
@@ -37,12 +36,9 @@ FILE = Kind(stream=False, direct=False)
 
 
 def kind(fd: int) -> Kind:
-    try:
-        mode, flags = os.fstat(fd).st_mode, fcntl.fcntl(fd, fcntl.F_GETFL)
-    except OSError:
-        return FILE  # the request finds out
-    positions = stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)
-    return Kind(not positions and not stat.S_ISLNK(mode), bool(flags & os.O_DIRECT))
+    """Asks no server: a look at a file of FUSE or NFS may wait."""
+    what = kind_of(fd)
+    return Kind(bool(what & lib.STREAM_KIND), bool(what & lib.DIRECT_KIND))
 
 
 class OpenFile:
@@ -79,7 +75,9 @@ def duplicate(fd: int) -> OpenFile:
         for old in list(_retired):
             if same_file(fd, old) == 1 and _take(old):
                 return OpenFile(old, owned=True)
-        _look()
+        for old in list(_retired):
+            if _take(old):
+                give_back(old)
         if len(_retired) >= RETIRED_MOST:
             text = "too many duplicates cannot be closed without dropping a lock of this process"
             raise OSError(errno.EMFILE, text)
@@ -88,19 +86,6 @@ def duplicate(fd: int) -> OpenFile:
 
 def give_back(fd: int) -> None:
     """Closes a duplicate, or retires it."""
-    others = bool(_retired)
-    _close(fd)
-    if others:
-        _look()
-
-
-def _look() -> None:
-    for fd in list(_retired):
-        if _take(fd):
-            _close(fd)
-
-
-def _close(fd: int) -> None:
     verdict = close_local(fd)
     if verdict == lib.LOCKED:
         _retired.append(fd)

@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { WAITERS = 4, WAITERS_MOST = 64, IDLE_SECONDS = 1, WAITER_STACK = 64 << 10 };
+enum { WAITERS = 3, WAITERS_MOST = 64, IDLE_SECONDS = 1, WAITER_STACK = 64 << 10 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t posted;

@@ -2,7 +2,8 @@
  * may be closed.
  *
  * Closing any descriptor of a file drops all fcntl locks that the process has on that file,
- * whoever took them.
+ * whoever took them.  On the event loop only local files are asked: for one of NFS or FUSE the
+ * answer comes from a server.
  */
 #include "python.h"
 #include "openfile.h"
@@ -10,19 +11,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifndef F_DUPFD_QUERY
 #define F_DUPFD_QUERY (1024 + 3)       /* Linux 6.10 */
 #endif
+#define MNT_ID 0x1000U                  /* STATX_MNT_ID, of Linux 5.8 */
 #define LAST INT64_MAX
-#define LARGE (16 << 11)                /* blocks of 512 bytes: to free 16 MiB of a file without a name takes a while */
+#define LARGE (16 << 11)                /* blocks of 512 bytes: to free 16 MiB takes a while */
+
+enum { MOUNTS = 64, LOCAL = 1, DISTANT };
+static _Atomic uint64_t mounts[MOUNTS]; /* what is known: a key, whose lowest bit means LOCAL */
 
 /* 1, 0, or -1 when this system does not tell. */
 static int same(int a, int b)
@@ -83,38 +89,60 @@ static int locked(int fd, int64_t from, int64_t to)
     return 0;
 }
 
+/* --- what may be asked on the event loop ------------------------------------------------------ */
+
 /* File systems that answer without a network or another process. */
-static int is_local(int fd)
+static const char *const answer_themselves[] = {
+    "ext4", "xfs", "btrfs", "overlay", "tmpfs", "devtmpfs", "ext3", "ext2", "zfs", "f2fs",
+    "bcachefs", "ramfs", "rootfs", "hugetlbfs", "proc", "sysfs", "vfat", "exfat", "ntfs3",
+    "squashfs", "erofs", "iso9660", "udf", "jfs", "nilfs2",
+};
+
+/* LOCAL or DISTANT, by its line in mountinfo: the kernel writes that without asking a server, as
+ * fstatfs() would. */
+static int ask_kernel(uint64_t mount, const struct statx *st)
 {
-    struct statfs fs;
-    if (fstatfs(fd, &fs) != 0)
-        return 0;
-    switch ((unsigned long)fs.f_type & 0xffffffff) {
-    case 0xef53:       /* ext2, ext3, ext4 */
-    case 0x58465342:   /* xfs */
-    case 0x9123683e:   /* btrfs */
-    case 0x01021994:   /* tmpfs, devtmpfs, memfd */
-    case 0x794c7630:   /* overlay */
-    case 0x858458f6:   /* ramfs */
-    case 0x2fc12fc1:   /* zfs */
-    case 0xf2f52010:   /* f2fs */
-    case 0xca451a4e:   /* bcachefs */
-    case 0x958458f6:   /* hugetlbfs */
-    case 0x9fa0:       /* proc */
-    case 0x62656572:   /* sysfs */
-    case 0x4d44:       /* vfat */
-    case 0x2011bab0:   /* exfat */
-    case 0x7366746e:   /* ntfs3 */
-    case 0x73717368:   /* squashfs */
-    case 0xe0f5e1e2:   /* erofs */
-    case 0x9660:       /* iso9660 */
-    case 0x50495045:   /* pipes */
-    case 0x534f434b:   /* sockets */
-    case 0x09041934:   /* eventfd, timerfd, ... */
-    case 0x1cd1:       /* pseudo-terminals */
-        return 1;
+    char line[4096], type[64];
+    unsigned long long id;
+    FILE *table = fopen("/proc/self/mountinfo", "re");
+    int answer = st->stx_nlink == 0 ? LOCAL : DISTANT;   /* of no mount of this table: a memfd is */
+    while (table != NULL && fgets(line, sizeof line, table) != NULL) {
+        const char *tail = strstr(line, " - ");
+        if (tail == NULL || sscanf(line, "%llu", &id) != 1 || id != mount
+            || sscanf(tail, " - %63s", type) != 1)
+            continue;
+        answer = DISTANT;
+        for (size_t i = 0; i < sizeof answer_themselves / sizeof *answer_themselves; i++)
+            if (strcmp(type, answer_themselves[i]) == 0)
+                answer = LOCAL;
+        break;
     }
-    return 0;
+    if (table != NULL)
+        fclose(table);
+    return answer;
+}
+
+/* Without asking a server: 0, or -1. */
+static int look(int fd, struct statx *st)
+{
+    unsigned mask = STATX_TYPE | STATX_NLINK | STATX_BLOCKS | STATX_INO | MNT_ID;
+    return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask, st);
+}
+
+/* LOCAL or DISTANT.  A mount may be given the number of an earlier one; then the worst is that the
+ * loop waits once. */
+static int mount_of(const struct statx *st)
+{
+    uint64_t mount = ((const uint64_t *)(const void *)st)[18];   /* stx_mnt_id: byte 144 */
+    uint64_t device = (uint64_t)st->stx_dev_major << 20 | st->stx_dev_minor;
+    uint64_t key = ((device << 32) ^ mount) << 2 | 2;            /* the lowest bit tells which */
+    _Atomic uint64_t *place = &mounts[(key >> 2) % MOUNTS];
+    uint64_t entry = atomic_load_explicit(place, memory_order_relaxed);
+    if (entry == key || entry == (key | 1))
+        return entry == key ? DISTANT : LOCAL;
+    int answer = ask_kernel(mount, st);
+    atomic_store(place, answer == LOCAL ? key | 1 : key);
+    return answer;
 }
 
 static int number(PyObject *value, int *fd)
@@ -140,17 +168,49 @@ static PyObject *same_file(PyObject *self, PyObject *const *args, Py_ssize_t nar
     return PyLong_FromLong(same(a, b));
 }
 
-/* lock_held(fd) -> bool: closing fd would drop a lock of this process */
-static PyObject *lock_held(PyObject *self, PyObject *arg)
+static PyObject *held(PyObject *arg, int anywhere)
 {
-    int fd, held;
-    (void)self;
+    int fd, answer;
+    struct statx st;
     if (number(arg, &fd) != 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    held = locked(fd, 0, LAST);
+    answer = (anywhere || (look(fd, &st) == 0 && mount_of(&st) == LOCAL)) && locked(fd, 0, LAST);
     Py_END_ALLOW_THREADS
-    return PyBool_FromLong(held);
+    return PyBool_FromLong(answer);
+}
+
+/* lock_held(fd) -> bool: closing fd would drop a lock of this process; may wait for a server */
+static PyObject *lock_held(PyObject *self, PyObject *arg)
+{
+    (void)self;
+    return held(arg, 1);
+}
+
+/* lock_held_here(fd) -> bool: the same for a local file, and False for another */
+static PyObject *lock_held_here(PyObject *self, PyObject *arg)
+{
+    (void)self;
+    return held(arg, 0);
+}
+
+/* kind_of(fd) -> 0, or STREAM_KIND and DIRECT_KIND: asks no server */
+static PyObject *kind_of(PyObject *self, PyObject *arg)
+{
+    int fd, flags, rc = 0;
+    struct statx st;
+    (void)self;
+    if (number(arg, &fd) != 0)
+        return NULL;
+    flags = fcntl(fd, F_GETFL);
+    if (flags != -1 && look(fd, &st) == 0) {
+        unsigned type = st.stx_mode & S_IFMT;
+        if (type != S_IFREG && type != S_IFBLK && type != S_IFDIR && type != S_IFLNK)
+            rc |= STREAM_KIND;
+        if (flags & O_DIRECT)
+            rc |= DIRECT_KIND;
+    }
+    return PyLong_FromLong(rc);
 }
 
 /* close_local(fd) -> CLOSED; LOCKED: it would drop a lock; MAY_WAIT: not closed, for to look or
@@ -158,12 +218,16 @@ static PyObject *lock_held(PyObject *self, PyObject *arg)
 static PyObject *close_local(PyObject *self, PyObject *arg)
 {
     int fd, rc;
-    struct stat st;
+    struct statx st;
     (void)self;
     if (number(arg, &fd) != 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    if (!is_local(fd) || fstat(fd, &st) != 0 || (S_ISREG(st.st_mode) && st.st_nlink == 0 && st.st_blocks > LARGE))
+    if (look(fd, &st) != 0)
+        rc = MAY_WAIT;
+    else if ((S_ISREG(st.stx_mode) || S_ISDIR(st.stx_mode)) && mount_of(&st) != LOCAL)
+        rc = MAY_WAIT;
+    else if (S_ISREG(st.stx_mode) && st.stx_nlink == 0 && st.stx_blocks > LARGE)
         rc = MAY_WAIT;
     else if (locked(fd, 0, LAST))
         rc = LOCKED;
@@ -178,6 +242,8 @@ static PyObject *close_local(PyObject *self, PyObject *arg)
 PyMethodDef openfile_methods[] = {
     { "same_file", FASTCALL(same_file), NULL },
     { "lock_held", lock_held, METH_O, NULL },
+    { "lock_held_here", lock_held_here, METH_O, NULL },
     { "close_local", close_local, METH_O, NULL },
+    { "kind_of", kind_of, METH_O, NULL },
     { NULL, NULL, 0, NULL },
 };
