@@ -2,7 +2,16 @@
 
 from typing import NoReturn
 
-from aio_posix.asyncio.bare import fdatasync, fsync, read, readinto, write
+from aio_posix.asyncio.bare import (
+    fdatasync,
+    fsync,
+    pread_many,
+    pwrite_many,
+    read,
+    readinto,
+    readinto_many,
+    write,
+)
 from aio_posix.asyncio.binary import BinaryFile
 from aio_posix.asyncio.native import nowait
 from aio_posix.asyncio.opening import open
@@ -16,8 +25,11 @@ __all__ = [
     "fsync",
     "nowait",
     "open",
+    "pread_many",
+    "pwrite_many",
     "read",
     "readinto",
+    "readinto_many",
     "replacing",
     "write",
 ]

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from aio_posix.asyncio.descriptor import Descriptor
@@ -19,10 +20,21 @@ if TYPE_CHECKING:
 INT_MOST = 2**31 - 1
 
 
+_ints: dict[int, Descriptor] = {}  # they know nothing but the number, so any file may use them
+INTS_MOST = 1024
+
+
 def _borrowed(fd: FileDescriptor) -> Descriptor:
     """With the name of its file, where one is known."""
+    if fd.__class__ is int:
+        found = _ints.get(fd)
+        if found is not None:
+            return found
     if isinstance(fd, int):
-        return Descriptor.borrowing(_number(fd), shared=True)
+        found = Descriptor.borrowing(_number(fd), shared=True)
+        if len(_ints) < INTS_MOST:
+            _ints[fd] = found
+        return found
     fileno = getattr(fd, "fileno", None)
     if fileno is None:
         raise TypeError(f"fd must be an int or have fileno(), not {type(fd).__name__}")
@@ -103,3 +115,43 @@ async def fdatasync(fd: FileDescriptor) -> None:
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)`` with O_DSYNC
     """
     await _borrowed(fd).fdatasync()
+
+
+async def pread_many(fd: FileDescriptor, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+    """read() of each (nbytes, offset), in one await; the results in their order.
+
+    C: ``int lio_listio(int mode, struct aiocb *const aiocb_list[], int nitems, struct sigevent
+    *sevp)``
+
+    All requests end before the first error, in their order, is raised; a note names its place.
+    Much faster than gathering as many calls of read(). Raises as read does; OSError (ESPIPE) for a
+    pipe, socket or terminal.
+    """
+    return await _borrowed(fd).pread_many(ranges)
+
+
+async def readinto_many(
+    fd: FileDescriptor, buffers: Iterable[tuple[WritableBuffer, int]]
+) -> list[int]:
+    """readinto() of each (buffer, offset), in one await; the counts in their order.
+
+    C: ``int lio_listio(int mode, struct aiocb *const aiocb_list[], int nitems, struct sigevent
+    *sevp)``
+
+    buffer: any writable C-contiguous buffer, slices of one array too. Raises as pread_many does.
+    """
+    return await _borrowed(fd).preadinto_many(buffers)
+
+
+async def pwrite_many(
+    fd: FileDescriptor, pieces: Iterable[tuple[ReadableBuffer, int]]
+) -> list[int]:
+    """write() of each (data, offset), in one await; the counts in their order.
+
+    C: ``int lio_listio(int mode, struct aiocb *const aiocb_list[], int nitems, struct sigevent
+    *sevp)``
+
+    Pieces that overlap land in their order, after all writes called before. Raises as pread_many
+    does.
+    """
+    return await _borrowed(fd).pwrite_many(pieces)

@@ -35,12 +35,13 @@ class Wish(NamedTuple):
 class Lane:
     """A descriptor, how many requests of a channel are on it, and those that are ours to do."""
 
-    __slots__ = ("busy", "current", "fd", "file", "own", "working")
+    __slots__ = ("busy", "current", "fd", "file", "flying", "own", "working")
 
     def __init__(self, file: Any) -> None:
         self.file = file  # an OpenFile: fd is its number while this is held
         self.fd: int = file.fd
         self.busy = 0
+        self.flying = 0  # of these, in glibc
         self.own: deque[Entry] = deque()
         self.current: Entry | None = None  # what a thread does now
         self.working = False  # what is asked for now has to wait behind ``own``

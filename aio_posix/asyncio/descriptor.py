@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import operator
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import index
 from typing import TYPE_CHECKING, Any
 
-from aio_posix.asyncio import loop, pipes, transfer
+from aio_posix.asyncio import ending, loop, many, pipes, transfer
 from aio_posix.asyncio.arguments import readable, writable
 from aio_posix.asyncio.batch import DSYNC, READ, SYNC
 from aio_posix.asyncio.channel import Channel
@@ -27,11 +27,12 @@ from aio_posix.asyncio.native import (
     REST,
     declined,
     fresh,
+    may_now,
     read_now,
     same_file,
 )
-from aio_posix.asyncio.openfile import FILE, Kind, OpenFile, duplicate, kind
-from aio_posix.asyncio.ring import Ring, current, rest
+from aio_posix.asyncio.openfile import Kind, OpenFile, duplicate, kind
+from aio_posix.asyncio.ring import Ring, current
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -123,6 +124,7 @@ class Descriptor:
         return channel
 
     def _new(self, ring: Ring) -> Channel:
+        ending.arrange()
         fd = self.fileno()
         if self._file is None:
             channel = ring.channels.borrow(fd, self.name, shared=self._shared)
@@ -169,27 +171,30 @@ class Descriptor:
     async def pread_missed(self, nbytes: int, offset: int) -> bytes:
         """After read_now has declined."""
         why = declined()
-        nbytes, offset = operator.index(nbytes), operator.index(offset)
-        if nbytes < 0:
-            raise ValueError(f"nbytes {nbytes} is negative")
-        while why == REST:
-            await rest()
+        ring = current()
+        if why == REST and (opened := ring.turn.open()):
             data = read_now(self._fd, nbytes, offset)
             if data is not None:
                 return data
             why = declined()
-        ring = current()
+        nbytes, offset = index(nbytes), index(offset)
+        if nbytes < 0:
+            raise ValueError(f"nbytes {nbytes} is negative")
         channel = self._known(ring)
-        what = FILE if why == ABSENT else self._what(channel)
-        if what.stream:
+        if why != ABSENT and (self._what(channel) if channel is None else channel.kind).stream:
             return await self.receive(nbytes)
         if offset < 0:
             raise before_the_beginning(offset)
-        if channel is None:
+        if channel is None:  # before others run, for they may close the number
             channel = self._new(ring)
         channel.users += 1
         try:
-            if what.direct:
+            if why == REST:
+                await (ring.turn.take() if opened else ring.turn.rest())
+                data, why = await transfer.read_rested(ring, channel, nbytes, offset)
+                if data is not None:
+                    return data
+            if why != ABSENT and channel.kind.direct:
                 return await transfer.read_direct(ring, channel, nbytes, offset)
             data = fresh(nbytes)
             if nbytes > NOW_MOST:
@@ -208,7 +213,9 @@ class Descriptor:
                 return b""
             return await transfer.read_on(ring, channel, data, n, offset)
         finally:
-            ring.channels.left(channel)
+            channel.users -= 1
+            if channel.given_up and not channel.users:
+                ring.channels.let_go(channel)
 
     async def preadinto(self, buffer: WritableBuffer, offset: int) -> int:
         """Into the buffer, which can be neither resized nor freed meanwhile; the count, short only
@@ -224,12 +231,21 @@ class Descriptor:
             if offset < 0:
                 raise before_the_beginning(offset)
             got, over = 0, not nbytes
-            if nbytes <= NOW_MOST and not what.direct and not over:
-                got, over = await transfer.read_resident(ring, self.fileno(), view, offset)
+            fast = nbytes <= NOW_MOST and not what.direct
+            if fast and not over and may_now(self._fd, nbytes):
+                got, over = transfer.read_resident(self._fd, view, offset)
             if over:
+                self.fileno()
                 return got
-            spread = what.direct or got > 0 or declined() == ABSENT
             with self._use() as (ring, channel):
+                if fast and not got and declined() == REST:
+                    await ring.turn.take()
+                    fd = channel.lanes[0].fd
+                    if may_now(fd, nbytes):
+                        got, over = transfer.read_resident(fd, view, offset)
+                        if over:
+                            return got
+                spread = what.direct or got > 0 or declined() == ABSENT
                 return await transfer.read_into(ring, channel, buffer, got, nbytes, offset, spread)
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
@@ -245,7 +261,7 @@ class Descriptor:
             with self._use() as (ring, channel):
                 return await transfer.write(ring, channel, data, len(view), offset)
 
-    def begin_pwrite(self, data: ReadableBuffer, offset: int) -> loop.Future[int]:
+    def put(self, data: ReadableBuffer, offset: int) -> transfer.Write:
         """pwrite() of a file with positions that begins at once, and goes on whoever is
         cancelled.
         """
@@ -256,7 +272,20 @@ class Descriptor:
         ring = current()
         channel = self._known(ring) or self._new(ring)
         channel.users += 1
-        return transfer.begin_write(ring, channel, data, view, offset)
+        return transfer.Write(ring, channel, data, view, offset)
+
+    def begin_pwrite(self, data: ReadableBuffer, offset: int) -> loop.Future[int]:
+        """The same as a future."""
+        write, done = self.put(data, offset), loop.new_future()
+
+        async def wait() -> None:
+            try:
+                loop.settle(done, await write.wait(), None)
+            except OSError as error:
+                loop.settle(done, None, error)
+
+        loop.running().create_task(wait())
+        return done
 
     async def fsync(self) -> None:
         """Puts on the disk what was written before, and what the file system knows of the file."""
@@ -267,6 +296,25 @@ class Descriptor:
         """Puts on the disk what was written before."""
         with self._use() as (ring, channel):
             await transfer.request(ring, channel, DSYNC, None, 0, 0)
+
+    # --- many at once
+
+    async def pread_many(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+        """pread() of each (nbytes, offset), in one await; the results in their order."""
+        with self._use() as (ring, channel):
+            return await many.read(ring, channel, ranges)
+
+    async def preadinto_many(self, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
+        """preadinto() of each (buffer, offset), in one await; the counts in their order."""
+        with self._use() as (ring, channel):
+            return await many.read_into(ring, channel, buffers)
+
+    async def pwrite_many(self, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
+        """pwrite() of each (data, offset), in one await; those that overlap land in their
+        order.
+        """
+        with self._use() as (ring, channel):
+            return await many.write(ring, channel, pieces)
 
     # --- streams
 
@@ -336,7 +384,7 @@ class Descriptor:
 
 def place(offset: int) -> int:
     """An offset; TypeError or OverflowError."""
-    n = operator.index(offset)
+    n = index(offset)
     if not -OFF_MOST <= n <= OFF_MOST:
         raise OverflowError(f"offset {n} is larger than a file can be")
     return n

@@ -2,21 +2,19 @@
 
 - glibc does nothing in a forked child, cannot start a thread at a limit, and begins nothing while
   all its helpers are blocked.
-- The requests of one lane are done one after another in their order. While one of them is not
-  done, whatever is asked of the lane later comes here too.
-- An orderly exit waits for writes and syncs that are here, and a warning names those it gave up.
+- The requests of one lane are done one after another in their order, after those that glibc has.
+  While one of them is not done, whatever is asked of the lane later comes here too.
+- An orderly exit waits for writes and syncs that are here (ending.py), and a warning names those it
+  gave up.
 """
 
 from __future__ import annotations
 
-import atexit
 import errno
 import os
-import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aio_posix import flight
@@ -38,25 +36,26 @@ class Ended(NamedTuple):
 
 
 class Errands:
-    """Those of one loop. ``deliver`` gets each entry and its result, in a turn of the loop."""
+    """Those of one loop. The bell rings when some are done."""
 
-    __slots__ = ("_bell", "_deliver", "_ended", "_here")
+    __slots__ = ("_bell", "_ended", "_here")
 
-    def __init__(self, bell: Bell, deliver: Callable[[Entry, int], None]) -> None:
+    def __init__(self, bell: Bell) -> None:
         self._bell = bell
-        self._deliver = deliver
         self._ended: deque[Ended] = deque()
         self._here: deque[Lane] = deque()  # lanes that the loop serves itself
 
     def do(self, entry: Entry) -> None:
         lane = entry.lane
         lane.own.append(entry)
-        if not lane.working:
-            lane.working = True
-            self._begin(lane)
+        lane.working = True
+        if not lane.flying:
+            self.begin(lane)
 
-    def _begin(self, lane: Lane) -> None:
-        _arrange_exit()
+    def begin(self, lane: Lane) -> None:
+        """Once glibc has no request of the lane any more."""
+        if lane in _at_work:
+            return
         _at_work[lane] = True
         ended, bell = self._ended, self._bell
         if not threads.start(lambda: _serve(lane, ended, bell)):
@@ -65,34 +64,37 @@ class Errands:
             if len(self._here) == 1:
                 loop.soon(self._work)
 
-    def collect(self) -> None:
-        """Delivers what threads have done."""
+    def collect(self) -> list[tuple[Entry, int]]:
+        """What is done, and the count or minus an errno of each."""
+        found = []
         while self._ended:
             lane, entry, n = self._ended.popleft()
             if entry is not None:
-                self._deliver(entry, n)
-            elif lane.own:
-                self._begin(lane)
+                found.append((entry, n))
             else:
-                self._over(lane)
+                del _at_work[lane]
+                if lane.own:
+                    self.begin(lane)
+                else:
+                    lane.working = False
+        return found
 
     def _work(self) -> None:
         """Does a little of it in the loop."""
         ends = time.monotonic() + OWN_TURN
-        while self._here and time.monotonic() < ends:
+        while self._here:
             lane = self._here[0]
             if lane.own:
                 entry = lane.own.popleft()
-                self._deliver(entry, _perform(entry))
+                self._ended.append(Ended(lane, entry, _perform(entry)))
             if not lane.own:
                 self._here.popleft()
-                self._over(lane)
+                self._ended.append(Ended(lane, None, 0))
+            if time.monotonic() > ends:
+                break
+        self._bell.ring()
         if self._here:
             loop.soon(self._work)
-
-    def _over(self, lane: Lane) -> None:
-        lane.working = False
-        _at_work.pop(lane, None)
 
 
 def has(future: Any) -> bool:
@@ -129,23 +131,6 @@ def _perform(entry: Entry) -> int:
         return -errno.EINVAL
 
 
-class _Exit:
-    arranged = False
-
-
-def _arrange_exit() -> None:
-    """An orderly exit waits for what is at work."""
-    if _Exit.arranged:
-        return
-    _Exit.arranged = True
-    atexit.register(_drain)
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        from multiprocessing.util import Finalize  # such a child ends by os._exit: not by atexit
-
-        Finalize(None, _drain, exitpriority=-1000)
-
-
 def _writes() -> list[Entry]:
     return [
         entry
@@ -155,23 +140,28 @@ def _writes() -> list[Entry]:
     ]
 
 
-def _drain() -> None:
-    deadline = time.monotonic() + flight.DRAIN
+def drain(deadline: float) -> None:
+    """Waits for writes and syncs that are here."""
     while left := _writes():
         for lane, by_thread in list(_at_work.items()):
             if not by_thread:  # its loop runs no more
                 _serve(lane, deque(), None)
         if time.monotonic() > deadline:
-            names = ", ".join(map(str, left[:5])) + (", ..." if len(left) > 5 else "")
-            text = f"{len(left)} requests lost at exit, not done after {flight.DRAIN:g} s: {names}"
-            warnings.warn(text, RuntimeWarning, stacklevel=1)
+            warn_of(left)
             return
         time.sleep(0.001)
 
 
+def warn_of(lost: list[Entry]) -> None:
+    """Names what an exit gave up."""
+    if lost:
+        names = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+        text = f"{len(lost)} requests lost at exit, not done after {flight.DRAIN:g} s: {names}"
+        warnings.warn(text, RuntimeWarning, stacklevel=1)
+
+
 def _in_child() -> None:
     _at_work.clear()
-    _Exit.arranged = False
 
 
 os.register_at_fork(after_in_child=_in_child)

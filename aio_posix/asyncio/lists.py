@@ -26,6 +26,9 @@ class Nobody:
         return True
 
 
+NOBODY = Nobody()
+
+
 class Result(NamedTuple):
     """What has become of an entry."""
 
@@ -57,7 +60,7 @@ class Lists:
             batch.entries = cast("list[Entry | None]", entries)
             self._flying.append(batch)
             error = batch_submit(batch.address, entries, self._bell.address, batch)
-        except MemoryError:
+        except (MemoryError, OSError):  # no memory; or an exit has drained what was in flight
             pass
         finally:
             flies = batch is not None and batch.c.left > 0
@@ -65,6 +68,8 @@ class Lists:
                 if flies:
                     self.entries += len(entries)
                     batch.refused = error > 0
+                    for entry in entries:
+                        entry.lane.flying += 1
                 else:
                     self._flying.remove(batch)
                     self._rest(batch)
@@ -95,6 +100,7 @@ class Lists:
                 entry = entries[i]
                 entries[i] = None
                 if entry is not None:
+                    entry.lane.flying -= 1
                     undone = n < 0 and (
                         n == -errno.ECANCELED or (n == -errno.EAGAIN and batch.refused)
                     )
@@ -113,21 +119,32 @@ class Lists:
                 if entry is not None:
                     yield batch, i, entry
 
+    def flying(self) -> list[Entry]:
+        return [entry for _, _, entry in self._all()]
+
     def detach(self, future: Any) -> bool:
         """Nobody awaits it any more: cancelled, if it has not begun. False if it is not here."""
         for batch, i, entry in self._all():
             if entry.future is future:
-                batch.entries[i] = entry._replace(future=Nobody())
+                batch.entries[i] = entry._replace(future=NOBODY)
                 lib.batch_cancel(batch.c, i)
                 return True
         return False
 
-    def take_back(self) -> None:
-        """Cancels what is behind no running request: all helpers are blocked in something else."""
-        running = set()
+    def detach_done(self, channel: Any) -> bool:
+        """The same for all of a channel whose futures are done; False if there is none."""
+        found = False
         for batch, i, entry in self._all():
-            if entry.fd not in running and lib.batch_cancel(batch.c, i) == lib.AIO_NOTCANCELED:
-                running.add(entry.fd)
+            if entry.channel is channel and entry.future.done():
+                found = True
+                batch.entries[i] = entry._replace(future=NOBODY)
+                lib.batch_cancel(batch.c, i)
+        return found
+
+    def take_back(self) -> None:
+        """Cancels what has not begun: all helpers are blocked in something."""
+        for batch, i, _ in reversed(list(self._all())):  # or the next one would begin meanwhile
+            lib.batch_cancel(batch.c, i)
 
     def abandon(self) -> None:
         """The loop has closed: all of it is released when glibc is done with it."""
@@ -135,5 +152,5 @@ class Lists:
         for batch in flying:
             for i, entry in enumerate(batch.entries):
                 if entry is not None:
-                    batch.entries[i] = entry._replace(future=Nobody())
+                    batch.entries[i] = entry._replace(future=NOBODY)
             batch_abandon(batch.address)

@@ -48,7 +48,7 @@ class Ring:
         self.channels = Channels()
         self._bell = Bell()
         self._lists = Lists(self._bell)
-        self._errands = Errands(self._bell, self._deliver)
+        self._errands = Errands(self._bell)
         self._line: deque[Entry] = deque()
         self._flushing = False
         self._due = 0.0  # of the next look; 0: none
@@ -79,11 +79,18 @@ class Ring:
         errno.
         """
         future = loop.new_future()
+        self.ask(channel, future, op, buffer, nbytes, offset, spread, kept)
+        return future
+
+    def ask(
+        self, channel: Channel, future: Any, op: int, buffer: Any, nbytes: int, offset: int,
+        spread: bool = False, kept: Any = None,
+    ) -> None:  # fmt: skip
+        """The same for what has a future's done() and set_result()."""
         if channel.in_flight < WINDOW and channel.free:
             self._enter(channel, future, op, buffer, nbytes, offset, spread, kept)
         else:
             channel.waiting.append(Wish(future, op, buffer, nbytes, offset, spread, kept))
-        return future
 
     def _enter(
         self, channel: Channel, future: Any, op: int, buffer: Any, nbytes: int, offset: int,
@@ -111,17 +118,13 @@ class Ring:
                 self._errands.do(line.popleft())
             else:
                 entries = self._next_list()
-                done = whole = False
+                done = False
                 try:
                     done = self._lists.start(entries)
-                    whole = True
-                finally:
+                finally:  # also after an interruption
                     if not done:
                         for entry in entries:
                             self._errands.do(entry)
-                    if not whole:  # an interruption, which is not to stop the others
-                        self._flushing = True
-                        loop.soon(self._flush)
         if self._lists and not self._due:
             self._progress = time.monotonic()
             self._look_again(LATEST)
@@ -148,7 +151,8 @@ class Ring:
 
     def _ready(self) -> None:
         self._bell.hush()
-        self._errands.collect()
+        for entry, n in self._errands.collect():
+            self._deliver(entry, n)
         self._harvest()
 
     def _harvest(self) -> bool:
@@ -160,6 +164,9 @@ class Ring:
             else:
                 found = True
                 self._deliver(entry, n)
+            lane = entry.lane
+            if lane.working and not lane.flying:
+                self._errands.begin(lane)
         if found:
             self._progress = time.monotonic()
             self._avoid = STALLED
@@ -207,6 +214,11 @@ class Ring:
             return True
         return errands.has(future)
 
+    def detach_done(self, channel: Channel) -> None:
+        """The same for all requests of a channel that nobody awaits any more."""
+        if self._lists.detach_done(channel):
+            self._look_again(SOONEST)
+
     # --- what can go wrong
 
     def _look_again(self, pause: float) -> None:
@@ -232,6 +244,18 @@ class Ring:
                 self._lists.take_back()
                 self._harvest()
             self._look_again(SOONEST if found else min(2 * self._pause, LATEST))
+
+    def unsubmitted(self) -> list[Entry]:
+        """What waits here and in the lines of channels, in the order of each channel."""
+        found = list(self._line)
+        for channel in {entry.channel: None for entry in (*self._lists.flying(), *found)}:
+            lane = channel.lanes[0]
+            for wish in channel.waiting:
+                future, op, buffer, nbytes, offset, spread, kept = wish
+                found.append(
+                    Entry(future, op, lane.fd, buffer, nbytes, offset, channel, lane, spread, kept)
+                )
+        return found
 
     def close(self) -> None:
         """The loop has closed: whatever is in flight is released when glibc is done with it."""
@@ -263,6 +287,11 @@ def current() -> Ring:
             found = _rings[running] = Ring()
     _local.ring = weakref.ref(found)
     return found
+
+
+def rings() -> list[Ring]:
+    """Those of all loops that are not closed."""
+    return list(_rings.values())
 
 
 async def rest() -> None:

@@ -16,7 +16,7 @@ from aio_posix.asyncio import loop
 from aio_posix.asyncio.batch import READ, WRITE
 from aio_posix.asyncio.channel import Channel
 from aio_posix.asyncio.memory import ALIGNMENT, Aligned, pin, release
-from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST, declined, fill_now, may_now
+from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST, declined, fill_now, read_now
 from aio_posix.asyncio.ring import Ring
 
 MOST = 0x7FFFF000  # bytes that Linux moves in one request
@@ -47,6 +47,20 @@ def failure(channel: Channel, op: int, number: int) -> OSError:
     if number == errno.EINVAL and op in (READ, WRITE) and channel.lanes and channel.kind.direct:
         text += ": O_DIRECT needs offset, length and memory aligned to the block size of the device"
     return OSError(number, text) if channel.name is None else OSError(number, text, channel.name)
+
+
+async def read_rested(
+    ring: Ring, channel: Channel, nbytes: int, offset: int
+) -> tuple[bytes | None, int]:
+    """From the page cache in slices, after a rest; or why not."""
+    while True:
+        data = read_now(channel.lanes[0].fd, nbytes, offset)
+        if data is not None:
+            return data, 0
+        why = declined()
+        if why != REST:
+            return None, why
+        await ring.turn.take()
 
 
 async def read_on(ring: Ring, channel: Channel, data: bytes, got: int, offset: int) -> bytes:
@@ -92,13 +106,11 @@ async def read_direct(ring: Ring, channel: Channel, nbytes: int, offset: int) ->
     return data
 
 
-async def read_resident(ring: Ring, fd: int, view: memoryview, offset: int) -> tuple[int, bool]:
-    """How much the page cache has for a buffer of the user, and whether that is all there is."""
+def read_resident(fd: int, view: memoryview, offset: int) -> tuple[int, bool]:
+    """How much the page cache has for a buffer of the user, and whether that is all there is; once
+    may_now() has said yes.
+    """
     got, nbytes = 0, len(view)
-    while not may_now(fd, nbytes):
-        if declined() != REST:
-            return 0, False
-        await ring.turn.take()
     try:
         while got < nbytes:
             n = os.preadv(fd, [view[got:]], offset + got, os.RWF_NOWAIT)
@@ -141,37 +153,68 @@ async def write(ring: Ring, channel: Channel, data: Any, nbytes: int, offset: in
     return put
 
 
-def begin_write(
-    ring: Ring, channel: Channel, data: Any, view: memoryview, offset: int
-) -> loop.Future[int]:
-    """write() that begins at once, and goes on whoever is cancelled; releases the view."""
-    done: loop.Future[int] = loop.new_future()
-    nbytes, put = len(view), 0
+class Write:
+    """write() that has begun, and goes on whoever is cancelled; to the ring it is a future."""
 
-    def more() -> None:
-        if isinstance(data, bytes) and not put and nbytes <= MOST:
-            future = ring.submit(channel, WRITE, data, nbytes, offset)
-        else:
-            pinned, address = pin(data)
-            most = min(nbytes - put, MOST)
-            future = ring.submit(channel, WRITE, address + put, most, offset + put, False, pinned)
-        future.add_done_callback(landed)
+    __slots__ = (
+        "_channel",
+        "_data",
+        "_offset",
+        "_put",
+        "_ring",
+        "_view",
+        "_waiting",
+        "error",
+        "result",
+    )
 
-    def landed(future: loop.Future[int]) -> None:
-        nonlocal put
-        n = future.result()
-        if n >= 0:
-            put += n
-            if put < nbytes:
-                more()
-                return
-        error = None
+    def __init__(self, ring: Ring, channel: Channel, data: Any, view: memoryview, offset: int):
+        """Releases the view in the end."""
+        self._ring, self._channel = ring, channel
+        self._data, self._view, self._offset = data, view, offset
+        self._waiting: list[loop.Future[None]] = []
+        self.result: int | None = None  # how much was written, once it has ended
+        self.error: OSError | None = None
+        self._more(0)
+
+    def done(self) -> bool:
+        """Whether nobody needs it any more."""
+        return False
+
+    def set_result(self, n: int) -> None:
+        """One request has ended."""
+        put, nbytes = self._put + max(n, 0), len(self._view)
+        if n >= 0 and put < nbytes:
+            self._more(put)
+            return
         if n < 0:
-            error = failure(channel, WRITE, -n)
-            error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError has it
-        view.release()
-        ring.channels.left(channel)
-        loop.settle(done, put, error)
+            self.error = failure(self._channel, WRITE, -n)
+            self.error.characters_written = put  # type: ignore[attr-defined]  # as in write()
+        self._view.release()
+        self._ring.channels.left(self._channel)
+        self.result = put
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            loop.settle(future, None, None)
 
-    more()
-    return done
+    def _more(self, put: int) -> None:
+        self._put = put
+        nbytes = len(self._view)
+        if isinstance(self._data, bytes) and not put and nbytes <= MOST:
+            self._ring.ask(self._channel, self, WRITE, self._data, nbytes, self._offset)
+            return
+        pinned, address = pin(self._data)
+        most = min(nbytes - put, MOST)
+        self._ring.ask(
+            self._channel, self, WRITE, address + put, most, self._offset + put, False, pinned
+        )
+
+    async def wait(self) -> int:
+        """All of it; raises its OSError, with ``characters_written``."""
+        while self.result is None:
+            future = loop.new_future()
+            self._waiting.append(future)
+            await future
+        if self.error is not None:
+            raise self.error
+        return self.result

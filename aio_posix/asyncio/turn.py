@@ -30,19 +30,30 @@ class Turn:
         self._resting = 0
         self._rested = 1
 
+    def open(self) -> bool:
+        """Opens a slice; False if one ran out: then this task has to rest()."""
+        if lib.slice_close():
+            self._resting += 1
+            return False
+        self._open()
+        return True
+
+    async def rest(self) -> None:
+        """Lets others run, and opens a slice."""
+        await loop.step()
+        self._open()
+
+    async def take(self) -> None:
+        """Opens a slice; rests before, if one ran out."""
+        if not self.open():
+            await self.rest()
+
     def _open(self) -> None:
         if not self._begun:
             self._begun = True
             loop.soon(self._over)
         self._opened += 1
         lib.slice_open(TURN // self._rested if self._opened <= self._rested else 0)
-
-    async def take(self) -> None:
-        """Opens a slice; rests before, if one ran out."""
-        if lib.slice_close():
-            self._resting += 1
-            await loop.step()
-        self._open()
 
     def _over(self) -> None:
         lib.slice_close()
