@@ -184,15 +184,16 @@ def test_writes_of_several_turns_keep_their_order_whoever_tells_what_file_it_is(
 
     async def program() -> None:
         fd = new(two[0])
-        writes = []
-        for i in range(300):
-            writes.append(asyncio.ensure_future(aio.write(fd, b"%05d" % i * 100, 0)))
+        large = b"1" * (16 << 20)
+        writes = [asyncio.ensure_future(aio.write(fd, large, 0)) for _ in range(4)]
+        for i in range(20):
             await asyncio.sleep(0)
-        assert await asyncio.gather(*writes) == [500] * 300
+            writes.append(asyncio.ensure_future(aio.write(fd, b"%05d" % i * 100, 1 << 20)))
+        assert await asyncio.gather(*writes) == [16 << 20] * 4 + [500] * 20
+        assert os.pread(fd, 500, 1 << 20) == b"00019" * 100
         os.close(fd)
 
     run(program())
-    assert two[0].read_bytes() == b"00299" * 100
 
 
 def test_a_sync_of_a_number_that_was_closed_meanwhile_syncs_or_fails(
@@ -344,6 +345,27 @@ def test_duplicates_that_may_not_be_closed_are_few_and_used_again(
 
     assert run(program()) == 1
     os.close(fd)
+
+
+@pytest.mark.usefixtures("no_fast_path")
+def test_a_duplicate_that_was_kept_is_closed_by_the_first_look_that_finds_no_lock(
+    run: Any, two: tuple[Path, Path]
+) -> None:
+    for path in two:
+        path.write_bytes(b"1" * SIZE)
+    locked_one, other = os.open(two[0], os.O_RDWR), os.open(two[1], os.O_RDWR)
+
+    async def program() -> None:
+        fcntl.lockf(locked_one, fcntl.LOCK_EX)
+        await aio.read(locked_one, 10, 0)
+        assert len(openfile._retired) == 1
+        fcntl.lockf(locked_one, fcntl.LOCK_UN)
+        await aio.read(other, 10, 0)
+        assert openfile._retired == []
+
+    run(program())
+    os.close(locked_one)
+    os.close(other)
 
 
 @pytest.mark.usefixtures("no_fast_path")

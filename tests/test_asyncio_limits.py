@@ -190,7 +190,7 @@ asyncio.run(asyncio.wait_for(main(), 30)); print("parent")
     assert output(program) == "child\nparent\n"
 
 
-def test_a_child_of_multiprocessing_that_forks_writes_everything(tmp_path: Path) -> None:
+def test_a_forked_child_of_multiprocessing_writes_everything(tmp_path: Path) -> None:
     program = (
         PROGRAM
         + f"""
@@ -294,3 +294,20 @@ asyncio.run(asyncio.wait_for(main(), 40)); print("done")
 """
     )
     assert output(program) == "done\n"
+
+
+def test_an_exit_writes_what_its_loop_had_not_submitted_yet(tmp_path: Path) -> None:
+    """At most 64 requests of a file are in glibc at one time."""
+    program = (
+        PROGRAM
+        + f"""
+fd = os.open({str(tmp_path / "f")!r}, os.O_WRONLY | os.O_CREAT)
+import logging; logging.disable()
+loop = asyncio.new_event_loop()
+tasks = [loop.create_task(aio.write(fd, b"%05d" % i * 20, i % 500 * 100)) for i in range(1000)]
+loop.run_until_complete(asyncio.sleep(0))
+"""
+    )
+    output(program)
+    data = b"".join(b"%05d" % i * 20 for i in range(500, 1000))
+    assert (tmp_path / "f").read_bytes() == data

@@ -375,3 +375,32 @@ def test_a_closed_loop_is_released_though_it_had_requests(tmp_path: Path, kind: 
     del loop, program, task
     assert eventually(lambda: open_descriptors() <= before, 10)
     assert dead() is None
+
+
+@pytest.mark.usefixtures("no_fast_path")
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_closed_loop_needs_no_garbage_collection_to_give_its_descriptors_back(
+    fd: int, kind: str
+) -> None:
+    r, w = os.pipe()
+
+    def once() -> None:
+        loop = new_loop(kind)
+        loop.run_until_complete(asyncio.wait_for(read_all(fd), 30))
+        os.write(w, b"x")
+        assert loop.run_until_complete(aio.read(r, 1, 0)) == b"x"
+        loop.close()
+
+    once()
+    gc.collect()
+    gc.disable()
+    try:
+        assert eventually(lambda: not flight.in_flight(), 10)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(10):
+            once()
+        assert eventually(lambda: len(os.listdir("/proc/self/fd")) <= before, 10)
+    finally:
+        gc.enable()
+    os.close(r)
+    os.close(w)

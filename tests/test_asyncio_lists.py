@@ -1,0 +1,358 @@
+"""aio_posix.asyncio: how much of what is asked for glibc has at one time, in which order, and what
+is forgotten when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deadline import eventually
+from fresh import output
+
+import aio_posix.asyncio as aio
+from aio_posix.asyncio import channel, errands, lists, loop, native, ring, threads
+from aio_posix.asyncio import descriptor as descriptor_module
+from aio_posix.asyncio.descriptor import Descriptor
+from aio_posix.asyncio.openfile import FILE
+
+BLOCK = 512
+
+
+@pytest.fixture(autouse=True)
+def no_fast_path() -> Iterator[None]:
+    before = aio.nowait(False)
+    yield
+    aio.nowait(before)
+
+
+@pytest.fixture
+def fd(tmp_path: Path) -> Iterator[int]:
+    number = os.open(tmp_path / "blocks", os.O_RDWR | os.O_CREAT)
+    os.ftruncate(number, 1 << 20)
+    yield number
+    os.close(number)
+
+
+def run(coroutine: Any) -> Any:
+    return asyncio.run(asyncio.wait_for(coroutine, 30))
+
+
+class Watched:
+    """What is in glibc: counted as it goes in and comes out."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now: Counter[int] = Counter()  # by descriptor
+        self.most: Counter[int] = Counter()
+        self.altogether = self.lists = 0
+        self._of: dict[int, list[Any]] = {}
+        self._submit, self._collect = native.batch_submit, native.batch_collect
+        monkeypatch.setattr(lists, "batch_submit", self.submit)
+        monkeypatch.setattr(lists, "batch_collect", self.collect)
+
+    def submit(self, address: int, entries: list[Any], *args: Any) -> int:
+        self._of[address] = list(entries)
+        self.lists += 1
+        self.now.update(entry.fd for entry in entries)
+        self.most |= self.now
+        self.altogether = max(self.altogether, self.now.total())
+        return self._submit(address, entries, *args)
+
+    def collect(self, address: int) -> list[tuple[int, int]]:
+        results = self._collect(address)
+        self.now.subtract(self._of[address][i].fd for i, _ in results)
+        return results
+
+
+def test_glibc_has_at_most_a_window_of_one_files_requests(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    descriptor = Descriptor(fd)
+
+    async def program() -> None:
+        writes = [descriptor.pwrite(b"x" * BLOCK, i * BLOCK) for i in range(500)]
+        assert await asyncio.gather(*writes) == [BLOCK] * 500
+
+    run(program())
+    assert watched.most == {descriptor.fileno(): channel.WINDOW}
+
+
+def test_glibc_has_at_most_so_many_requests_of_one_loop(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    descriptors = [Descriptor(fd) for _ in range(30)]
+
+    async def program() -> None:
+        reads = [d.pread(BLOCK, i * BLOCK) for d in descriptors for i in range(60)]
+        assert await asyncio.gather(*reads) == [bytes(BLOCK)] * 1800
+
+    run(program())
+    assert ring.ROOM - 16 <= watched.altogether <= ring.ROOM + 16  # a list more at most
+
+
+def test_what_one_turn_asks_for_goes_to_glibc_in_lists(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+
+    async def program() -> None:
+        await asyncio.gather(*(aio.read(fd, BLOCK, i * BLOCK) for i in range(64)))
+
+    run(program())
+    assert watched.lists == 4
+
+
+def test_a_sync_is_no_part_of_a_list(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(monkeypatch)
+
+    async def program() -> None:
+        await asyncio.gather(
+            aio.write(fd, b"1", 0), aio.fsync(fd), aio.write(fd, b"2", 0), aio.fdatasync(fd)
+        )
+
+    run(program())
+    assert watched.lists == 4
+
+
+@pytest.mark.parametrize("by", ["threads", "the loop"])
+def test_what_is_asked_for_later_does_not_overtake_what_glibc_refused(
+    fd: int, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    submit, refuse = native.batch_submit, [True]
+
+    def refusing(*args: Any) -> int:
+        return -errno.EAGAIN if refuse[0] else submit(*args)
+
+    monkeypatch.setattr(lists, "batch_submit", refusing)
+    if by == "the loop":
+        monkeypatch.setattr(threads, "start", lambda job: False)
+        monkeypatch.setattr(errands, "OWN_TURN", 0)  # one request in each turn
+
+    async def program() -> None:
+        descriptor = Descriptor(fd)
+        first = [asyncio.ensure_future(descriptor.pwrite(b"%03d" % i, 0)) for i in range(50)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        refuse[0] = False
+        last = asyncio.ensure_future(descriptor.pwrite(b"end", 0))
+        assert await asyncio.gather(*first, last) == [3] * 51
+
+    run(program())
+    assert os.pread(fd, 3, 0) == b"end"
+
+
+def test_what_glibc_gives_back_does_not_overtake_what_it_has(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of three writes comes back undone while the others are still in glibc."""
+    harvest, perform = lists.Lists.harvest, errands._perform
+    results: list[Any] = []
+    order: list[bytes] = []
+    looks = [0]
+
+    def undone(self: lists.Lists) -> list[Any]:
+        looks[0] += 1
+        if len(results) < 3:
+            results.extend(harvest(self))
+            for result in results if len(results) == 3 else []:
+                result.entry.lane.flying += result.entry.buffer != b"2"
+            results.sort(key=lambda result: result.entry.buffer)
+            looks[0] = 0
+            return (
+                [lists.Result(results[1].entry, -errno.ECANCELED, True)]
+                if len(results) == 3
+                else []
+            )
+        if looks[0] < 5 or results[0] is None:
+            return harvest(self)
+        first, _, third = results
+        results[0] = None
+        for result in (first, third):
+            result.entry.lane.flying -= 1
+            order.append(result.entry.buffer)
+        return [first, third]
+
+    def watched(entry: Any) -> int:
+        order.append(entry.buffer)
+        return perform(entry)
+
+    monkeypatch.setattr(errands, "_perform", watched)
+    monkeypatch.setattr(lists.Lists, "harvest", undone)
+
+    async def program() -> None:
+        descriptor = Descriptor(fd)
+        writes = asyncio.gather(*(descriptor.pwrite(data, 0) for data in (b"1", b"2", b"3")))
+        bell = ring.current()._bell
+        while not writes.done():
+            bell.ring()
+            await asyncio.sleep(0.001)
+        assert writes.result() == [1, 1, 1]
+
+    run(program())
+    assert order == [b"1", b"3", b"2"]
+
+
+@pytest.fixture
+def blocking(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """The ends of a pipe that is taken for a file: a read of it blocks a helper."""
+    for module in (channel, descriptor_module):
+        monkeypatch.setattr(module, "kind", lambda fd: FILE)
+    r, w = os.pipe()
+    yield r, w
+    os.close(r)
+    os.close(w)
+
+
+def test_a_future_that_is_done_is_forgotten_though_its_list_is_not(
+    fd: int, blocking: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its loop, and all that its task had."""
+    make, made = loop.new_future, []
+
+    def recorded() -> Any:
+        future = make()
+        made.append(weakref.ref(future))
+        return future
+
+    monkeypatch.setattr(loop, "new_future", recorded)
+
+    async def program() -> None:
+        blocked = asyncio.ensure_future(aio.read(blocking[0], 1, 0))
+        await aio.read(fd, BLOCK, 0)
+        await asyncio.sleep(0)
+        assert [future() is None for future in made] == [True, False]
+        os.write(blocking[1], b"x")
+        assert await blocked == b"x"
+
+    run(program())
+
+
+def test_lists_that_are_stuck_hold_up_no_others(fd: int, tmp_path: Path) -> None:
+    """More of them than there are waiters."""
+    program = f"""
+import asyncio, os
+import aio_posix.asyncio as aio
+from aio_posix.asyncio import channel, descriptor
+from aio_posix.asyncio.openfile import FILE
+aio.nowait(False)
+channel.kind = descriptor.kind = lambda fd: FILE
+pipes = [os.pipe() for _ in range(12)]
+fd = os.open({str(tmp_path / "blocks")!r}, os.O_RDWR)
+async def main():
+    stuck = []
+    for r, _ in pipes:
+        stuck.append(asyncio.ensure_future(aio.read(r, 1, 0)))
+        await asyncio.sleep(0.001)
+    for i in range(200):
+        assert await aio.write(fd, b"x", i) == 1
+    for _, w in pipes:
+        os.write(w, b"y")
+    assert await asyncio.gather(*stuck) == [b"y"] * 12
+asyncio.run(asyncio.wait_for(main(), 30)); print("done")
+"""
+    assert output(program) == "done\n"
+
+
+@pytest.mark.parametrize(
+    "call", ['aio.write(fd, b"cancelled", 0)', 'aio.pwrite_many(fd, [(b"cancelled", 0)] * 100)']
+)
+def test_a_cancelled_write_that_glibc_has_not_begun_never_happens(call: str) -> None:
+    program = f"""
+import asyncio, os
+import aio_posix, aio_posix.asyncio as aio
+aio_posix.aio_init(aio_threads=1)
+r, w = os.pipe()
+blocked = aio_posix.aiocb(r, bytearray(1))
+aio_posix.aio_read(blocked)  # holds the only helper
+fd = os.memfd_create("m")
+async def main():
+    write = asyncio.ensure_future({call})
+    await asyncio.sleep(0.05)
+    write.cancel()
+    await asyncio.gather(write, return_exceptions=True)
+    os.write(w, b"x")
+    await aio.fsync(fd)
+    print(os.fstat(fd).st_size)
+asyncio.run(asyncio.wait_for(main(), 20))
+aio_posix.aio_suspend([blocked])
+"""
+    assert output(program) == "0\n"
+
+
+@pytest.mark.parametrize(
+    "call", ["aio.readinto(r, buffer, 0)", "aio.readinto_many(r, [(buffer, 0)])"]
+)
+def test_a_buffer_cannot_be_resized_while_a_helper_may_read_into_it(call: str) -> None:
+    program = f"""
+import asyncio, os
+import aio_posix.asyncio as aio
+from aio_posix.asyncio import channel, descriptor
+from aio_posix.asyncio.openfile import FILE
+aio.nowait(False)
+channel.kind = descriptor.kind = lambda fd: FILE
+r, w = os.pipe()
+buffer = bytearray(8)
+async def main():
+    read = asyncio.ensure_future({call})
+    await asyncio.sleep(0.05)
+    read.cancel()
+    await asyncio.gather(read, return_exceptions=True)
+    try:
+        buffer.clear()
+    except BufferError:
+        print("held")
+    os.write(w, b"12345678")
+    while True:
+        try:
+            buffer.clear()
+            return
+        except BufferError:
+            await asyncio.sleep(0.01)
+asyncio.run(asyncio.wait_for(main(), 20))
+"""
+    assert output(program) == "held\n"
+
+
+def test_lanes_are_a_few_and_are_given_back(tmp_path: Path) -> None:
+    (tmp_path / "direct").write_bytes(bytes(1 << 20))
+    try:
+        number = os.open(tmp_path / "direct", os.O_RDONLY | os.O_DIRECT)
+    except OSError:
+        pytest.skip("no O_DIRECT here")
+    descriptor = Descriptor(number)
+
+    async def program() -> int:
+        await descriptor.pread(4096, 0)
+        before = len(os.listdir("/proc/self/fd"))
+        reads = [asyncio.ensure_future(descriptor.pread(4096, i * 4096)) for i in range(200)]
+        await asyncio.sleep(0)
+        most = len(os.listdir("/proc/self/fd"))
+        assert await asyncio.gather(*reads) == [bytes(4096)] * 200
+        assert len(os.listdir("/proc/self/fd")) == before
+        return most - before
+
+    assert run(program()) == channel.LANES - 1
+    os.close(number)
+
+
+def test_lists_that_no_waiter_has_taken_are_found_by_a_timer(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no thread can be made to wait for them: the bell never rings."""
+    monkeypatch.setattr(ring.Ring, "_ready", lambda self: self._bell.hush())
+
+    async def program() -> None:
+        for i in range(5):
+            assert await aio.write(fd, b"x", i) == 1
+
+    run(program())
+    assert eventually(lambda: os.pread(fd, 5, 0) == b"xxxxx", 5)
