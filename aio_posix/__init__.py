@@ -11,6 +11,7 @@ How a completion is announced
     sigevent        not at all, by a signal, or by a call in a thread of glibc's
     CompletionQueue collects completions; fileno() is readable while it has any
     sigwaitinfo     wait for a signal and get the request that it stands for
+    stats           how many requests this process has in flight, and had
 Awaited files
     aio_posix.asyncio    open(), read(), write() ... for asyncio; imported when it is first used
 
@@ -54,6 +55,7 @@ from aio_posix.aio import (
     aio_write,
 )
 from aio_posix.aiocb import AIO_PRIO_DELTA_MAX, LIO_NOP, LIO_READ, LIO_WRITE, LioOpcode, aiocb
+from aio_posix.flight import stats
 from aio_posix.listio import LIO_NOWAIT, LIO_WAIT, LioMode, lio_listio
 from aio_posix.queue import CompletionQueue
 from aio_posix.sigevent import SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SigevNotify, sigevent
@@ -94,6 +96,7 @@ __all__ = [
     "sigevent",
     "siginfo",
     "sigwaitinfo",
+    "stats",
 ]
 
 

@@ -39,6 +39,9 @@ GRACE = 1.0
 InFlight = namedtuple("InFlight", ["serial", "op", "fd", "file", "nbytes", "offset"])
 InFlight.__doc__ = "A submission that glibc has; file is the object given as aio_fildes, or None."
 
+Stats = namedtuple("Stats", ["in_flight", "submitted", "completed", "cancelled", "delivered_late"])
+Stats.__doc__ = "What this process has asked of glibc so far; numbers of requests."
+
 
 class Signalled:
     """What a signal with this number stands for; an aiocb is not kept alive by that."""
@@ -67,6 +70,16 @@ _unheard: dict[int, Any] = {}  # by number: an aiocb or a Signalled, oldest firs
 def in_flight() -> list[InFlight]:
     """What glibc has, the newest first."""
     return [InFlight(*one) for one in _calls.in_flight()]
+
+
+def stats() -> Stats:
+    """What this process has asked of glibc: how many requests, and what became of them.
+
+    ``in_flight`` counts a completed request until somebody, or the sweeper, looks at it.
+    ``delivered_late`` counts notifications that glibc lost, because it could not make a thread, and
+    that came all the same. Reads of the page cache by ``aio_posix.asyncio`` need no request.
+    """
+    return Stats(*_calls.count())
 
 
 def usable() -> None:

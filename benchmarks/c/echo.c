@@ -1,14 +1,16 @@
 /* echo PORT THREADS: the original design, and nothing better.
  *
- * One lio_listio starts a read of standard input and one of the listening socket; main then sleeps.
- * Everything else happens in SIGEV_THREAD notifications, with glibc's default thread attributes. The
- * read of the listener fails at once (ENOTCONN): it is only a way to get a thread, which blocks in
- * accept(). "exit\n" or end of file on standard input ends the server.
+ * One lio_listio starts a read of standard input and one of the listening socket; main then
+ * sleeps. Everything else happens in SIGEV_THREAD notifications, with glibc's default thread
+ * attributes. The read of the listener fails at once (ENOTCONN): it is only a way to get a
+ * thread, which blocks in accept(). "exit\n" or end of file on standard input ends the server.
  *
- * What it prints appears at once, as with ours and as the original does on a terminal: a write(2) for each message.
+ * What it prints appears at once, as with ours and as the original does on a terminal: a write(2)
+ * for each message.
  *
- * Mended because a measurement would trip over it: requests are zeroed, the port can be used again at
- * once, the backlog holds a burst, a reset or a short write ends one client and not the server. */
+ * Mended because a measurement would trip over it: requests are zeroed, the port can be used
+ * again at once, the backlog holds a burst, a reset or a short write ends one client and not the
+ * server. */
 #include <aio.h>
 #include <arpa/inet.h>
 #include <errno.h>

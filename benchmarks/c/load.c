@@ -1,12 +1,13 @@
-/* load PORT pingpong CLIENTS SECONDS   prints messages/s
- * load PORT silent CLIENTS             prints the seconds until every client has its echo
+/* load PORT pingpong CLIENTS SECONDS   prints messages/s load PORT silent CLIENTS
+ * prints the seconds until every client has its echo
  *
  * A cheap client for an echo server on 127.0.0.1: one thread, epoll, 64-byte messages, every byte
- * compared. In both modes the clients connect first. "pingpong": each sends, waits for the echo, sends
- * the next. "silent": prints "connected", waits for a line on standard input, then all send at once.
+ * compared. In both modes the clients connect first. "pingpong": each sends, waits for the echo,
+ * sends the next. "silent": prints "connected", waits for a line on standard input, then all send
+ * at once.
  *
- * A wrong byte, a byte too many, a closed connection or 5 seconds without a single byte from any client
- * end it with status 1; SIGALRM ends it after LIMIT seconds over what was asked for. */
+ * A wrong byte, a byte too many, a closed connection or 5 seconds without a single byte from any
+ * client end it with status 1; SIGALRM ends it after LIMIT seconds over what was asked for. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -136,8 +137,8 @@ static void connect_all(int port)
     }
 }
 
-/* Sends one message from every client, then again after each echo until `again_until`; waits for all
- * echoes; returns how many came back after `count_from`. */
+/* Sends one message from every client, then again after each echo until `again_until`; waits for
+ * all echoes; returns how many came back after `count_from`. */
 static unsigned long converse(double count_from, double again_until)
 {
     struct epoll_event events[EVENTS];

@@ -1,7 +1,8 @@
 /* readiness PORT select|poll|epoll: the synchronous alternative to echo.c.
  *
- * The same echo, messages and end ("exit\n" or end of file on standard input), in one thread that asks
- * which descriptors are ready and then reads. Everything but the asking is the same code for the three. */
+ * The same echo, messages and end ("exit\n" or end of file on standard input), in one thread that
+ * asks which descriptors are ready and then reads. Everything but the asking is the same code for
+ * the three. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>

@@ -11,6 +11,6 @@ struct count {
 struct promise promise_of(struct count *c);
 void came(struct notice *n);           /* hands a notice out */
 long reaped(void);                     /* of what was kept for unattended requests */
-extern void (*on_call)(struct notice *n);   /* instead of came(), for a test that holds a callback */
+extern void (*on_call)(struct notice *n);   /* instead of came(): a test may hold a callback */
 
 #endif

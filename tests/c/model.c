@@ -84,7 +84,8 @@ static ssize_t perform(int op, struct aiocb *cb)
     ssize_t n = op == LIO_READ ? pread(cb->aio_fildes, buf, cb->aio_nbytes, cb->aio_offset)
                                : pwrite(cb->aio_fildes, buf, cb->aio_nbytes, cb->aio_offset);
     if (n == -1 && errno == ESPIPE)
-        n = op == LIO_READ ? read(cb->aio_fildes, buf, cb->aio_nbytes) : write(cb->aio_fildes, buf, cb->aio_nbytes);
+        n = op == LIO_READ ? read(cb->aio_fildes, buf, cb->aio_nbytes)
+                           : write(cb->aio_fildes, buf, cb->aio_nbytes);
     return n;
 }
 

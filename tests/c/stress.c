@@ -349,8 +349,8 @@ int main(void)
     none = plan_new(SIGEV_NONE, 0, 0, 0, NULL, 0);
     assert(pthread_create(&collector, NULL, collect, NULL) == 0);
     for (int i = 0; i < THREADS + 2; i++)
-        assert(pthread_create(&workers[i], NULL,
-                              i < THREADS ? write_and_read : i == THREADS ? lists : lose, NULL) == 0);
+        assert(pthread_create(&workers[i], NULL, i < THREADS ? write_and_read
+                              : i == THREADS ? lists : lose, NULL) == 0);
     for (int i = 0; i < THREADS + 2; i++)
         pthread_join(workers[i], NULL);
     cancel_under_a_full_pool();

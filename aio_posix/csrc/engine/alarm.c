@@ -37,7 +37,8 @@ void alarm_wait(const struct timespec *until)
     int error = 0;
     make();
     while (!rung && error != ETIMEDOUT)
-        error = until ? pthread_cond_timedwait(&bell, &life, until) : pthread_cond_wait(&bell, &life);
+        error = until ? pthread_cond_timedwait(&bell, &life, until)
+                      : pthread_cond_wait(&bell, &life);
     rung = false;
 }
 

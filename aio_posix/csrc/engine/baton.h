@@ -20,7 +20,7 @@ void baton_take(void);
 uint64_t baton_carry(void);        /* the thread that took it has the GIL now */
 void baton_pass(uint64_t mine);
 void baton_drop(void);             /* by a thread that did not carry it */
-int baton_look(void);              /* one look of the sweeper's; 0 when there will be nothing to see */
+int baton_look(void);              /* the sweeper's; 0 when there will be nothing to see */
 void baton_abolish(void);
 
 #endif

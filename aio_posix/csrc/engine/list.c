@@ -32,7 +32,8 @@ static int start(struct request **list, size_t n, struct sigevent *sig)
     pthread_mutex_lock(&life);
     for (size_t i = 0; i < n; i++) {
         const struct aiocb *cb = &list[i]->cb;
-        if (aio_error(cb) == EINPROGRESS && aio_suspend(&cb, 1, &now) == 0 && aio_error(cb) == EINPROGRESS)
+        if (aio_error(cb) == EINPROGRESS && aio_suspend(&cb, 1, &now) == 0
+            && aio_error(cb) == EINPROGRESS)
             fail(list[i], error);
     }
     pthread_mutex_unlock(&life);

@@ -12,7 +12,7 @@ enum {
 
 size_t callback_stack = CALLBACK_STACK;
 
-/* stack 0 means ours.  NULL with errno EINVAL for a stack that pthread_attr_setstacksize refuses. */
+/* stack 0 means ours.  NULL with errno EINVAL for one that pthread_attr_setstacksize refuses. */
 struct plan *plan_new(int notify, int signo, uintptr_t value, int token, struct queue *queue,
                       size_t stack)
 {

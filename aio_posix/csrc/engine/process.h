@@ -15,12 +15,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-_Static_assert(sizeof(void *) == 8, "aio_posix needs a 64-bit system: a ticket is a 64-bit pointer");
+_Static_assert(sizeof(void *) == 8, "aio_posix needs 64 bits: a ticket is a pointer");
 
 extern pthread_mutex_t submitting, life;
 extern int forked;               /* set once, in a child whose parent has touched AIO */
 
 int process_start(void);         /* 0 or an errno */
-void process_touches_aio(void);  /* before the first lock of a submission: a fork may come at any time */
+void process_touches_aio(void);  /* before a submission's first lock: a fork may come then */
 
 #endif

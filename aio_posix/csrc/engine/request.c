@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+struct counters counters;
 static atomic_bool used;
 static _Atomic uint64_t last_serial;
 static struct request flying = { .before = &flying, .after = &flying };
@@ -71,6 +72,7 @@ void *request_fly(struct request *r, uint64_t serial, void *kept, bool nobody_lo
 {
     void *unnoticed = request_take_kept(r);
     atomic_store_explicit(&used, true, memory_order_relaxed);
+    counters.submitted++;
     r->kept = kept;
     r->unattended = nobody_looks;
     unattended += nobody_looks;
@@ -100,6 +102,7 @@ void *request_unfly(struct request *r, uint64_t was, void *unnoticed)
     if (state_of(atomic_load(&r->word)) == IN_FLIGHT)
         land(r, was);
     void *refused = request_take_kept(r);
+    counters.submitted--;
     r->kept = unnoticed;
     atomic_store(&r->word, was);
     return refused;
@@ -108,6 +111,8 @@ void *request_unfly(struct request *r, uint64_t was, void *unnoticed)
 static bool land_with(struct request *r, uint64_t serial, int error)
 {
     r->error = (unsigned char)error;
+    counters.completed++;
+    counters.cancelled += error == ECANCELED;
     land(r, serial << 2 | COMPLETE);
     return true;
 }

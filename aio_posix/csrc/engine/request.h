@@ -23,12 +23,12 @@ enum { UNSUBMITTED, IN_FLIGHT, COMPLETE, RETURNED, STATE_MASK = 3 };   /* the lo
 struct request {
     struct aiocb cb;                    /* first: a struct request * is a struct aiocb * to glibc */
     _Atomic uint64_t word;              /* serial << 2 | state */
-    void *kept;                         /* the host's: what this submission needs until it is over */
-    struct request *before, *after;     /* in the ring of those in flight, or of those to be reaped */
+    void *kept;                         /* the host's: what the submission needs till it is over */
+    struct request *before, *after;     /* in the ring of those in flight, or to be reaped */
     _Atomic unsigned owners;            /* of this memory */
     _Atomic unsigned short watchers;    /* threads inside glibc's aio_suspend with it */
     unsigned char error;                /* an errno (below 134); valid once the state is COMPLETE */
-    bool unattended : 1;                /* nobody may look at it any more: the sweeper notices its end */
+    bool unattended : 1;                /* perhaps nobody looks: the sweeper notices its end */
     bool listed : 1;                    /* while list.c looks for a request that is listed twice */
     unsigned char notify : 2;           /* sigev_notify while cancel.c silences the request */
     int op;                             /* LIO_READ, LIO_WRITE, O_SYNC or O_DSYNC */
@@ -56,12 +56,18 @@ static inline void set_error_code(struct request *r, int error)
     __atomic_store_n(&r->cb.__error_code, error, __ATOMIC_RELEASE);
 }
 
+struct counters {                       /* since the process began; under life */
+    uint64_t submitted, completed, cancelled;
+    uint64_t late;                      /* notifications that the sweeper sent */
+};
+extern struct counters counters;
+
 uint64_t serial_new(void);
 
 struct request *request_new(void);
 void request_init(struct request *r);           /* memory of the caller's, who is its first owner */
 void request_hold(struct request *r);
-void request_release(struct request *r);        /* the last one frees it, when glibc's mutex is free */
+void request_release(struct request *r);        /* the last one frees it, behind glibc's mutex */
 
 /* under life */
 void *request_fly(struct request *r, uint64_t serial, void *kept, bool unattended);

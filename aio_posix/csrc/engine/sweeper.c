@@ -82,6 +82,7 @@ static void *sweep(void *unused)
         struct notice *lost;
         uint32_t from = 0;
         while ((lost = notice_find_lost(&from)) != NULL) {
+            counters.late++;
             pthread_mutex_unlock(&life);
             deliver_lost(lost);
             pthread_mutex_lock(&life);

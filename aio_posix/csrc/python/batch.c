@@ -161,7 +161,8 @@ static PyObject *batch_collect(PyObject *self, PyObject *address)
         if (!done[i])
             continue;
         struct request *r = b->members[i];
-        PyObject *pair = Py_BuildValue("In", i, (Py_ssize_t)(r->error ? -r->error : request_result(r)));
+        Py_ssize_t n = r->error ? -r->error : request_result(r);
+        PyObject *pair = Py_BuildValue("In", i, n);
         if (pair == NULL || PyList_Append(out, pair) != 0) {
             Py_XDECREF(pair);
             Py_DECREF(out);
@@ -178,8 +179,8 @@ PyMethodDef batch_methods[] = {
     { "batch_submit", FASTCALL(batch_submit),
       "batch_submit(batch, entries, bell, keeper, /) -> int\n\n"
       "0, minus an errno with nothing submitted, or an errno when glibc refused some entries.  The "
-      "bell rings when all are over, if there is a thread to wait for that.  The keeper lives until "
-      "then." },
+      "bell rings when all are over, if there is a thread to wait for that.  The keeper lives "
+      "until then." },
     { "batch_collect", batch_collect, METH_O,
       "batch_collect(batch, /) -> list of (index, count or minus errno)\n\n"
       "What is complete and was not handed out before." },

@@ -3,7 +3,8 @@
 #include "promises.h"
 #include "watch.h"
 
-static PyObject *n_fildes, *n_buf, *n_offset, *n_nbytes, *n_reqprio, *n_sigevent, *n_opcode, *n_fileno;
+static PyObject *n_fildes, *n_buf, *n_offset, *n_nbytes, *n_reqprio, *n_sigevent, *n_opcode;
+static PyObject *n_fileno;
 
 static int names(void)
 {
@@ -13,7 +14,7 @@ static int names(void)
         { &n_opcode, "aio_lio_opcode" }, { &n_fileno, "fileno" },
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (*all[i].name == NULL && (*all[i].name = PyUnicode_InternFromString(all[i].text)) == NULL)
+        if ((*all[i].name = PyUnicode_InternFromString(all[i].text)) == NULL)
             return -1;
     return 0;
 }
@@ -92,7 +93,7 @@ static int pin(PyObject *cb, int plain, struct wanted *w, struct kept *k)
             k->buffer.obj = NULL;
         }
     }
-    if (!fits) {   /* in Python: says what is wrong; an exception that says it already gets through */
+    if (!fits) {   /* Python says what is wrong; what user's code raised gets through */
         PyObject *was = PyErr_Occurred();
         if (was == NULL || PyErr_ExceptionMatches(PyExc_TypeError)
             || PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_BufferError)

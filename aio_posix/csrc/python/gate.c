@@ -15,7 +15,7 @@ static pthread_mutex_t birth = PTHREAD_MUTEX_INITIALIZER;
 static PyInterpreterState *interpreter;
 static atomic_bool closed;
 static atomic_int entering, inside;
-static _Thread_local bool is_sweeper;   /* it has to pass the baton on, so it must never wait for it */
+static _Thread_local bool is_sweeper;   /* it passes the baton on, and must never wait for it */
 static PyObject *threading, *n_active, *n_trace, *n_profile;
 
 struct pass {

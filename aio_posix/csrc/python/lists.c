@@ -225,7 +225,7 @@ static PyObject *suspend(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 PyMethodDef list_methods[] = {
     { "listio", FASTCALL(listio),
       "listio(list of aiocbs and None, waits, sigevent or None, value, /) -> int\n\n"
-      "Without waiting: 0, or glibc's errno when it refused some.  With: 0, or EIO when one failed." },
+      "Without waiting: 0, or glibc's errno if it refused some.  With: 0, or EIO if one failed." },
     { "suspend", FASTCALL(suspend),
       "suspend(list of aiocbs, nanoseconds, /) -> bool: whether one is over; below 0: no limit" },
     { NULL, NULL, 0, NULL },

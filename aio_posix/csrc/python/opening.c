@@ -1,14 +1,18 @@
-/* Opening and closing files: at once on the event loop where that cannot wait, else in a thread of the caller's.
+/* Opening and closing files: at once on the event loop where that cannot wait, else in a thread
+ * of the caller's.
  *
  * State: `local`, the mounts that are known to hold files of this machine.
  *
- * - open_now() opens only what the kernel finds in its caches (RESOLVE_CACHED), and only regular files of known local
- *   mounts.  An O_PATH descriptor is looked at first: to open a FIFO or a device has effects, and to open a file of NFS
- *   or FUSE waits for others.  O_NONBLOCK keeps a lease from being waited for and is taken off again.
- * - A mount becomes known when open_wait() has opened a file of it, in a thread: statfs() may wait, too.  The key is the
- *   mount's number that is never used again (Linux 6.8), else the number of a real device.  Numbers of other file
- *   systems, whose major is 0, are given to the next mount, so without the first kind of number they stay unknown.
- * - A file of overlayfs is opened at once only for reading: the first writer copies the whole file.
+ * - open_now() opens only what the kernel finds in its caches (RESOLVE_CACHED), and only regular
+ *   files of known local mounts.  An O_PATH descriptor is looked at first: to open a FIFO or a
+ *   device has effects, and to open a file of NFS or FUSE waits for others.  O_NONBLOCK keeps a
+ *   lease from being waited for and is taken off again.
+ * - A mount becomes known when open_wait() has opened a file of it, in a thread: statfs() may
+ *   wait, too.  The key is the mount's number that is never used again (Linux 6.8), else the
+ *   number of a real device.  Numbers of other file systems, whose major is 0, are given to the
+ *   next mount, so without the first kind of number they stay unknown.
+ * - A file of overlayfs is opened at once only for reading: the first writer copies the whole
+ *   file.
  * - Whatever is wrong makes open_now() decline; open_wait() finds out and raises.
  */
 #include "python.h"
@@ -41,7 +45,8 @@
 enum { MOUNTS = 64, SMALL = 1 << 20 };
 enum trust { UNKNOWN, READING, ALL };
 
-/* One word each, so that readers need no lock: a key, whose lowest bit tells whether only reading is trusted. */
+/* One word each, so that readers need no lock: a key, whose lowest bit tells whether only reading
+ * is trusted. */
 static _Atomic uint64_t local[MOUNTS];
 
 /* statx's struct as far as it is needed, whatever the C library knows of it. */
@@ -206,8 +211,8 @@ static PyObject *open_wait(PyObject *self, PyObject *const *args, Py_ssize_t nar
     return result;
 }
 
-/* close_now(fd) -> bool: closes a file of open_now() that was not written to.  Not the last link of a large file, whose
- * blocks close() would give back. */
+/* close_now(fd) -> bool: closes a file of open_now() that was not written to.  Not the last link
+ * of a large file, whose blocks close() would give back. */
 static PyObject *close_now(PyObject *self, PyObject *number)
 {
     (void)self;

@@ -74,7 +74,7 @@ static PyObject *take(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 
 PyMethodDef promise_methods[] = {
     { "take", FASTCALL(take),
-      "take(address of a queue, left, /) -> list of values in the order in which they came, or None\n\n"
+      "take(address of a queue, left, /) -> list of values in the order of completion, or None\n\n"
       "None: the queue is closed." },
     { NULL, NULL, 0, NULL },
 };

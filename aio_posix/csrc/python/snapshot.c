@@ -22,8 +22,10 @@ static size_t look_round(struct seen *seen, size_t room)
         if (request_over(r) || n++ >= room)
             continue;
         const struct kept *k = r->kept;
-        seen[n - 1] = (struct seen){ serial_of(atomic_load(&r->word)), r->cb.aio_nbytes,
-                                     r->cb.aio_offset, k ? k->file : NULL, r->op, r->cb.aio_fildes };
+        seen[n - 1] = (struct seen){
+            serial_of(atomic_load(&r->word)), r->cb.aio_nbytes, r->cb.aio_offset,
+            k ? k->file : NULL, r->op, r->cb.aio_fildes,
+        };
         Py_XINCREF(seen[n - 1].file);
     }
     return n;
@@ -104,6 +106,16 @@ static PyObject *callback_of_a_write_due(PyObject *self, PyObject *unused)
     return PyBool_FromLong(notices_of_writes());
 }
 
+static PyObject *counts(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    pthread_mutex_lock(&life);
+    const struct counters c = counters;
+    pthread_mutex_unlock(&life);
+    return Py_BuildValue("KKKKK", c.submitted - c.completed, c.submitted, c.completed, c.cancelled,
+                         c.late);
+}
+
 static PyObject *kept(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
@@ -114,10 +126,13 @@ PyMethodDef snapshot_methods[] = {
     { "in_flight", in_flight, METH_NOARGS,
       "in_flight() -> list of (serial, op, fd, file or None, nbytes, offset), the newest first" },
     { "await_write", await_write, METH_O,
-      "await_write(milliseconds, /) -> bool: waits for the newest write or sync; False: none flies" },
+      "await_write(milliseconds, /) -> bool: waits for the newest write or sync; False: none" },
     { "owed", owed, METH_NOARGS, "owed() -> int: notifications that have not been handed out" },
     { "callback_of_a_write_due", callback_of_a_write_due, METH_NOARGS,
       "callback_of_a_write_due() -> bool" },
+    { "count", counts, METH_NOARGS,
+      "count() -> in flight (as far as anybody has looked), submitted, completed, cancelled, "
+      "notifications delivered late" },
     { "kept", kept, METH_NOARGS, "kept() -> int: submissions that something is still kept for" },
     { NULL, NULL, 0, NULL },
 };

@@ -100,7 +100,8 @@ PyMethodDef watch_methods[] = {
     { "watch", watch, METH_O,
       "watch(function or None, /) -> the one before\n\n"
       "The function is called with an event, a serial or list of serials, and details: 'request', "
-      "aiocb, op, address, nbytes; 'submission', op, when it began (ns), errno; 'callback', function; "
+      "aiocb, op, address, nbytes; 'submission', op, when it began (ns), errno; 'callback', "
+      "function; "
       "'returned'; 'taken'; 'cancel', fd, when it began, answer; 'pool', threads." },
     { "tell_pool", tell_pool, METH_O, "tell_pool(threads, /): aio_init was called" },
     { NULL, NULL, 0, NULL },
