@@ -55,13 +55,14 @@ def _number(fd: Any) -> int:
 
 
 async def read(fd: FileDescriptor, nbytes: int, offset: int) -> bytes:
-    """nbytes at offset; less only at the end of the file (of a pipe or socket: what there is).
+    """Read ``nbytes`` bytes at ``offset``.
 
     C: ``int aio_read(struct aiocb *aiocbp)``, after ``preadv2(..., RWF_NOWAIT)`` for what is in the
     page cache.
 
-    fd: an int, or an object with fileno(). Raises the OSError of the read; ValueError, TypeError,
-    OverflowError.
+    Fewer bytes come at the end of the file only. A pipe or a socket gives what there is, and
+    ignores the offset. ``fd`` is an int or an object with fileno(). Raises the OSError of the read,
+    and TypeError, ValueError or OverflowError for arguments that can never be right.
     """
     data = read_now(fd, nbytes, offset)
     if data is not None:
@@ -76,33 +77,33 @@ async def read(fd: FileDescriptor, nbytes: int, offset: int) -> bytes:
 
 
 async def readinto(fd: FileDescriptor, buffer: WritableBuffer, offset: int) -> int:
-    """Into the buffer, which can be neither resized nor freed meanwhile; the count, short only at
-    the end of the file (of a pipe or socket: what there is).
+    """Read into a buffer, from ``offset`` on, and return how many bytes came.
 
     C: ``int aio_read(struct aiocb *aiocbp)``
 
-    buffer: any writable C-contiguous buffer. Raises as read does; for O_DIRECT it must be aligned
-    by the caller.
+    ``buffer`` is any writable C-contiguous buffer. Until the read has ended it can be neither
+    resized nor freed. The count is short at the end of the file only. A pipe or a socket gives what
+    there is. With O_DIRECT the caller has to align the buffer. Raises what read() raises.
     """
     return await _borrowed(fd).preadinto(buffer, offset)
 
 
 async def write(fd: FileDescriptor, data: ReadableBuffer, offset: int) -> int:
-    """All of data at offset (with O_APPEND at the end), after all writes called before on this fd;
-    the count.
+    """Write all of ``data`` at ``offset``, and return how many bytes that were.
 
     C: ``int aio_write(struct aiocb *aiocbp)``
 
-    data: any C-contiguous buffer. Raises as read does; glibc moves at most 0x7ffff000 bytes at
-    once, this all. A write to a pipe or socket that is cancelled stops at what has gone; the
-    CancelledError says how much in a note and as ``characters_written``.
+    ``data`` is any C-contiguous buffer. With O_APPEND it goes to the end of the file. Writes to one
+    descriptor happen in the order of the calls. One request of glibc's moves at most 0x7ffff000
+    bytes; this call makes as many as it needs. A write to a pipe or socket that is cancelled stops,
+    and its CancelledError says how much has gone, in a note and as ``characters_written``. Raises
+    what read() raises.
     """
     return await _borrowed(fd).pwrite(data, offset)
 
 
 async def fsync(fd: FileDescriptor) -> None:
-    """Put on the disk what was written before through this fd, and what the file system knows of
-    the file.
+    """Put on the disk what was written through this descriptor before, and the file's metadata.
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)`` with O_SYNC
     """
@@ -110,7 +111,7 @@ async def fsync(fd: FileDescriptor) -> None:
 
 
 async def fdatasync(fd: FileDescriptor) -> None:
-    """Put on the disk what was written before through this fd.
+    """Put on the disk what was written through this descriptor before.
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)`` with O_DSYNC
     """

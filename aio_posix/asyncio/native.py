@@ -53,9 +53,9 @@ NOW_MOST: int = lib.NOW_MOST
 
 
 def nowait(enabled: bool) -> bool:
-    """Whether reads try the page cache first (preadv2 with RWF_NOWAIT), in the whole process; what
-    held before.
+    """Switch on or off that reads ask the page cache first, and return what held before.
 
-    On unless switched off: for measuring, or for a file system that waits in spite of the flag.
+    It is on (preadv2 with RWF_NOWAIT) unless it is switched off, in the whole process. Switch it
+    off to measure, or for a file system that waits in spite of the flag.
     """
     return bool(lib.now_enable(enabled))
