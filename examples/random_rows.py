@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from aio_posix.asyncio import readinto
+from aio_posix.asyncio import readinto_many
 
 COLUMNS = 256
 ROW = 4 * COLUMNS  # bytes
@@ -24,8 +24,8 @@ async def sample(path: str, count: int, seed: int = 0) -> NDArray[np.float32]:
         rows = os.fstat(fd).st_size // ROW
         chosen = np.random.default_rng(seed).integers(rows, size=count)
         array = np.empty((count, COLUMNS), dtype=np.float32)
-        reads = (readinto(fd, array[i], ROW * int(row)) for i, row in enumerate(chosen))
-        if any(n != ROW for n in await asyncio.gather(*reads)):
+        reads = [(array[i], ROW * int(row)) for i, row in enumerate(chosen)]
+        if any(n != ROW for n in await readinto_many(fd, reads)):
             raise EOFError(f"{path} became shorter")
     finally:
         os.close(fd)

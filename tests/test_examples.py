@@ -117,6 +117,14 @@ def test_random_rows_are_rows_of_the_file(tmp_path: Path) -> None:
     assert abs(float(ended.stdout) - chosen.mean()) < 0.01
 
 
+def test_a_column_is_that_of_the_records(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    path.write_bytes(b"".join(b"%-8s%08d" % (b"name%d" % i, i) for i in range(2500)))
+    ended = run("column.py", path, "16", "8", "8")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines() == [f"{i:08}" for i in range(2500)]
+
+
 def test_a_json_file_is_changed_or_left_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text('{"a": "1"}')

@@ -119,14 +119,14 @@ async def fdatasync(fd: FileDescriptor) -> None:
 
 
 async def pread_many(fd: FileDescriptor, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
-    """read() of each (nbytes, offset), in one await; the results in their order.
+    """Read many pieces with one await: ``nbytes`` bytes at ``offset`` for each (nbytes, offset).
 
     C: ``int lio_listio(int mode, struct aiocb *const aiocb_list[], int nitems, struct sigevent
     *sevp)``
 
-    All requests end before the first error, in their order, is raised; a note names its place.
-    Much faster than gathering as many calls of read(). Raises as read does; OSError (ESPIPE) for a
-    pipe, socket or terminal.
+    Returns the pieces in their order. This is much faster than gathering as many calls of read().
+    All reads end before the first error in that order is raised, and a note names its place. Raises
+    what read() raises, and OSError (ESPIPE) for a pipe, socket or terminal.
     """
     return await _borrowed(fd).pread_many(ranges)
 
@@ -134,12 +134,13 @@ async def pread_many(fd: FileDescriptor, ranges: Iterable[tuple[int, int]]) -> l
 async def readinto_many(
     fd: FileDescriptor, buffers: Iterable[tuple[WritableBuffer, int]]
 ) -> list[int]:
-    """readinto() of each (buffer, offset), in one await; the counts in their order.
+    """Read into many buffers with one await, from ``offset`` on for each (buffer, offset).
 
     C: ``int lio_listio(int mode, struct aiocb *const aiocb_list[], int nitems, struct sigevent
     *sevp)``
 
-    buffer: any writable C-contiguous buffer, slices of one array too. Raises as pread_many does.
+    Returns the counts in their order. A buffer is any writable C-contiguous one, and may be a slice
+    of an array. Raises what pread_many() raises.
     """
     return await _borrowed(fd).preadinto_many(buffers)
 
@@ -147,12 +148,12 @@ async def readinto_many(
 async def pwrite_many(
     fd: FileDescriptor, pieces: Iterable[tuple[ReadableBuffer, int]]
 ) -> list[int]:
-    """write() of each (data, offset), in one await; the counts in their order.
+    """Write many pieces with one await, at ``offset`` for each (data, offset).
 
     C: ``int lio_listio(int mode, struct aiocb *const aiocb_list[], int nitems, struct sigevent
     *sevp)``
 
-    Pieces that overlap land in their order, after all writes called before. Raises as pread_many
-    does.
+    Returns the counts in their order. Pieces that overlap land in their order, and after all writes
+    that were called before. Raises what pread_many() raises.
     """
     return await _borrowed(fd).pwrite_many(pieces)
