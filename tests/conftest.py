@@ -25,7 +25,7 @@ from aio_posix import _calls, flight
 SIGNO = signal.SIGRTMIN + 3
 signal.pthread_sigmask(signal.SIG_BLOCK, [SIGNO])
 
-# A shell starts what runs in its background with Ctrl-C ignored, and programs here would inherit it.
+# A shell starts what runs in its background with Ctrl-C ignored, and programs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FULL_POOL = f"""

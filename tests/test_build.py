@@ -79,8 +79,9 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 NEEDED = """
     build_ffi.py setup.py pyproject.toml noxfile.py README.md LICENSE CHANGELOG.md
-    CONTRIBUTING.md demo_echo.py .ci/setup .ci/run aio_posix/csrc/aio.cdef.h tests/test_build.py tests/fresh.py tests/c/stress.c
-    docs/design.md examples/callback.py benchmarks/run.py
+    CONTRIBUTING.md demo_echo.py .ci/setup .ci/run aio_posix/csrc/aio.cdef.h
+    tests/test_build.py tests/fresh.py tests/c/stress.c tests/mutants/engine.toml docs/design.md
+    examples/callback.py benchmarks/run.py
     """
 
 
