@@ -67,5 +67,8 @@ def lock_held_here(fd: int, /) -> bool: ...  # False for a file that is not loca
 def kind_of(fd: int, /) -> int: ...  # of STREAM_KIND and DIRECT_KIND
 def close_local(fd: int, /) -> int: ...  # CLOSED, LOCKED or MAY_WAIT
 def open_now(path: str | bytes, flags: int, /) -> tuple[int, int] | None: ...  # fd, size
-def open_wait(path: str | bytes, flags: int, /) -> tuple[int, int, int]: ...  # fd, st_mode, size
+def open_wait(
+    path: str | bytes, flags: int, /
+) -> tuple[int, int, int, bool]: ...  # fd, st_mode, size, is_local()
+def is_local(fd: int, /) -> bool: ...  # whether the file system is of this machine; may wait
 def close_now(fd: int, /) -> bool: ...  # False: it may take long, and nothing has happened

@@ -96,6 +96,11 @@ async def written(path: Path) -> None:
         await file.flush()
 
 
+async def measured(path: Path) -> None:
+    async with aa.open(path, "rb") as file:
+        assert await file.seek(0, os.SEEK_END) == 65536
+
+
 async def closed(path: Path) -> None:
     async with aa.open(path, "r+b") as file:
         await file.write(b"y")
@@ -134,6 +139,7 @@ async def written_bare(path: Path) -> None:
         ("read", read_bare),
         ("write", written),
         ("write", written_bare),
+        ("getattr", measured),
         ("flush", closed),
         ("setattr", truncated),
         ("fsync", synced),

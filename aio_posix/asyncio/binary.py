@@ -126,10 +126,18 @@ class BinaryFile(File[bytes]):
         return await self._buffer.readinto(view)
 
     async def _write(self, data: Any) -> int:
-        if type(data) is not bytes:
-            data = arguments.readable(data)  # not released by us: a cancelled write goes on
-        await self._buffer.write(data)
-        return len(data)
+        if type(data) is bytes:
+            await self._buffer.write(data)
+            return len(data)
+        view = arguments.readable(data)
+        size = len(view)
+        try:
+            await self._buffer.write(view)
+        except OSError:
+            view.release()
+            raise
+        view.release()  # not after a cancellation: the write goes on
+        return size
 
     def _tell(self) -> int:
         if not self._handle.seekable:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from aio_posix.asyncio import exits, loop, threads
 from aio_posix.asyncio.descriptor import Descriptor
-from aio_posix.asyncio.handle import Handle
+from aio_posix.asyncio.handle import PUBLIC, Handle
 from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
 from aio_posix.asyncio.native import NOW_MOST, REST, declined, may_now, read_now
 from aio_posix.asyncio.offload import offload
@@ -43,7 +43,9 @@ class Behind(NamedTuple):
 
 class Buffer:
     """``size`` bytes may wait to be written (0: none, as with buffering=0); the first read after a
-    seek is ``first`` bytes, later ones up to ``most``; ``length`` is what the file had when opened.
+    seek is ``first`` bytes, later ones up to ``most``; ``length`` is what a
+    regular file of ours had when it was opened, else None; ``local``: the file system answers at
+    once.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class Buffer:
         "_first",
         "_hurried",
         "_length",
+        "_local",
         "_most",
         "_sequential",
         "ahead",
@@ -79,7 +82,8 @@ class Buffer:
         first: int,
         most: int,
         executor: Executor | None,
-        length: int | None = None,
+        length: int | None,
+        local: bool,
     ) -> None:
         self.handle = handle
         self.fd = handle.fd if handle.mode.reads and length is not None else -1
@@ -96,6 +100,7 @@ class Buffer:
         self._sequential = False
         self._executor = executor
         self._length = length or 0
+        self._local = local
         self._hurried = False
         self._descriptor: Descriptor | None = None
         self.stream = self._direct = False
@@ -226,8 +231,9 @@ class Buffer:
         chunk = self._first
         if not self.stream:
             await self.flush()
-            rest = os.fstat(self.handle.fd).st_size - self.handle.tell()
-            chunk = rest if rest > 0 else chunk
+            # a server may take its time to say how long the file is now
+            length = os.fstat(self.handle.fd).st_size if self._local else self._length
+            chunk = max(chunk, length - self.handle.tell())
         self.ahead = True
         while data := await self.pull(chunk):
             self.window.add(data)  # so a cancellation loses nothing
@@ -267,10 +273,24 @@ class Buffer:
         await self.flush()
         if whence == os.SEEK_CUR:
             offset -= len(self.window)
-        at = self.handle.seek(offset, whence)
+        at = await self._go(offset, whence)
         self.window.clear()
         self._chunk = self._first
         self._sequential = False
+        return at
+
+    async def _go(self, offset: int, whence: int) -> int:
+        """Moves the position below the window."""
+        handle = self.handle
+        at = handle.near(offset, whence)
+        if at is None:
+            at = (
+                handle.far(offset, whence)
+                if self._local or self.stream
+                else await offload(self._executor, handle.far, offset, whence)
+            )
+        if handle.at != PUBLIC:
+            handle.at = at
         return at
 
     def unread(self) -> None:
@@ -357,13 +377,15 @@ class Buffer:
                 break
             await loop.over(each.future)
         behind, self.behind, self._behind_bytes = self.behind, [], 0
-        for i, each in enumerate(behind):
-            error = each.future.exception()
+        # all are asked, or asyncio would complain of those that nobody asked
+        for i, error in enumerate([each.future.exception() for each in behind]):
             if error is not None:
                 self._take_back(behind[i:], getattr(error, "characters_written", 0))
+                if self.handle.mode.appends:
+                    await self._go(0, os.SEEK_END)
                 raise error
         if behind and self.handle.mode.appends:
-            self.handle.to_end()
+            await self._go(0, os.SEEK_END)
 
     def _write_again(self, i: int) -> None:
         """The loop that these writes began in was closed, and with it went their results. What
@@ -376,10 +398,9 @@ class Buffer:
     def _take_back(self, failed: list[Behind], gone: int) -> None:
         """Lets it wait again, in front: what was not written, and what was written after that."""
         handle = self.handle
-        pieces = [each.data for each in failed]
+        pieces = [bytes(each.data) for each in failed]  # no copy of bytes
         if handle.mode.appends:
             pieces[0] = pieces[0][gone:]
-            handle.to_end()
         else:
             handle.move(failed[0].at)
         if self.size:

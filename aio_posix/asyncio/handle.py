@@ -103,24 +103,15 @@ class Handle:
         else:
             self.at = at
 
-    def to_end(self) -> None:
-        """Goes to where a write with O_APPEND has ended."""
-        end = os.lseek(self.fd, 0, os.SEEK_END)
-        if self.at != PUBLIC:
-            self.at = end
-
-    def seek(self, offset: int, whence: int) -> int:
+    def near(self, offset: int, whence: int) -> int | None:
+        """Where SEEK_SET or SEEK_CUR leads; None for the others."""
+        if whence not in (os.SEEK_SET, os.SEEK_CUR):
+            return None
         if self.at == PUBLIC:
             return os.lseek(self.fd, offset, whence)
-        if whence == os.SEEK_SET:
-            at = offset
-        elif whence == os.SEEK_CUR:
-            at = self.at + offset
-        else:
-            at = os.lseek(self.fd, offset, whence)
+        at = self.at + offset if whence == os.SEEK_CUR else offset
         if not 0 <= at < 1 << 63:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        self.at = at
         return at
 
     # --- here and now: these block
@@ -130,6 +121,13 @@ class Handle:
             if self.closed:
                 raise ValueError(CLOSED)
             os.ftruncate(self.fd, size)
+
+    def far(self, offset: int, whence: int) -> int:
+        """lseek() to where the file system has to be asked, as for the end of the file."""
+        with self._lock:
+            if self.closed:
+                raise ValueError(CLOSED)
+            return os.lseek(self.fd, offset, whence)
 
     def write(self, pieces: Iterable[bytes | memoryview], *, direct: bool) -> None:
         """Writes all of them at the position."""

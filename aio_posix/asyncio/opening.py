@@ -37,7 +37,7 @@ from aio_posix.asyncio.binary import BinaryFile, RawFile
 from aio_posix.asyncio.buffer import Buffer
 from aio_posix.asyncio.handle import Handle
 from aio_posix.asyncio.modes import Mode, parse
-from aio_posix.asyncio.native import open_now, open_wait
+from aio_posix.asyncio.native import is_local, open_now, open_wait
 from aio_posix.asyncio.offload import offload
 from aio_posix.asyncio.text import How, TextFile, how
 
@@ -188,16 +188,18 @@ async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFil
     at_once = open_now(path, mode.flags)
     if at_once is not None:
         fd, length = at_once
-        file = _wrap(Handle(fd, path, mode, length=length), asked, executor, text, length)
+        file = _wrap(Handle(fd, path, mode, length=length), asked, executor, text, length, True)
         await file._buffer.courtesy()
         return file
-    fd, kind, length = await _in_thread(executor, open_wait, _close_opened, path, mode.flags)
+    opened = await _in_thread(executor, open_wait, _close_opened, path, mode.flags)
+    fd, kind, length, local = opened
     if stat.S_ISREG(kind):
-        return _wrap(Handle(fd, path, mode, length=length), asked, executor, text, length)
+        handle = Handle(fd, path, mode, length=length)
+        return _wrap(handle, asked, executor, text, length, local)
     handle = Handle(fd, path, mode)
     if text is not None and asked.buffering < 0 and handle.isatty():
         text = text._replace(line_buffering=True)
-    return _wrap(handle, asked, executor, text, None)
+    return _wrap(handle, asked, executor, text, None, local)
 
 
 def _plain(asked: Asked, mode: Mode) -> bool:
@@ -212,28 +214,28 @@ def _plain(asked: Asked, mode: Mode) -> bool:
 
 async def _open_as_builtin(asked: Asked, executor: Executor | None) -> BinaryFile | TextFile:
     """For a descriptor, an opener, and whatever the built-in refuses or warns of."""
-    raw, lines = await _in_thread(executor, _builtin, _close_builtin, asked)
+    raw, lines, local = await _in_thread(executor, _builtin, _close_builtin, asked)
     mode = parse(asked.mode)
     assert mode is not None  # the built-in has accepted it
     text = None
     if mode.text:
         text = how(asked.encoding, asked.errors, asked.newline, lines=lines)
-    return _wrap(Handle(raw.fileno(), raw.name, mode, raw), asked, executor, text, None)
+    return _wrap(Handle(raw.fileno(), raw.name, mode, raw), asked, executor, text, None, local)
 
 
-def _builtin(asked: Asked) -> tuple[io.FileIO, bool]:
+def _builtin(asked: Asked) -> tuple[io.FileIO, bool, bool]:
     file: Any = builtins.open(*asked)  # noqa: SIM115  # its unbuffered part is the result
     lines = getattr(file, "line_buffering", False)
     while not isinstance(file, io.FileIO):
         file = file.detach()
-    return file, lines
+    return file, lines, is_local(file.fileno())
 
 
-def _close_builtin(opened: tuple[io.FileIO, bool]) -> None:
+def _close_builtin(opened: tuple[io.FileIO, bool, bool]) -> None:
     opened[0].close()
 
 
-def _close_opened(opened: tuple[int, int, int]) -> None:
+def _close_opened(opened: tuple[int, int, int, bool]) -> None:
     os.close(opened[0])
 
 
@@ -263,15 +265,20 @@ async def _in_thread(
 
 
 def _wrap(
-    handle: Handle, asked: Asked, executor: Executor | None, text: How | None, length: int | None
+    handle: Handle,
+    asked: Asked,
+    executor: Executor | None,
+    text: How | None,
+    length: int | None,
+    local: bool,
 ) -> BinaryFile | TextFile:
     """The file; ``length`` is None unless it is a regular file of our own."""
     asked_size = asked.buffering if asked.buffering > 1 else 0
     first = asked_size or io.DEFAULT_BUFFER_SIZE
     size = asked_size or WAITING
     if asked.buffering == 0:
-        return RawFile(Buffer(handle, 0, first, first, executor, length))
-    buffer = Buffer(handle, size, first, max(first, AHEAD), executor, length)
+        return RawFile(Buffer(handle, 0, first, first, executor, length, local))
+    buffer = Buffer(handle, size, first, max(first, AHEAD), executor, length, local)
     if handle.mode.reads and handle.mode.writes and not handle.seekable:
         handle.close()
         buffer.let_go()

@@ -165,7 +165,7 @@ static PyObject *open_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     return result;
 }
 
-/* open_wait(path, flags) -> (fd, mode, size); raises OSError, as io.FileIO does */
+/* open_wait(path, flags) -> (fd, mode, size, local); raises OSError, as io.FileIO does */
 static PyObject *open_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -205,10 +205,27 @@ static PyObject *open_wait(PyObject *self, PyObject *const *args, Py_ssize_t nar
         errno = error;
         return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, args[0]);
     }
-    PyObject *result = Py_BuildValue("iIK", fd, found.mode, (unsigned long long)found.size);
+    PyObject *result = Py_BuildValue("iIKN", fd, found.mode, (unsigned long long)found.size,
+                                     PyBool_FromLong(known(found.mount) != UNKNOWN));
     if (result == NULL)
         close(fd);
     return result;
+}
+
+/* is_local(fd) -> bool: whether it is of a file system whose files can be asked for their size
+ * without waiting for others.  It may itself wait. */
+static PyObject *is_local(PyObject *self, PyObject *number)
+{
+    (void)self;
+    int fd = (int)PyLong_AsLong(number);
+    if (PyErr_Occurred())
+        return NULL;
+    struct found found = { 0 };
+    Py_BEGIN_ALLOW_THREADS
+    if (look(fd, &found) == 0)
+        learn(fd, found.mount);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(known(found.mount) != UNKNOWN);
 }
 
 /* close_now(fd) -> bool: closes a file of open_now() that was not written to.  Not the last link
@@ -228,6 +245,7 @@ static PyObject *close_now(PyObject *self, PyObject *number)
 PyMethodDef opening_methods[] = {
     { "open_now", FASTCALL(open_now), NULL },
     { "open_wait", FASTCALL(open_wait), NULL },
+    { "is_local", is_local, METH_O, NULL },
     { "close_now", close_now, METH_O, NULL },
     { NULL, NULL, 0, NULL },
 };

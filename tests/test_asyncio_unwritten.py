@@ -1,0 +1,292 @@
+"""What waits in an awaited file: failed flushes, exits, drops, closed loops, forks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from fresh import output, run
+from loops import LOOPS, new_loop, run_on
+
+import aio_posix.asyncio as aio
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+LIMITED = """
+import asyncio, resource, signal, sys
+import aio_posix.asyncio as aio
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+async def main(mode, size):
+    async with aio.open("log", mode) as file:
+        a, b = ("A", "B") if "b" not in mode else (b"A", b"B")
+        await file.write(a * size)
+        limit(size * 3 // 5)
+        for _ in range(2):
+            try:
+                await file.flush()
+            except OSError as error:
+                print(error.strerror, error.filename, await file.tell() if "b" in mode else "")
+        limit(resource.RLIM_INFINITY)
+        await file.flush()
+        await file.write(b * 10)
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+data = open("log", "rb").read()
+print(data == b"A" * int(sys.argv[2]) + b"B" * 10)
+"""
+
+
+@pytest.mark.parametrize("mode", ["wb", "ab", "w", "a", "w+b", "a+b", "xb"])
+@pytest.mark.parametrize("size", [1000, 100_000])
+def test_the_rest_of_a_failed_flush_is_written_once_by_the_next_one(
+    tmp_path: Path, mode: str, size: int
+) -> None:
+    program = LIMITED.replace("sys.argv[1]", repr(mode)).replace("int(sys.argv[2])", str(size))
+    told = f"File too large log {size if 'b' in mode else ''}\n"
+    assert output(program, cwd=tmp_path) == told * 2 + "True\n"
+
+
+def test_a_large_write_that_fails_is_reported_and_written_later(tmp_path: Path) -> None:
+    program = """
+    import asyncio, resource, signal
+    import aio_posix.asyncio as aio
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    async def main():
+        data = [bytes([65 + i]) * 300_000 for i in range(20)]
+        limit(1_000_000)
+        failures = 0
+        async with aio.open("file", "wb") as file:
+            for piece in data:
+                while True:
+                    try:
+                        await file.write(piece)
+                        break
+                    except OSError:
+                        failures += 1
+                        limit(resource.RLIM_INFINITY)
+            while True:
+                try:
+                    await file.flush()
+                    break
+                except OSError:
+                    failures += 1
+                    limit(resource.RLIM_INFINITY)
+        print(failures > 0, open("file", "rb").read() == b"".join(data))
+    asyncio.run(main())
+    """
+    assert output(program, cwd=tmp_path) == "True True\n"
+
+
+def test_writes_of_one_file_land_in_order_however_many_are_on_their_way(
+    loop: str, tmp_path: Path
+) -> None:
+    pieces = [bytes([i % 251]) * (1 + i * 7919 % 400_000) for i in range(60)]
+
+    async def program(mode: str) -> None:
+        async with aio.open(tmp_path / mode, mode) as file:
+            for piece in pieces:
+                await file.write(piece)
+            assert await file.tell() == sum(map(len, pieces))
+
+    for mode in ("wb", "ab", "w+b"):
+        run_on(loop, program(mode))
+        assert (tmp_path / mode).read_bytes() == b"".join(pieces)
+
+
+def test_memory_of_the_caller_is_free_when_a_write_returns(loop: str, tmp_path: Path) -> None:
+    async def program() -> None:
+        memory = bytearray(b"a" * 1_000_000)
+        async with aio.open(tmp_path / "file", "wb") as file:
+            await file.write(memory)
+            memory[:] = b"b" * 1_000_000
+            memory.append(1)
+        assert (tmp_path / "file").read_bytes() == b"a" * 1_000_000
+
+    run_on(loop, program())
+
+
+def test_a_read_sees_what_was_written_before_it(loop: str, tmp_path: Path) -> None:
+    async def program() -> None:
+        async with aio.open(tmp_path / "file", "w+b") as file:
+            await file.write(b"x" * 1_000_000)
+            assert await file.pread(10, 999_990) == b"x" * 10
+            await file.write(b"y" * 1_000_000)
+            await file.seek(999_999)
+            assert await file.read(2) == b"xy"
+            assert await file.truncate(5) == 5
+            await file.seek(0)
+            assert await file.read() == b"x" * 5
+
+    run_on(loop, program())
+
+
+# --- the end of the program
+
+
+@pytest.mark.parametrize("mode", ["w", "wb", "a", "ab", "w+", "w+b"])
+@pytest.mark.parametrize("where", ["global", "cycle", "task"])
+def test_what_waits_in_an_unclosed_file_is_written_at_exit(
+    tmp_path: Path, mode: str, where: str
+) -> None:
+    keep = {
+        "global": "global kept; kept = file",
+        "cycle": "kept = [file]; kept.append(kept)",
+        "task": "asyncio.get_running_loop().kept = file",
+    }[where]
+    program = f"""
+    import asyncio
+    import aio_posix.asyncio as aio
+    async def main():
+        file = await aio.open("file", {mode!r})
+        await file.write({"b" if "b" in mode else ""}"x" * 100)
+        {keep}
+    asyncio.run(main())
+    """
+    run(program, cwd=tmp_path)
+    assert (tmp_path / "file").read_text() == "x" * 100
+
+
+def test_what_waits_for_a_pipe_is_written_at_exit_as_far_as_it_is_taken(tmp_path: Path) -> None:
+    program = """
+    import asyncio, sys
+    import aio_posix.asyncio as aio
+    async def main():
+        global file
+        file = await aio.open(sys.stdout.fileno(), "wb", closefd=False)
+        await file.write(b"x" * 100_000)
+    asyncio.run(main())
+    """
+    assert output(program, cwd=tmp_path) == "x" * 100_000
+
+
+def test_a_close_that_was_cancelled_is_done_by_the_exit(tmp_path: Path) -> None:
+    program = """
+    import asyncio
+    import aio_posix.asyncio as aio
+    async def main():
+        file = await aio.open("file", "wb")
+        await file.write(b"x" * 100)
+        closing = asyncio.ensure_future(file.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+    asyncio.run(main())
+    """
+    output(program, cwd=tmp_path)
+    assert (tmp_path / "file").read_text() == "x" * 100
+
+
+def test_a_dropped_file_has_written_what_waited(loop: str, tmp_path: Path) -> None:
+    async def program(mode: str, size: int) -> None:
+        file = await aio.open(tmp_path / "file", mode)
+        await file.write(b"x" * size)
+        with pytest.warns(ResourceWarning, match="unclosed file"):
+            del file
+
+    for mode in ("wb", "ab"):
+        run_on(loop, program(mode, 100))
+        assert (tmp_path / "file").read_bytes().count(b"x") == (100 if mode == "wb" else 200)
+
+
+def test_a_file_whose_loop_was_closed_with_writes_under_way_goes_on_in_the_next_one(
+    loop: str, tmp_path: Path
+) -> None:
+    async def begin(mode: str) -> aio.BinaryFile:
+        file: aio.BinaryFile = await aio.open(tmp_path / mode, mode)
+        await file.write(b"a" * 500_000)
+        return file
+
+    async def end(file: aio.BinaryFile) -> None:
+        await file.write(b"b" * 10)
+        await file.flush()
+        assert await file.tell() == 500_010
+        await file.close()
+
+    for mode in ("wb", "ab"):
+        first = new_loop(loop)
+        file = first.run_until_complete(begin(mode))
+        first.close()
+        run_on(loop, end(file))
+        assert (tmp_path / mode).read_bytes() == b"a" * 500_000 + b"b" * 10
+
+
+def test_nothing_is_left_open_after_a_failed_flush_and_close(loop: str) -> None:
+    async def program() -> None:
+        file = await aio.open("/dev/full", "wb")
+        fd = file.fileno()
+        await file.write(b"x")
+        with pytest.raises(OSError, match="No space left"):
+            await file.flush()
+        with pytest.raises(OSError, match="No space left"):
+            await file.close()
+        assert file.closed
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+    run_on(loop, program())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the package is for Linux")
+def test_files_that_are_inherited_work_in_a_forked_child(tmp_path: Path) -> None:
+    program = """
+    import asyncio, os, warnings
+    import aio_posix.asyncio as aio
+    warnings.simplefilter("ignore", DeprecationWarning)
+    loop = asyncio.new_event_loop()
+    text = loop.run_until_complete(aio.open("lines").__aenter__())
+    log = loop.run_until_complete(aio.open("log", "ab").__aenter__())
+    assert loop.run_until_complete(text.readline()) == "one\\n"
+    child = os.fork()
+    if not child:
+        async def main():
+            print(await text.readline(), end="", flush=True)
+            await log.write(b"child\\n")
+            await log.close()
+            async with aio.open("log", "rb") as file:
+                print(await file.read(), flush=True)
+        asyncio.run(main())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    """
+    (tmp_path / "lines").write_text("one\ntwo\n")
+    assert output(program, cwd=tmp_path) == "two\nb'child\\n'\n"
+
+
+def test_a_file_that_the_parent_was_using_raises_in_a_forked_child(tmp_path: Path) -> None:
+    program = """
+    import asyncio, os, warnings
+    import aio_posix.asyncio as aio
+    warnings.simplefilter("ignore", DeprecationWarning)
+    async def main():
+        r, w = os.pipe()
+        file = await aio.open(r, "rb")
+        reading = asyncio.ensure_future(file.read(1))
+        await asyncio.sleep(0.05)
+        child = os.fork()
+        if not child:
+            async def use():
+                try:
+                    await file.read(1)
+                except RuntimeError as error:
+                    print(error, flush=True)
+            import threading
+            thread = threading.Thread(target=asyncio.run, args=(use(),))
+            thread.start()
+            thread.join(5)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        os.write(w, b"x")
+        print(await reading)
+        await file.close()
+    asyncio.run(main())
+    """
+    told = "the process that forked this one was using the file at that moment\nb'x'\n"
+    assert output(program, cwd=tmp_path) == told
