@@ -483,6 +483,15 @@ class Buffer:
         """Whether a write runs behind."""
         return not all(each.future.done() for each in self.behind)
 
+    def close_now(self) -> bool:
+        """Whether it is closed now: a regular file that was only read, if that cannot take long."""
+        if self._descriptor is not None or self.wrote or self.waiting or self._closed:
+            return False
+        if not self._local or self.stream or not self.handle.close_at_once():
+            return False
+        self._forget()
+        return True
+
     async def close(self, *, hurry: bool) -> None:
         """Writes what waits and closes the file. If that fails or is cancelled it is closed all the
         same: a regular file after all is written, a pipe or socket without what waits.
@@ -507,7 +516,8 @@ class Buffer:
         pieces = self._forget()
         if self._descriptor is not None:
             self._descriptor.close()
-        if pieces or self.stream or self.wrote or not handle.close_at_once():
+        may_wait = bool(pieces) or self.wrote or self.stream or not self._local
+        if may_wait or not handle.close_at_once():
             await offload(self._executor, self._finishing(pieces))
         if failure is not None:
             raise failure

@@ -191,6 +191,9 @@ class File(Generic[S]):
         await self._close(hurry=False)
 
     async def _close(self, *, hurry: bool) -> None:
+        if not self._order.users and self._buffer.close_now():
+            self._window.clear()
+            return
         if self.closed:
             return
         self._check()
