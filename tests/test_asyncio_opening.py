@@ -454,3 +454,22 @@ def test_a_forked_child_shares_the_position_with_its_parent(tmp_path: Path) -> N
     print(open("log").read())
     """
     assert output(program, cwd=tmp_path) == "parent\nchild\nparent again\n\n"
+
+
+def test_an_open_that_is_cancelled_in_any_turn_leaves_nothing_and_says_nothing(
+    loop: str, path: Path
+) -> None:
+    async def program() -> None:
+        for turns in range(6):
+            tasks = [asyncio.ensure_future(opened_and_closed(path)) for _ in range(400)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_on(loop, program())
+        gc.collect()
+    assert eventually(lambda: not opened(path))

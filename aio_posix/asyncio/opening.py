@@ -188,8 +188,13 @@ async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFil
     at_once = open_now(path, mode.flags)
     if at_once is not None:
         fd, length = at_once
-        file = _wrap(Handle(fd, path, mode, length=length), asked, executor, text, length, True)
-        await file._buffer.courtesy()
+        handle = Handle(fd, path, mode, length=length)
+        file = _wrap(handle, asked, executor, text, length, True)
+        try:
+            await file._buffer.courtesy()
+        except BaseException:
+            handle.close()
+            raise
         return file
     opened = await _in_thread(executor, open_wait, _close_opened, path, mode.flags)
     fd, kind, length, local = opened
