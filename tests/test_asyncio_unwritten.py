@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -194,6 +195,34 @@ def test_a_dropped_file_has_written_what_waited(loop: str, tmp_path: Path) -> No
     for mode in ("wb", "ab"):
         run_on(loop, program(mode, 100))
         assert (tmp_path / "file").read_bytes().count(b"x") == (100 if mode == "wb" else 200)
+
+
+@pytest.mark.parametrize("mode", ["wb", "w", "r+b", "ab"])
+def test_a_file_in_a_cycle_of_garbage_is_written_and_its_number_closed_once(
+    tmp_path: Path, mode: str
+) -> None:
+    (tmp_path / "file").touch()
+    closed: list[int] = []
+
+    async def program() -> int:
+        file = await aio.open(tmp_path / "file", mode)
+        await file.write("kept" if mode == "w" else b"kept")
+        holder: list[object] = [file]
+        holder.append(holder)
+        return int(file.fileno())
+
+    def close(fd: int) -> None:
+        closed.append(fd)
+        os_close(fd)
+
+    os_close = os.close
+    number = run_on("asyncio", program())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "close", close)
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            gc.collect()
+    assert closed.count(number) == 1
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_a_file_whose_loop_was_closed_with_writes_under_way_goes_on_in_the_next_one(

@@ -597,4 +597,7 @@ class Buffer:
                     self.write_out(0.0)
                 finally:
                     self._forget()
-                    self.handle.close()
+                    if self._descriptor is None:
+                        self.handle.close()
+                    else:
+                        self._descriptor.close(self.handle.close)  # reads may be in flight

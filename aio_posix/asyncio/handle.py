@@ -6,7 +6,8 @@
 - A call that runs in a thread holds ``_lock`` and looks whether the file is still open, so it never
   meets another file that has got the number; closing takes the lock, too.
 - The object of the built-in is made when somebody asks for it, and closes the descriptor from then
-  on. Until then the handle does.
+  on. Until then close() does. There is no finalizer here: in a cycle of garbage it might run before
+  that of the Buffer, which still has something to write.
 """
 
 from __future__ import annotations
@@ -183,10 +184,6 @@ class Handle:
     def let_go(self) -> None:
         """Somebody else closes it."""
         self.fd = -1
-
-    def __del__(self) -> None:
-        if self._raw is None and self.fd >= 0 and self.closefd:
-            os.close(self.fd)
 
 
 def _has_positions(fd: int) -> bool:

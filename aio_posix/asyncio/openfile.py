@@ -44,17 +44,21 @@ def kind(fd: int) -> Kind:
 class OpenFile:
     """A descriptor that means the same open file as long as somebody holds this object."""
 
-    __slots__ = ("_owned", "_then", "fd", "keeper")
+    __slots__ = ("_over", "_owned", "_then", "fd", "keeper")
 
     def __init__(self, fd: int, keeper: Any = None, *, owned: bool = False) -> None:
         self._owned = owned
+        self._over = False
         self._then: Callable[[], object] | None = None
         self.fd = fd
         self.keeper = keeper  # an object that would close fd if it were dropped
 
     def finally_call(self, then: Callable[[], object]) -> None:
         """When nobody holds this any more."""
-        self._then = then
+        if self._over:  # a cycle of garbage, whose finalizers run in any order
+            then()
+        else:
+            self._then = then
 
     def renewed(self) -> OpenFile:
         """In a forked child: the same without what requests of the parent hold."""
@@ -63,6 +67,7 @@ class OpenFile:
         return new
 
     def __del__(self) -> None:
+        self._over = True
         if self._then is not None:
             self._then()
         elif self._owned:
