@@ -216,7 +216,11 @@ def test_a_file_in_a_cycle_of_garbage_is_written_and_its_number_closed_once(
         os_close(fd)
 
     os_close = os.close
-    number = run_on("asyncio", program())
+    gc.disable()
+    try:
+        number = run_on("asyncio", program())
+    finally:
+        gc.enable()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "close", close)
         with pytest.warns(ResourceWarning, match="unclosed"):
