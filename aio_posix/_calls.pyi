@@ -3,19 +3,26 @@
 from collections.abc import Callable
 from typing import Any
 
+from aio_posix._types import FileDescriptor, ReadableBuffer
 from aio_posix.aiocb import aiocb
 from aio_posix.sigevent import sigevent
 
 class Control:
     """The C half of an aiocb: its fields, and the struct aiocb that glibc knows."""
 
-    aio_fildes: Any
-    aio_buf: Any
     aio_offset: int
     aio_reqprio: int
     aio_sigevent: sigevent | None
     _nbytes: int | None
     _told: Any
+    @property
+    def aio_fildes(self) -> Any: ...
+    @aio_fildes.setter
+    def aio_fildes(self, value: FileDescriptor) -> None: ...
+    @property
+    def aio_buf(self) -> Any: ...  # the object that was given: the program knows what it is
+    @aio_buf.setter
+    def aio_buf(self, value: ReadableBuffer | None) -> None: ...
 
 class Notifier:
     """The C half of a sigevent: what to call, and the plan that submissions copy."""

@@ -20,7 +20,8 @@ from aio_posix.flight import usable
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+
+    from aio_posix._types import FileDescriptor
 
 
 class CancelResult(IntEnum):
@@ -171,7 +172,7 @@ def aio_suspend(cbs: Iterable[aiocb | None], timeout: float | None = None) -> bo
     return _calls.suspend(listed, -1 if limit is None else math.ceil(limit * 1e9))
 
 
-def aio_cancel(fd: Any, cb: aiocb | None = None) -> CancelResult:
+def aio_cancel(fd: FileDescriptor, cb: aiocb | None = None) -> CancelResult:
     """Cancel a request, or all requests of a descriptor, that no helper thread has taken yet.
 
     C: ``int aio_cancel(int fd, struct aiocb *aiocbp)``

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from aio_posix._types import FileDescriptor, ReadableBuffer
+
 
 class LioOpcode(IntEnum):
     """What an entry of lio_listio asks for."""
@@ -82,8 +84,8 @@ class aiocb(Control):
 
     def __init__(
         self,
-        aio_fildes: Any,
-        aio_buf: Any = None,
+        aio_fildes: FileDescriptor,
+        aio_buf: ReadableBuffer | None = None,
         aio_offset: int = 0,
         aio_nbytes: int | None = None,
         *,
@@ -105,17 +107,19 @@ class aiocb(Control):
         put("aio_sigevent", _sigevent(aio_sigevent))
         put("aio_lio_opcode", LioOpcode(aio_lio_opcode))
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        check = _FIELDS.get(name)
-        if check is None:
-            if name in _HIDDEN:
-                raise AttributeError(f"{name} is not a field of an aiocb")
-            return super().__setattr__(name, value)  # a subclass may have attributes of its own
-        if self.in_progress:
-            raise BlockingIOError(
-                errno.EINPROGRESS, f"{name} cannot change: the request is in flight"
-            )
-        super().__setattr__("_nbytes" if name == "aio_nbytes" else name, check(value))
+    if not TYPE_CHECKING:  # it would make type checkers accept any name
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            check = _FIELDS.get(name)
+            if check is None:
+                if name in _HIDDEN:
+                    raise AttributeError(f"{name} is not a field of an aiocb")
+                return super().__setattr__(name, value)  # a subclass may have attributes of its own
+            if self.in_progress:
+                raise BlockingIOError(
+                    errno.EINPROGRESS, f"{name} cannot change: the request is in flight"
+                )
+            super().__setattr__("_nbytes" if name == "aio_nbytes" else name, check(value))
 
     def __delattr__(self, name: str) -> None:
         if name in _FIELDS or name in _HIDDEN:

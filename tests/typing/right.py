@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import ctypes
 import mmap
 import os
 import socket
@@ -43,6 +44,8 @@ def callbacks(connection: socket.socket) -> None:
     with tempfile.TemporaryFile() as file:
         for fd in (0, file, connection):
             cb = aiocb(fd, bytearray(10), 4096, aio_sigevent=event)
+            cb.aio_nbytes = 5
+            cb.aio_nbytes = cb.aio_nbytes + 1
             cb.aio_offset += cb.aio_nbytes
             cb.aio_buf = memoryview(b"read or written")
             aio_read(cb)
@@ -52,8 +55,13 @@ def callbacks(connection: socket.socket) -> None:
 
 def lists(fd: int) -> int:
     queue = CompletionQueue()
-    buffers = [bytearray(8), array.array("i", [1]), mmap.mmap(-1, 4096), memoryview(bytearray(1))]
-    cbs = [aiocb(fd, buffer, aio_lio_opcode=LIO_READ) for buffer in buffers]
+    cbs = [
+        aiocb(fd, bytearray(8), aio_lio_opcode=LIO_READ),
+        aiocb(fd, array.array("i", [1]), aio_lio_opcode=LIO_READ),
+        aiocb(fd, mmap.mmap(-1, 4096), aio_lio_opcode=LIO_READ),
+        aiocb(fd, memoryview(bytearray(1)), aio_lio_opcode=LIO_READ),
+        aiocb(fd, (ctypes.c_int * 4)(), aio_lio_opcode=LIO_READ),
+    ]
     lio_listio(LIO_NOWAIT, [*cbs, None], queue.sigevent("the list"))
     done: bool = aio_suspend([cbs[0], None], timeout=1.5)
     for value in queue.get(0.5):
