@@ -175,11 +175,11 @@ def test_cancelling_a_member_counts_towards_its_list(pipe: Pipe) -> None:
         assert queue.get(10) == [members]
 
 
-# G15: in glibc, what is queued behind a cancelled head that no helper has taken never runs.
+# In glibc, what is queued behind a cancelled head that no helper has taken never runs (G15).
 
 
 def test_cancelling_a_head_strands_nobody_behind_it() -> None:
-    """G15: the pool is full, so the head has not started."""
+    """The pool is full, so the head has not started (G15)."""
     fresh.output(
         FULL_POOL
         + """
@@ -253,7 +253,7 @@ assert os.read(r, 99) == bytes(97 + i for i in order), order
 
 
 def test_an_urgent_request_behind_a_cancelled_head_is_cancelled_without_harm() -> None:
-    """G15: it was submitted later than others and stands before them."""
+    """It was submitted later than others and stands before them (G15)."""
     fresh.output(
         FULL_POOL
         + """
@@ -272,7 +272,7 @@ assert os.read(r, 9) == b"bd"
 
 
 def test_a_head_that_came_to_the_front_by_its_urgency_can_be_cancelled() -> None:
-    """G15: who stands behind it was submitted before it."""
+    """Who stands behind it was submitted before it (G15)."""
     fresh.output(
         FULL_POOL
         + """
@@ -333,7 +333,7 @@ assert [aio_return(cb) for cb in followers] == [1, 1, 1]
 
 
 def test_what_was_cancelled_with_its_descriptor_is_not_revived_with_the_queue() -> None:
-    """G15: nobody has looked at it since."""
+    """Nobody has looked at it since (G15)."""
     fresh.output(
         FULL_POOL
         + """
@@ -432,7 +432,7 @@ def test_cancelling_from_another_thread_ends_a_wait(pipe: Pipe) -> None:
 
 
 def test_after_close_the_descriptor_is_bad_and_its_running_read_goes_on() -> None:
-    """G13: close(2) neither ends nor cancels anything."""
+    """close(2) neither ends nor cancels anything (G13)."""
     read, write = os.pipe()
     cb = aio.aiocb(read, bytearray(1))
     aio.aio_read(cb)

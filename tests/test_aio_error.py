@@ -49,14 +49,14 @@ def test_asking_changes_nothing(file: int) -> None:
 
 
 def test_a_request_never_submitted_has_no_error(file: int) -> None:
-    """G8: glibc says 0, success."""
+    """glibc says 0, success (G8)."""
     with pytest.raises(OSError, match="never submitted") as raised:
         aio.aio_error(aio.aiocb(file, bytearray(4)))
     assert raised.value.errno == errno.EINVAL
 
 
 def test_a_request_whose_result_was_returned_has_no_error_any_more(file: int) -> None:
-    """G8: glibc says what it said before."""
+    """glibc says what it said before (G8)."""
     cb = aio.aiocb(file, bytearray(4))
     aio.aio_read(cb)
     done(cb)

@@ -90,7 +90,7 @@ release()
 
 
 def test_after_the_first_request_it_is_too_late(file: int) -> None:
-    """G1: glibc would ignore it."""
+    """glibc would ignore it (G1)."""
     cb = aio.aiocb(file, bytearray(1))
     aio.aio_read(cb)
     done(cb)
@@ -159,7 +159,7 @@ def test_its_arguments_have_names() -> None:
 
 
 def test_after_a_refused_aio_num_requests_still_work() -> None:
-    """G17: glibc answers EAGAIN for ever."""
+    """glibc answers EAGAIN for ever (G17)."""
     fresh.output(
         FULL_POOL
         + """

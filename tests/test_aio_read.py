@@ -150,7 +150,7 @@ def test_o_direct_with_memory_that_is_not_aligned_fails_with_einval(tmp_path: Pa
 def test_reading_into_what_is_read_only_is_refused(
     file: int, buffer: Any, error: type[Exception]
 ) -> None:
-    """G9: nothing is submitted that could only fail."""
+    """Nothing is submitted that could only fail (G9)."""
     cb = aio.aiocb(file, buffer)
     with pytest.raises(error, match="read-only"):
         aio.aio_read(cb)
@@ -310,7 +310,7 @@ def test_a_socket_with_a_timeout_is_non_blocking_and_completes_at_once(
 
 
 def test_reads_of_one_pipe_complete_in_the_order_of_their_submission(pipe: Pipe) -> None:
-    """G2: one queue for each descriptor."""
+    """One queue for each descriptor (G2)."""
     first, second, third = (pipe.blocked(1) for _ in range(3))
     pipe.feed(b"abc")
     assert done(first, second, third) == [1, 1, 1]

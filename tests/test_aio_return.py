@@ -26,7 +26,7 @@ def test_the_result_is_the_count(file: int) -> None:
 
 
 def test_the_result_is_there_once(file: int) -> None:
-    """G8: glibc gives it any number of times."""
+    """glibc gives it any number of times (G8)."""
     cb = complete(file, bytearray(4))
     aio.aio_return(cb)
     with pytest.raises(OSError, match="has been returned") as raised:
@@ -35,14 +35,14 @@ def test_the_result_is_there_once(file: int) -> None:
 
 
 def test_a_request_never_submitted_has_no_result(file: int) -> None:
-    """G8: glibc gives 0."""
+    """glibc gives 0 (G8)."""
     with pytest.raises(OSError, match="never submitted") as raised:
         aio.aio_return(aio.aiocb(file, bytearray(4)))
     assert raised.value.errno == errno.EINVAL
 
 
 def test_a_request_in_flight_has_no_result_yet(pipe: Pipe) -> None:
-    """G8: glibc gives 0, or -1."""
+    """glibc gives 0, or -1 (G8)."""
     with pytest.raises(BlockingIOError, match="in flight") as raised:
         aio.aio_return(pipe.blocked())
     assert raised.value.errno == errno.EINPROGRESS

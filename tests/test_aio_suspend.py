@@ -78,7 +78,7 @@ def test_any_short_timeout_is_a_poll(pipe: Pipe, timeout: Any) -> None:
     "timeout", [None, 1.9999999999, True, 1e9, 1e10, 1e20, 1e308, math.inf, 10**30]
 )
 def test_any_long_timeout_waits_for_the_completion(pipe: Pipe, timeout: Any) -> None:
-    """G7: tv_nsec of 10^9 aborts the process; seconds beyond a time_t end the wait at once."""
+    """tv_nsec of 10^9 aborts the process; seconds beyond a time_t end the wait at once (G7)."""
     cb = pipe.blocked()
     timer = later(pipe)
     assert aio.aio_suspend([cb], timeout) is True
@@ -100,7 +100,7 @@ def test_a_timeout_must_be_a_number(pipe: Pipe, timeout: Any) -> None:
 
 @pytest.mark.parametrize("nothing", [[], (), [None], [None, None]])
 def test_an_empty_list_is_an_error(nothing: Any) -> None:
-    """G7: glibc calls it success."""
+    """glibc calls it success (G7)."""
     with pytest.raises(ValueError, match="nothing to wait for"):
         aio.aio_suspend(nothing)
 
@@ -131,7 +131,7 @@ def test_a_single_request_is_not_a_list_of_requests(file: int) -> None:
 
 @pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
 def test_a_request_never_submitted_is_an_error_wherever_it_stands(file: int, first: bool) -> None:
-    """G8: glibc counts it as complete."""
+    """glibc counts it as complete (G8)."""
     cb, never = aio.aiocb(file, bytearray(4)), aio.aiocb(file, bytearray(4))
     aio.aio_read(cb)
     assert aio.aio_suspend([cb], 10)
@@ -228,7 +228,7 @@ def test_several_threads_may_wait_for_the_same_request(pipe: Pipe) -> None:
 
 
 def test_a_request_dropped_by_another_thread_lives_while_it_is_waited_for() -> None:
-    """G11: on waking glibc reads every entry of the list."""
+    """On waking glibc reads every entry of the list (G11)."""
     fresh.output("""
         import os, threading, time
         from aio_posix import *
@@ -267,7 +267,7 @@ def test_a_request_that_its_callback_submits_again_ends_the_wait_all_the_same(pi
 
 @pytest.mark.parametrize("n", [1024, 1025, 3000])
 def test_long_lists_can_be_waited_for(pipe: Pipe, n: int) -> None:
-    """G6: glibc copies the list to the stack."""
+    """glibc copies the list to the stack (G6)."""
     cbs = [aio.aiocb(pipe.read, bytearray(1)) for _ in range(n)]
     pipe.started += cbs
     for cb in cbs:
@@ -279,7 +279,7 @@ def test_long_lists_can_be_waited_for(pipe: Pipe, n: int) -> None:
 
 
 def test_a_list_of_100_000_can_be_waited_for_in_a_thread_with_a_small_stack() -> None:
-    """G6: 40 bytes of stack for each entry."""
+    """40 bytes of stack for each entry (G6)."""
     fresh.output("""
         import os, threading
         from aio_posix import *

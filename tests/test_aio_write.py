@@ -148,7 +148,7 @@ def test_more_bytes_than_the_buffer_has_are_refused(file: int) -> None:
 
 
 def test_the_buffer_lives_until_it_is_written_whoever_drops_it() -> None:
-    """G11: with a full pool the write waits, and nobody else has the bytes."""
+    """With a full pool the write waits, and nobody else has the bytes (G11)."""
     fresh.output(
         FULL_POOL
         + """
@@ -170,7 +170,7 @@ assert os.pread(fd, 600_000, 0) == b"".join(bytes([i]) * 5000 for i in range(100
 def test_a_bytearray_being_written_cannot_be_resized(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    """G11: a queued write, behind a read that is blocked."""
+    """A queued write, behind a read that is blocked (G11)."""
     ahead = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(ahead)
     buffer = bytearray(b"abcd")
@@ -226,7 +226,7 @@ def test_a_large_write_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_write_of_more_than_linux_moves_at_once_tells_how_much_it_moved() -> None:
-    """G20: 3 GiB of zeros nobody ever touched, to a file without room on disk."""
+    """3 GiB of zeros nobody ever touched, to a file without room on disk (G20)."""
     fresh.output(
         """
 import mmap, os

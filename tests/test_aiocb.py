@@ -77,7 +77,7 @@ def test_setting_aio_nbytes_to_none_means_the_whole_buffer_again() -> None:
     ],
 )
 def test_no_field_can_be_set_in_flight(pipe: Pipe, name: str, value: Any) -> None:
-    """G18, G11: glibc finds a request by its descriptor."""
+    """glibc finds a request by its descriptor (G18, G11)."""
     cb = pipe.blocked()
     before = getattr(cb, name)
     with pytest.raises(BlockingIOError, match=name) as raised:
@@ -202,7 +202,7 @@ def test_a_priority_is_0_to_20(prio: int) -> None:
 
 @pytest.mark.parametrize("prio", [-1, 21, 2**31, -(2**40)])
 def test_another_priority_is_refused(prio: int) -> None:
-    """G9: glibc refuses it at submission."""
+    """glibc refuses it at submission (G9)."""
     with pytest.raises(ValueError, match="AIO_PRIO_DELTA_MAX"):
         aio.aiocb(3, aio_reqprio=prio)
 
@@ -307,7 +307,7 @@ def test_two_requests_are_never_equal() -> None:
     assert len({aio.aiocb(3), aio.aiocb(3)}) == 2
 
 
-# G11: how long what lives
+# How long what lives (G11)
 
 
 def test_a_request_nobody_holds_and_that_is_not_in_flight_goes_at_once(file: int) -> None:
@@ -353,7 +353,7 @@ def test_a_request_dropped_in_flight_warns_and_is_gone_once_it_is_done(pipe: Pip
 
 
 def test_the_buffer_of_a_dropped_request_stays_pinned_until_it_is_done(pipe: Pipe) -> None:
-    """G11: the pool goes on writing into it."""
+    """The pool goes on writing into it (G11)."""
     buffer = bytearray(8)
     cb = aio.aiocb(pipe.read, buffer)
     aio.aio_read(cb)
@@ -368,7 +368,7 @@ def test_the_buffer_of_a_dropped_request_stays_pinned_until_it_is_done(pipe: Pip
 
 
 def test_a_mapping_in_flight_cannot_be_closed(pipe: Pipe) -> None:
-    """G11: it would be unmapped under the read."""
+    """It would be unmapped under the read (G11)."""
     memory = mmap.mmap(-1, 4096)
     cb = aio.aiocb(pipe.read, memory)
     aio.aio_read(cb)

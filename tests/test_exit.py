@@ -383,7 +383,7 @@ def test_exec_with_requests_in_flight_leaves_the_new_program_alone() -> None:
 def test_a_child_of_multiprocessing_writes_what_it_accepted(
     method: str, imported: bool, tmp_path: Path
 ) -> None:
-    """G16: such a child leaves by os._exit, so atexit is not enough."""
+    """Such a child leaves by os._exit, so atexit is not enough (G16)."""
     script = tmp_path / "script.py"
     script.write_text(f"""
 import multiprocessing, os

@@ -323,7 +323,7 @@ def test_forks_while_callbacks_arrive_all_end() -> None:
 
 
 def test_after_nothing_but_an_empty_list_a_child_is_refused_too() -> None:
-    """G10: our sweeper stayed in the parent as well."""
+    """Our sweeper stayed in the parent as well (G10)."""
     text = program(
         """
         called = threading.Event()

@@ -148,7 +148,7 @@ def test_what_came_out_of_a_queue_has_released_its_buffer(file: int) -> None:
 
 
 def test_what_another_thread_submits_while_the_drain_ends_is_written(tmp_path: Path) -> None:
-    """G16: between the drain and the closing of the gate."""
+    """Between the drain and the closing of the gate (G16)."""
     path = tmp_path / "file"
     fresh.output(
         FULL_POOL

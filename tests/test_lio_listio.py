@@ -199,7 +199,7 @@ def test_a_signal_carries_the_list(file: int, signo: int) -> None:
 def test_a_signal_for_a_long_list_comes_once_and_after_all_of_it(
     pipe: Pipe, file: int, signo: int, n: int
 ) -> None:
-    """G6: a list in pieces must not be announced with its last piece."""
+    """A list in pieces must not be announced with its last piece (G6)."""
     slow = reads(pipe.read, 1)
     cbs = [*slow, *reads(file, n - 1)]
     aio.lio_listio(aio.LIO_NOWAIT, cbs, aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signo))
@@ -282,7 +282,7 @@ def test_a_lost_announcement_of_a_list_comes_all_the_same(file: int) -> None:
 
 
 def test_the_requests_of_a_list_live_until_it_is_announced(file: int) -> None:
-    """G11: whoever drops them, or empties the list."""
+    """Whoever drops them, or empties the list (G11)."""
     with aio.CompletionQueue() as queue:
         cbs = reads(file, 3)
         lost = aio.sigevent(
@@ -325,11 +325,11 @@ def test_the_same_list_may_be_submitted_again_and_again(file: int, signo: int) -
     assert len(set(flight.signalled) - before) < 10
 
 
-# G5: a wait that a signal interrupts
+# A wait that a signal interrupts (G5)
 
 
 def test_signal_handlers_run_during_lio_wait_which_goes_on(pipe: Pipe) -> None:
-    """G5: glibc would crash when the request completes."""
+    """glibc would crash when the request completes (G5)."""
     seen: list[int] = []
     old = signal.signal(signal.SIGALRM, lambda number, frame: seen.append(number))
     signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
@@ -369,7 +369,7 @@ def test_ctrl_c_ends_lio_wait_and_the_requests_go_on() -> None:
 
 
 def test_ctrl_c_during_the_submission_of_a_long_list_leaves_all_or_nothing_submitted() -> None:
-    """G5: whatever was promised for the list is kept."""
+    """Whatever was promised for the list is kept (G5)."""
     fresh.output("""
         import gc, os, signal, time
         from aio_posix import *
@@ -421,7 +421,7 @@ def test_a_callback_that_submits_again_does_not_keep_lio_wait_waiting(file: int)
     assert eventually(lambda: rounds == 2000, 30)
 
 
-# G6: long lists
+# Long lists (G6)
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_a_callback_that_submits_again_does_not_keep_lio_wait_waiting(file: int)
     ids=["main thread", "thread with a small stack"],
 )
 def test_a_list_of_100_000_works_in_every_thread(mode: str, thread: bool) -> None:
-    """G6: glibc copies the list to the stack."""
+    """glibc copies the list to the stack (G6)."""
     fresh.output(
         FULL_POOL
         + f"""
@@ -455,7 +455,7 @@ assert finished
 
 
 def test_a_signal_for_a_list_of_20_000_works_in_a_thread_with_a_small_stack() -> None:
-    """G6: such a list is not cut, or the signal would come too early."""
+    """Such a list is not cut, or the signal would come too early (G6)."""
     fresh.output(
         FULL_POOL
         + """
@@ -477,7 +477,7 @@ assert finished
 
 
 def test_what_glibc_has_no_memory_for_fails_with_eagain_and_does_not_hang() -> None:
-    """G17: what a larger aio_num, given past our aio_init, does to every request after it."""
+    """What a larger aio_num, given past our aio_init, does to every request after it (G17)."""
     fresh.output(
         FULL_POOL
         + """

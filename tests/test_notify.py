@@ -176,7 +176,7 @@ def test_one_callback_serves_many_requests_at_once(pipes: list[Pipe]) -> None:
 
 
 def test_a_callback_may_block_without_holding_up_the_others(pipe: Pipe, file: int) -> None:
-    """G14: the demo's accept does."""
+    """The demo's accept does (G14)."""
     gate = threading.Event()
     entered, called = threading.Event(), []
 
@@ -359,12 +359,12 @@ print(results[0])
     assert output == "RecursionError\n"
 
 
-# G4: notifications that glibc loses
+# Notifications that glibc loses (G4)
 
 
 @pytest.mark.parametrize("n", [1, 50])
 def test_a_lost_notification_is_called_all_the_same_and_once(file: int, n: int) -> None:
-    """G4: a stack of 64 TiB makes pthread_create fail, which glibc does not notice."""
+    """A stack of 64 TiB makes pthread_create fail, which glibc does not notice (G4)."""
     called: list[Any] = []
     lost = event(called.append, sigev_notify_attributes=1 << 46)
     cbs = [aio.aiocb(file, bytearray(1), aio_sigevent=lost) for _ in range(n)]
@@ -387,7 +387,7 @@ def test_a_lost_notification_does_not_come_before_its_request_is_complete(pipe: 
 
 
 def test_lost_notifications_of_callbacks_that_block_hold_up_nobody(file: int) -> None:
-    """G4: each has a thread of its own."""
+    """Each has a thread of its own (G4)."""
     gate = threading.Event()
     entered: list[Any] = []
 
@@ -424,7 +424,7 @@ def test_a_notification_that_is_merely_late_does_not_come_twice(file: int) -> No
 
 @pytest.mark.parametrize("kind", ["callback", "queue", "list", "waiter"])
 def test_with_thread_creation_forbidden_nothing_is_lost_and_nothing_comes_twice(kind: str) -> None:
-    """G4: RLIMIT_NPROC, as anybody but root has it."""
+    """RLIMIT_NPROC, as anybody but root has it (G4)."""
     fresh.output(
         FULL_POOL
         + f"""
@@ -458,7 +458,7 @@ assert told == [cbs] if n == 1 else set(map(id, told)) == set(map(id, cbs))
 
 
 def test_without_any_thread_a_submission_fails_and_keeps_nothing() -> None:
-    """G4: not even the first helper can be made."""
+    """Not even the first helper can be made (G4)."""
     fresh.output(
         FULL_POOL
         + """
@@ -482,7 +482,7 @@ assert not called
 
 
 def test_an_idle_process_is_not_woken_by_the_sweeper(file: int) -> None:
-    """G4: it sleeps until something is owed again, and then works again."""
+    """It sleeps until something is owed again, and then works again (G4)."""
     fresh.output(
         FULL_POOL
         + """
@@ -522,7 +522,7 @@ def test_callbacks_keep_their_logging_and_their_order_of_locks(
 
 
 def test_a_lost_callback_runs_with_an_empty_signal_mask_as_any_other(file: int) -> None:
-    """G14: what it starts inherits the mask."""
+    """What it starts inherits the mask (G14)."""
     masks: list[Any] = []
     look = lambda cb: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))  # noqa: E731
     read(file, look)

@@ -376,7 +376,7 @@ def test_closing_with_requests_in_flight_leaves_them_in_flight(pipe: Pipe) -> No
 
 
 def test_what_completes_after_close_writes_into_no_other_descriptor(pipe: Pipe) -> None:
-    """G11: the eventfd's number must not be somebody else's by then."""
+    """The eventfd's number must not be somebody else's by then (G11)."""
     queue = aio.CompletionQueue()
     fd = queue.fileno()
     pipe.blocked(aio_sigevent=queue.sigevent())
@@ -413,7 +413,7 @@ def test_closing_ends_the_waits_of_other_threads_with_an_error() -> None:
 
 
 def test_closing_while_completions_arrive_never_crashes() -> None:
-    """G11: pushing and closing at the same moment, many times."""
+    """Pushing and closing at the same moment, many times (G11)."""
     fresh.output(
         FULL_POOL
         + """
@@ -463,7 +463,7 @@ def test_a_destructor_that_uses_the_queue_may_run_while_it_is_closed(file: int) 
 def test_a_lost_notification_comes_all_the_same_and_once(
     queue: aio.CompletionQueue, file: int
 ) -> None:
-    """G4: glibc does not notice that its thread could not be made."""
+    """glibc does not notice that its thread could not be made (G4)."""
     lost = aio.sigevent(
         aio.SIGEV_THREAD, sigev_notify_function=queue, sigev_notify_attributes=1 << 46
     )

@@ -96,7 +96,7 @@ def test_there_are_three_kinds(wrong: Any) -> None:
 
 @pytest.mark.parametrize("signo", [0, -1, 32, 33, 65, 99, 2**40])
 def test_a_signal_that_cannot_be_sent_is_refused(signo: int) -> None:
-    """G9: glibc would overwrite the result with an error."""
+    """glibc would overwrite the result with an error (G9)."""
     with pytest.raises(ValueError, match="not a signal"):
         aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signo)
 
@@ -148,7 +148,7 @@ def test_a_callable_object_with_an_attribute_named_closed_is_called(file: int) -
 
 
 def test_a_closed_queue_can_be_named_and_not_used(file: int) -> None:
-    """G11: its memory lives as long as it has a name."""
+    """Its memory lives as long as it has a name (G11)."""
     queue = aio.CompletionQueue()
     queue.close()
     event = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=queue)
@@ -194,7 +194,7 @@ def test_the_notification_thread_has_the_stack_that_was_asked_for(file: int, siz
 
 
 def test_the_attributes_live_as_long_as_a_request_uses_them() -> None:
-    """G11: glibc reads them at completion."""
+    """glibc reads them at completion (G11)."""
     fresh.output(
         FULL_POOL
         + """
@@ -394,7 +394,7 @@ def test_a_request_with_a_signal_is_kept_for_it_and_let_go_of_with_it(file: int)
 
 
 def test_requests_nobody_holds_whose_signals_nobody_takes_are_not_kept_for_ever(file: int) -> None:
-    """G11: a handler, or nobody, gets the signals."""
+    """A handler, or nobody, gets the signals (G11)."""
     event = aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signal.SIGURG)  # ignored by default
     cbs = []
     for _ in range(5000):
@@ -407,7 +407,7 @@ def test_requests_nobody_holds_whose_signals_nobody_takes_are_not_kept_for_ever(
 
 
 def test_the_queue_of_pending_signals_is_a_documented_limit(tmp_path: Path) -> None:
-    """G9: past RLIMIT_SIGPENDING glibc reports EAGAIN for data that did move."""
+    """Past RLIMIT_SIGPENDING glibc reports EAGAIN for data that did move (G9)."""
     fresh.output(
         FULL_POOL
         + """

@@ -191,7 +191,7 @@ def test_several_threads_may_wait(file: int) -> None:
 
 
 def test_nothing_of_ours_dies_of_a_signal_that_is_blocked_for_this() -> None:
-    """G19: our thread and the pool's block every signal."""
+    """Our thread and the pool's block every signal (G19)."""
     fresh.output("""
         import os, signal
         from aio_posix import *
