@@ -128,6 +128,36 @@ async def cells(chance: random.Random, folder: Path) -> None:
         known(values, cell, content[cell * size : (cell + 1) * size], size)
 
 
+async def many(chance: random.Random, folder: Path) -> None:
+    """The same by calls of many requests; those of one call that overlap land in their order."""
+    size, path = chance.choice([16, 4096, 5000]), folder / "many"
+    values = [{0} for _ in range(32)]
+    path.write_bytes(bytes(size * len(values)))
+    fd = os.open(path, os.O_RDWR)
+    for _ in range(chance.randrange(1, 12)):
+        places = [chance.randrange(len(values)) for _ in range(chance.randrange(1, 40))]
+        match chance.randrange(3):
+            case 0:
+                wanted = [chance.randrange(1, 256) for _ in places]
+                pieces = [
+                    (bytes([v]) * size, p * size) for p, v in zip(places, wanted, strict=True)
+                ]
+                done = await cut(chance, aa.pwrite_many(fd, pieces))
+                check(done is CUT or done == [size] * len(places), f"pwrite_many gave {done}")
+                for place, value in zip(places, wanted, strict=True):
+                    values[place] = {value} if done is not CUT else values[place] | {value}
+            case 1:
+                got = await cut(chance, aa.pread_many(fd, [(size, p * size) for p in places]))
+                for place, data in zip(places, [] if got is CUT else got, strict=got is not CUT):
+                    known(values, place, data, size)
+            case 2:
+                buffers = [(bytearray(size), p * size) for p in places]
+                if await cut(chance, aa.readinto_many(fd, buffers)) is not CUT:
+                    for place, (data, _) in zip(places, buffers, strict=True):
+                        known(values, place, data, size)
+    os.close(fd)
+
+
 def known(values: list[set[int]], cell: int, got: Any, size: int) -> None:
     if got is not CUT:
         check(len(got) == size, f"a cell of {size} bytes has {len(got)}")
@@ -252,9 +282,31 @@ async def dropped(chance: random.Random, folder: Path) -> None:
     raise Lost(f"a dropped file has {path.stat().st_size} of {size} bytes")
 
 
+async def replaced(chance: random.Random, folder: Path) -> None:
+    """A file has its old or its new content, and nothing is beside it."""
+    path, old = folder / "replaced", b"old"
+    path.write_bytes(old)
+    for number in range(4):
+        new = b"%d" % number * chance.choice([1, 10_000, 300_000])
+        done = await cut(chance, replace(path, new), 0.6)
+        content = path.read_bytes()
+        check(content == new or (done is CUT and content == old), "a replaced file is torn")
+        old = content
+    end = time.monotonic() + 10
+    while os.listdir(folder) != ["replaced"]:  # a thread may still take the new file away
+        check(time.monotonic() < end, f"beside a replaced file are {os.listdir(folder)}")
+        await asyncio.sleep(0.01)
+
+
+async def replace(path: Path, data: bytes) -> bool:
+    async with aa.replacing(path, "wb") as file:
+        await file.write(data)
+    return True
+
+
 async def fork(chance: random.Random, folder: Path) -> None:
     """A child does the same with a loop of its own."""
-    acts = chance.choices([log, cells, stream, bare, texts], k=2)
+    acts = chance.choices([log, cells, many, stream, bare, texts], k=2)
     child = os.fork()
     if not child:
         try:
@@ -273,7 +325,7 @@ async def fork(chance: random.Random, folder: Path) -> None:
 
 async def thread(chance: random.Random, folder: Path) -> None:
     """Another thread does the same with a loop of its own."""
-    act = chance.choice([log, cells, stream, bare, texts])
+    act = chance.choice([log, cells, many, stream, bare, texts])
     await asyncio.to_thread(lambda: asyncio.run(act(random.Random(chance.random()), folder)))
 
 
@@ -303,8 +355,8 @@ async def abandoned(chance: random.Random, folder: Path) -> None:
 
 Act = Callable[[random.Random, Path], Awaitable[None]]
 ACTS: dict[Act, int] = {
-    log: 4, cells: 4, stream: 4, bare: 4, texts: 2, fifo: 1, dropped: 1, fork: 1, thread: 2,
-    abandoned: 0,
+    log: 4, cells: 4, many: 4, stream: 4, bare: 4, texts: 2, replaced: 1, fifo: 1,
+    dropped: 1, fork: 1, thread: 2, abandoned: 1,
 }  # fmt: skip
 
 

@@ -75,8 +75,7 @@ class BinaryFile(File[bytes]):
         """
         view = arguments.writable(buffer, "readinto")
         if offset is not None:
-            arguments.not_negative("offset", arguments.position(offset))
-            await self._at_offsets(writing=False)
+            await self._go_to(offset, writing=False)
             return await self._buffer.descriptor.preadinto(view, offset)
         async with self._reading():
             return await self._readinto(view)

@@ -178,9 +178,7 @@ def open(
 
 async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFile:
     mode = parse(asked.mode) if isinstance(asked.mode, str) else None
-    path = asked.file
-    if type(path) is not str and isinstance(path, os.PathLike):
-        path = os.fspath(path)
+    path = os.fspath(asked.file) if isinstance(asked.file, os.PathLike) else asked.file
     if mode is None or not isinstance(path, (str, bytes)) or not _plain(asked, mode):
         return await _open_as_builtin(asked, executor)
     text = None
