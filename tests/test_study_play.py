@@ -160,10 +160,14 @@ def test_a_wrong_line_is_told_with_the_moments_before_it() -> None:
     assert (found["line"], len(found["moments"])) == (2, 2)
 
 
-def test_the_moments_of_a_script_are_bounded() -> None:
-    many = "\n".join(["read A0 5, " + ", ".join(f"read A{n} 5" for n in range(1, 2500)), "shut 5"])
-    found = answer(f"{many}\nsettle\n")
-    assert "more than 2000 moments" in found["error"]
+def test_the_moments_of_a_script_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aio_posix.study.play.MOST_MOMENTS", 3)
+    assert "more than 3 moments" in answer("read A 5, read B 5\nshut 5\nsettle\n")["error"]
+
+
+def test_the_requests_of_a_script_are_bounded() -> None:
+    with pytest.raises(Wrong, match="at most 1000 requests"):
+        parse(", ".join(f"read A{n} 5" for n in range(1001)))
 
 
 @pytest.mark.skipif(not BROWSER, reason="needs chromium")

@@ -26,6 +26,7 @@ from aio_posix.study.script import Call, Cancel, Feed, Script, Shut, Submit, Thr
 
 OPS = {op.value: op for op in Op}
 MOST_LINES = 500
+MOST_REQUESTS = 1000
 MOST_THREADS = 64
 MOST_FD = 999
 
@@ -144,6 +145,8 @@ def _request(line: int, words: str, known: dict[str, Request]) -> Request:
     if verb not in OPS or len(rest) not in (2, 4) or rest[2:3] not in ([], ["prio"]):
         raise Wrong(line, f"`{words.strip()}`: `read A 5` or `read A 5 prio 3` is meant")
     name = rest[0]
+    if len(known) >= MOST_REQUESTS:
+        raise Wrong(line, f"a script has at most {MOST_REQUESTS} requests")
     if name in known:
         raise Wrong(line, f"{name} was submitted before")
     if name.isdecimal():

@@ -31,11 +31,14 @@ def main(argv: list[str]) -> int:
         return 1
     path = Path(f"{lesson.module.__name__.rpartition('.')[2]}.py")
     copy(lesson, path)
-    failed = run(path)
-    while not options.once:
-        wait(path)
+    while True:
+        ran = _saved(path)  # before it runs: what is saved meanwhile is to run as well
         failed = run(path)
-    return int(failed)
+        if options.once:
+            return int(failed)
+        say(f"waiting until {path} is saved (Ctrl-C ends it)")
+        while _saved(path) in (ran, None):
+            time.sleep(AGAIN)
 
 
 def copy(lesson: Lesson, path: Path) -> None:
@@ -74,14 +77,6 @@ def why(text: str, path: Path) -> str:
         (one for one in reversed(lines) if re.match(r"\w*(Error|Exit|Interrupt)", one)), ""
     )
     return f"line {number} failed: {code}\n{error or lines[-1]}"
-
-
-def wait(path: Path) -> None:
-    """Until it has been saved."""
-    say(f"waiting until {path} is saved (Ctrl-C ends it)")
-    before = _saved(path)
-    while _saved(path) in (before, None):
-        time.sleep(AGAIN)
 
 
 def _saved(path: Path) -> tuple[int, int] | None:
