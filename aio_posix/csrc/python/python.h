@@ -3,7 +3,7 @@
  */
 #ifndef AIO_POSIX_PYTHON_H
 #define AIO_POSIX_PYTHON_H
-#ifndef _CFFI_NO_LIMITED_API
+#if !defined(_CFFI_NO_LIMITED_API) && !defined(Py_LIMITED_API)   /* cffi's own file has its */
 #define Py_LIMITED_API 0x030B0000
 #endif
 #include <Python.h>
