@@ -39,6 +39,13 @@ except ModuleNotFoundError as error:
         "folder above it, or start Python elsewhere if aio_posix is installed",
         name=error.name,
     ) from None
+except ImportError as error:
+    if "subinterpreter" not in str(error):
+        raise
+    raise ImportError(
+        "aio_posix works in the main interpreter only: its C state is that of the process",
+        name=error.name,
+    ) from None
 
 from aio_posix.aio import (
     AIO_ALLDONE,
