@@ -17,7 +17,18 @@ from aio_posix.aiocb import LIO_READ, LIO_WRITE
 from aio_posix.sigevent import address
 
 BATCH: int = lib.BATCH
+MOST = 0x7FFFF000  # bytes that Linux moves in one request
 READ, WRITE, SYNC, DSYNC = int(LIO_READ), int(LIO_WRITE), os.O_SYNC, os.O_DSYNC
+
+
+class Later:
+    """Memory of a read that waits in a line: it is made when the turn comes."""
+
+    __slots__ = ("data", "nbytes")
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self.data = b""
 
 
 class Wish(NamedTuple):
@@ -25,7 +36,7 @@ class Wish(NamedTuple):
 
     future: Any  # gets a count, or minus an errno
     op: int
-    buffer: Any  # bytes, an address or None
+    buffer: Any  # bytes, an address, None or Later
     nbytes: int
     offset: int
     spread: bool  # over lanes

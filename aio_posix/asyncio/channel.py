@@ -10,12 +10,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from typing import Any
 
 from aio_posix.asyncio import loop
-from aio_posix.asyncio.batch import Lane, Wish
+from aio_posix.asyncio.batch import READ, WRITE, Lane, Wish
 from aio_posix.asyncio.native import lock_held_here, same_file
 from aio_posix.asyncio.openfile import Kind, OpenFile, duplicate, kind
 
@@ -81,6 +82,15 @@ class Channel:
         if before is not None and not before.in_flight and not before.waiting:
             self.behind = before = None
         return self.in_flight < WINDOW and before is None
+
+    def failure(self, op: int, number: int) -> OSError:
+        """The OSError of a request."""
+        text = os.strerror(number)
+        if number == errno.EINVAL and op in (READ, WRITE) and self.lanes and self.kind.direct:
+            text += (
+                ": O_DIRECT needs offset, length and memory aligned to the block size of the device"
+            )
+        return OSError(number, text) if self.name is None else OSError(number, text, self.name)
 
     def reader(self) -> Lane:
         """The lane on which a read waits least."""

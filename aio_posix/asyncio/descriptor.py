@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from aio_posix.asyncio import ending, loop, many, pipes, transfer
 from aio_posix.asyncio.arguments import readable, writable
-from aio_posix.asyncio.batch import DSYNC, READ, SYNC
+from aio_posix.asyncio.batch import DSYNC, READ, SYNC, Later
 from aio_posix.asyncio.channel import Channel
+from aio_posix.asyncio.memory import read_resident
 from aio_posix.asyncio.native import (
     ABSENT,
     NOW_MOST,
@@ -196,22 +197,23 @@ class Descriptor:
                     return data
             if why != ABSENT and channel.kind.direct:
                 return await transfer.read_direct(ring, channel, nbytes, offset)
-            data = fresh(nbytes)
             if nbytes > NOW_MOST:
-                return await transfer.read_on(ring, channel, data, 0, offset)
-            future = ring.submit(channel, READ, data, nbytes, offset, why == ABSENT)
+                return await transfer.read_on(ring, channel, fresh(nbytes), 0, offset)
+            memory = fresh(nbytes) if channel.free else Later(nbytes)
+            future = ring.submit(channel, READ, memory, nbytes, offset, why == ABSENT)
             try:
                 n = await future
             except BaseException:
                 ring.detach(future)
                 raise
+            whole = memory.data if isinstance(memory, Later) else memory
             if n == nbytes:
-                return data
+                return whole
             if n < 0:
-                raise transfer.failure(channel, READ, -n)
+                raise channel.failure(READ, -n)
             if n == 0:
                 return b""
-            return await transfer.read_on(ring, channel, data, n, offset)
+            return await transfer.read_on(ring, channel, whole, n, offset)
         finally:
             channel.users -= 1
             if channel.given_up and not channel.users:
@@ -233,7 +235,7 @@ class Descriptor:
             got, over = 0, not nbytes
             fast = nbytes <= NOW_MOST and not what.direct
             if fast and not over and may_now(self._fd, nbytes):
-                got, over = transfer.read_resident(self._fd, view, offset)
+                got, over = read_resident(self._fd, view, offset)
             if over:
                 self.fileno()
                 return got
@@ -242,7 +244,7 @@ class Descriptor:
                     await ring.turn.take()
                     fd = channel.lanes[0].fd
                     if may_now(fd, nbytes):
-                        got, over = transfer.read_resident(fd, view, offset)
+                        got, over = read_resident(fd, view, offset)
                         if over:
                             return got
                 spread = what.direct or got > 0 or declined() == ABSENT

@@ -11,20 +11,28 @@
 from __future__ import annotations
 
 import errno
-import operator
 import os
 from collections.abc import Iterable
+from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.arguments import readable, writable
-from aio_posix.asyncio.batch import READ, WRITE
+from aio_posix.asyncio.batch import MOST, READ, WRITE
 from aio_posix.asyncio.channel import Channel
-from aio_posix.asyncio.memory import ALIGNMENT, Aligned, pin
-from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST, declined, fresh, may_now, read_now
+from aio_posix.asyncio.memory import ALIGNMENT, Aligned, pin, read_resident
+from aio_posix.asyncio.native import (
+    ABSENT,
+    NOW_MOST,
+    REST,
+    declined,
+    fresh,
+    may_now,
+    plain_ranges,
+    read_many_now,
+)
 from aio_posix.asyncio.ring import Ring
-from aio_posix.asyncio.transfer import MOST, failure, read_resident
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -84,7 +92,7 @@ class Many:
                 part.where = part.kept = None  # no cycle of garbage may keep a buffer
         for part in self.parts if error is None else ():
             if part.error:
-                raised = failure(self.channel, self.op, part.error)
+                raised = self.channel.failure(self.op, part.error)
                 raised.add_note(f"request {part.place} of this call, at offset {part.offset}")
                 raised.characters_written = part.got  # type: ignore[attr-defined]  # as in pwrite
                 raise raised
@@ -135,22 +143,29 @@ class Part:
 
 async def read(ring: Ring, channel: Channel, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
     """The bytes of each (nbytes, offset)."""
-    wanted = [(_size(nbytes), _place(offset)) for nbytes, offset in ranges]
+    wanted = list(ranges)
+    if not plain_ranges(wanted):
+        wanted = [(_size(nbytes), _place(offset)) for nbytes, offset in wanted]
     _positions(channel)
     if channel.kind.direct:
         return await _read_direct(ring, channel, wanted)
     fd = channel.lanes[0].fd
     results: list[bytes] = []
     async with Many(ring, channel, READ) as many:
-        for place, (nbytes, offset) in enumerate(wanted):
-            while (data := read_now(fd, nbytes, offset)) is None and declined() == REST:
+        while True:
+            read_many_now(fd, wanted, results)
+            place = len(results)
+            if place == len(wanted):
+                break
+            why = declined()
+            if why == REST:
                 await ring.turn.take()
-            if data is None:
-                spread = declined() == ABSENT
-                data = fresh(nbytes)
-                many.add(place, pin(data)[1], nbytes, offset, spread, data)
-                await many.pause()
+                continue
+            nbytes, offset = wanted[place]
+            data = fresh(nbytes)
+            many.add(place, pin(data)[1], nbytes, offset, why == ABSENT, data)
             results.append(data)
+            await many.pause()
     for part in many.parts:
         if part.got < part.nbytes:
             results[part.place] = results[part.place][: part.got]
@@ -238,14 +253,14 @@ class Views:
 
 
 def _size(nbytes: Any) -> int:
-    n = operator.index(nbytes)
+    n = index(nbytes)
     if n < 0:
         raise ValueError(f"nbytes {n} is negative")
     return n
 
 
 def _place(offset: Any) -> int:
-    n = operator.index(offset)
+    n = index(offset)
     if n > OFF_MOST:
         raise OverflowError(f"offset {n} is larger than a file can be")
     if n < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from aio_posix._ffi import ffi
@@ -29,6 +30,22 @@ def aligned(data: Any) -> Any:
         memory = Aligned(whole.nbytes)
         memory.view[:] = whole.tobytes()
     return memory.view
+
+
+def read_resident(fd: int, view: memoryview, offset: int) -> tuple[int, bool]:
+    """How much the page cache has for a buffer of the user, and whether that is all there is; once
+    may_now() has said yes.
+    """
+    got, nbytes = 0, len(view)
+    try:
+        while got < nbytes:
+            n = os.preadv(fd, [view[got:]], offset + got, os.RWF_NOWAIT)
+            if n == 0:
+                return got, True
+            got += n
+    except OSError:  # a request finds out why
+        return got, False
+    return got, True
 
 
 def pin(buffer: Any, *, writable: bool = False) -> tuple[Any, int]:

@@ -18,6 +18,8 @@ from aio_posix._calls import (
     may_now,
     open_now,
     open_wait,
+    plain_ranges,
+    read_many_now,
     read_now,
     same_file,
 )
@@ -44,6 +46,8 @@ __all__ = [
     "nowait",
     "open_now",
     "open_wait",
+    "plain_ranges",
+    "read_many_now",
     "read_now",
     "same_file",
 ]

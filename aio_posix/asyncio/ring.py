@@ -21,11 +21,12 @@ from typing import Any
 
 from aio_posix._ffi import lib
 from aio_posix.asyncio import errands, loop
-from aio_posix.asyncio.batch import BATCH, DSYNC, SYNC, Bell, Entry, Wish
+from aio_posix.asyncio.batch import BATCH, DSYNC, SYNC, Bell, Entry, Later, Wish
 from aio_posix.asyncio.channel import WINDOW, Channel, Channels
 from aio_posix.asyncio.errands import Errands
 from aio_posix.asyncio.lists import Lists
 from aio_posix.asyncio.memory import release
+from aio_posix.asyncio.native import fresh
 from aio_posix.asyncio.poller import Poller
 from aio_posix.asyncio.turn import Turn
 
@@ -197,11 +198,14 @@ class Ring:
 
     def _advance(self, channel: Channel) -> None:
         while channel.waiting and channel.free:
-            wish = channel.waiting.popleft()
-            if wish.future.done():
-                release(wish.kept)
-            else:
-                self._enter(channel, *wish)
+            future, op, buffer, nbytes, offset, spread, kept = channel.waiting.popleft()
+            if future.done():
+                release(kept)
+                continue
+            if isinstance(buffer, Later):
+                later, buffer = buffer, fresh(nbytes)
+                later.data = buffer
+            self._enter(channel, future, op, buffer, nbytes, offset, spread, kept)
 
     def detach(self, future: loop.Future[int]) -> bool:
         """The awaiting task is gone: cancels what has not begun; whether the buffer may still be in

@@ -8,18 +8,15 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import Any
 
 from aio_posix.asyncio import loop
-from aio_posix.asyncio.batch import READ, WRITE
+from aio_posix.asyncio.batch import MOST, READ, WRITE
 from aio_posix.asyncio.channel import Channel
 from aio_posix.asyncio.memory import ALIGNMENT, Aligned, pin, release
 from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST, declined, fill_now, read_now
 from aio_posix.asyncio.ring import Ring
 
-MOST = 0x7FFFF000  # bytes that Linux moves in one request
 AHEAD = 4 << 20  # bytes of one request of a large read whose pages are not there yet
 KEPT = 64 << 10  # bytes of aligned memory that are worth keeping for the next read of the same size
 
@@ -37,16 +34,8 @@ async def request(
             release(kept)
         raise
     if n < 0:
-        raise failure(channel, op, -n)
+        raise channel.failure(op, -n)
     return n
-
-
-def failure(channel: Channel, op: int, number: int) -> OSError:
-    """The OSError of a request, with the name of its file."""
-    text = os.strerror(number)
-    if number == errno.EINVAL and op in (READ, WRITE) and channel.lanes and channel.kind.direct:
-        text += ": O_DIRECT needs offset, length and memory aligned to the block size of the device"
-    return OSError(number, text) if channel.name is None else OSError(number, text, channel.name)
 
 
 async def read_rested(
@@ -104,22 +93,6 @@ async def read_direct(ring: Ring, channel: Channel, nbytes: int, offset: int) ->
     # not after a failure or a cancellation: a request may still be reading into it
     spare.append(memory)
     return data
-
-
-def read_resident(fd: int, view: memoryview, offset: int) -> tuple[int, bool]:
-    """How much the page cache has for a buffer of the user, and whether that is all there is; once
-    may_now() has said yes.
-    """
-    got, nbytes = 0, len(view)
-    try:
-        while got < nbytes:
-            n = os.preadv(fd, [view[got:]], offset + got, os.RWF_NOWAIT)
-            if n == 0:
-                return got, True
-            got += n
-    except OSError:  # a request finds out why
-        return got, False
-    return got, True
 
 
 async def read_into(
@@ -188,7 +161,7 @@ class Write:
             self._more(put)
             return
         if n < 0:
-            self.error = failure(self._channel, WRITE, -n)
+            self.error = self._channel.failure(WRITE, -n)
             self.error.characters_written = put  # type: ignore[attr-defined]  # as in write()
         self._view.release()
         self._ring.channels.left(self._channel)

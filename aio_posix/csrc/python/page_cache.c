@@ -167,6 +167,56 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     return less;
 }
 
+/* A tuple (nbytes, offset) of ints that a read can have: 1, 0 or, with an error, -1. */
+static int range_of(PyObject *range, Py_ssize_t *nbytes, int64_t *offset)
+{
+    if (!PyTuple_Check(range) || PyTuple_Size(range) != 2)
+        return 0;
+    PyObject *first = PyTuple_GetItem(range, 0), *second = PyTuple_GetItem(range, 1);
+    if (!PyLong_CheckExact(first) || !PyLong_CheckExact(second))
+        return 0;
+    *nbytes = PyLong_AsSsize_t(first);
+    *offset = PyLong_AsLongLong(second);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
+    }
+    return *nbytes >= 0 && *offset >= 0;
+}
+
+static PyObject *plain_ranges(PyObject *self, PyObject *ranges)
+{
+    (void)self;
+    Py_ssize_t n = PyList_Size(ranges), nbytes;
+    int64_t offset;
+    if (n < 0)
+        return NULL;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (!range_of(PyList_GetItem(ranges, i), &nbytes, &offset))
+            return PyBool_FromLong(0);
+    return PyBool_FromLong(1);
+}
+
+static PyObject *read_many_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 3 || !PyList_Check(args[1]) || !PyList_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "expected fd, ranges, results");
+        return NULL;
+    }
+    for (Py_ssize_t i = PyList_Size(args[2]); i < PyList_Size(args[1]); i++) {
+        PyObject *range = PyList_GetItem(args[1], i);
+        PyObject *one[] = { args[0], PyTuple_GetItem(range, 0), PyTuple_GetItem(range, 1) };
+        PyObject *data = one[1] && one[2] ? read_now(self, one, 3) : NULL;
+        if (data == NULL || data == Py_None)
+            return data;
+        int failed = PyList_Append(args[2], data);
+        Py_DECREF(data);
+        if (failed)
+            return NULL;
+    }
+    return none();
+}
+
 /* fill_now(fd, data, at, nbytes, offset) -> int | None: into bytes that nobody else has seen yet;
  * may be short */
 static PyObject *fill_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -230,6 +280,11 @@ static PyObject *fresh(PyObject *self, PyObject *nbytes)
 
 PyMethodDef page_cache_methods[] = {
     { "read_now", FASTCALL(read_now), NULL },
+    { "plain_ranges", plain_ranges, METH_O,
+      "plain_ranges(ranges, /) -> bool: each is a tuple of two ints that a read can have" },
+    { "read_many_now", FASTCALL(read_many_now),
+      "read_many_now(fd, ranges, results, /): reads on from where the results end, until one is\n"
+      "declined" },
     { "fill_now", FASTCALL(fill_now), NULL },
     { "may_now", FASTCALL(may_now), NULL },
     { "declined", declined, METH_NOARGS, NULL },
