@@ -63,6 +63,7 @@ inside() { # runs a command in the tree, with a /proc, /dev/shm and /dev/pts of 
     unshare --mount --pid --fork --kill-child sh -c '
         tree=$1
         shift
+        mount --bind "$tree" "$tree"   # a root that /proc/self/mountinfo knows, as everywhere else
         mount -t proc proc "$tree/proc"
         mount -t tmpfs tmpfs "$tree/dev"
         mkdir "$tree/dev/shm" "$tree/dev/pts"
