@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from aio_posix.study import limits
-from aio_posix.study.limits import INFINITE, Facts
+from aio_posix.study import allowed, limits
+from aio_posix.study.allowed import INFINITE, Facts
 
 FACTS = Facts(
     libc="glibc 2.36",
@@ -55,8 +55,8 @@ def test_a_limit_set_for_the_process_is_the_one_shown() -> None:
 import resource
 for which in (resource.RLIMIT_NOFILE, resource.RLIMIT_SIGPENDING):
     resource.setrlimit(which, (77, resource.getrlimit(which)[1]))
-from aio_posix.study import limits
-facts = limits.read()
+from aio_posix.study import allowed
+facts = allowed.read()
 print(facts.nofile, facts.sigpending)
 """
     ran = subprocess.run(
@@ -128,11 +128,11 @@ def test_the_number_of_mappings_of_a_thread_is_what_threads_take() -> None:
 
 def test_mounts_with_odd_names_are_read_and_lines_that_are_none_passed_over() -> None:
     line = r"36 35 98:0 / /mnt/two\040words rw,noatime master:1 - cgroup2 a\134b rw,pids"
-    found = limits.MOUNT.fullmatch(line)
+    found = allowed.MOUNT.fullmatch(line)
     assert found is not None
-    assert [*map(limits._plain, found.groups())] == ["/", "/mnt/two words", "cgroup2", "rw,pids"]
-    assert limits.MOUNT.fullmatch("30 23 0:26 / /cgroup rw - cgroup2 none rw") is not None
-    assert limits.MOUNT.fullmatch("what a newline in a name leaves") is None
+    assert [*map(allowed._plain, found.groups())] == ["/", "/mnt/two words", "cgroup2", "rw,pids"]
+    assert allowed.MOUNT.fullmatch("30 23 0:26 / /cgroup rw - cgroup2 none rw") is not None
+    assert allowed.MOUNT.fullmatch("what a newline in a name leaves") is None
 
 
 def test_what_cannot_be_read_is_unknown_and_bounds_nothing() -> None:
@@ -169,5 +169,5 @@ def test_pids_max_is_the_tightest_from_the_own_cgroup_upwards(
         (top / directory / "pids.max").write_text(most + "\n")
         (top / directory / "pids.current").write_text(current + "\n")
     tables = {"/proc/self/cgroup": cgroup, "/proc/self/mountinfo": mount.format(top)}
-    monkeypatch.setattr(limits, "_table", lambda path: tables[path].splitlines())
-    assert limits._cgroup_pids() == (40, 7)
+    monkeypatch.setattr(allowed, "_table", lambda path: tables[path].splitlines())
+    assert allowed._cgroup_pids() == (40, 7)

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from aio_posix.study import ps
+from aio_posix.study.history import History
 from aio_posix.study.inside import DEFAULTS, Inside, Pool
 from aio_posix.study.memory import parsed
 from aio_posix.study.proc import Process, Socket, Thread, named, read
@@ -274,12 +275,9 @@ def test_no_process_of_that_name_is_one_line_on_stderr(capsys: pytest.CaptureFix
 
 
 def test_watching_remembers_how_busy_and_how_often_full_the_pool_was() -> None:
-    idle = ps.report(replace(FACTS, pool=Pool(2, 64, 1)))
-    history = ps.History()
-    history.add(replace(idle, rows=(), helpers=0))
-    assert not history.busy
-    for helpers, free in ((1, 1), (1, 0), (2, 0), (2, 0), (2, 2)):
-        history.add(replace(idle, helpers=helpers, idle=free))
+    history = History()
+    for busy in (0, 1, 2, 2, 0):
+        history.add(busy, 2)
     assert str(history) == "busy in the last 5 looks, 2 at most: [ =## ]  the pool was full in 2"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aio_posix.study.replay import Flight, Life, replay
+from aio_posix.study.observed import Flight, Life
+from aio_posix.study.replay import replay
 from aio_posix.study.trace.summary import advice, percentile, phases, spent, starved
 
 MS = 10**6

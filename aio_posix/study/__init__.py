@@ -1,16 +1,17 @@
 """See how glibc's AIO works: a model of it, live processes, recordings, lessons, limits.
 
-Each module imports only from those before it in this list. A folder stands for its modules.
+Which module may import which is in docs/design.md, and a test checks it. By subject they are:
 
-  console                               text for a terminal
-  limits                                what this system allows
+  console, page                         text for a terminal; pages for a browser
+  allowed, limits                       what this system allows
   parts, model, script, picture         the model: moments, and scripts that make them
-  replay                                moments of the model from what was seen of requests
+  notation, plays, play                 the model to play with, in a browser
   player, real_glibc, agree             the same scripts on real glibc, and whether both agree
-  memory, inside, proc, ps, look        what a live process is doing
-  raw, syscalls, uring, machine, chart  for lessons and measurements
+  observed, replay                      moments of the model from what was seen of requests
+  memory, inside, proc, history, ps     what live processes are doing
+  look, raw, syscalls, uring, machine, chart    for lessons and measurements
   echoes, costs                         measurements
   trace                                 requests and threads of a program over time
-  lessons, lesson, trial, guesses       the lessons, how one runs, what to change and to guess
-  course, transcripts                   how all are shown
+  lessons, lesson, course, transcripts  the lessons, how one runs, how all are shown
+  guesses, trial                        what to guess before a lesson, and to change after it
 """

@@ -17,10 +17,10 @@ import json
 import platform
 import sys
 import time
-from collections import deque
 from dataclasses import asdict, dataclass
 
 from aio_posix.study.console import is_terminal, say
+from aio_posix.study.history import History
 from aio_posix.study.proc import Process, Socket, Thread, named, read
 
 # all signals but SIGKILL, SIGSTOP and 32, 33, which glibc keeps for itself (internal-signals.h)
@@ -50,8 +50,6 @@ LOCK = "waiting for a lock"
 NOBODY = "nobody"  # who serves what the pool has no helper for
 WIDEST = 64  # a larger pool is not drawn
 PERIOD = 1  # seconds between two looks of --watch: an idle helper lives as long
-REMEMBERED = 40  # looks
-RAMP = " .:-=+*#"  # for none busy to as many as ever
 
 
 @dataclass(frozen=True)
@@ -282,7 +280,8 @@ def watch(pids: list[int], as_json: bool) -> int:
                 if as_json:
                     say(json.dumps(asdict(found)))
                 history = histories.setdefault(pid, History())
-                history.add(found)
+                if history.busy or has_aio(found):
+                    history.add(found.helpers - found.idle, found.aio_threads)
                 words = text(found) if has_aio(found) else nothing(found)
                 shown.append(f"{words}\n{history}" if history.busy else words)
             if complaint and not shown:
@@ -296,29 +295,6 @@ def watch(pids: list[int], as_json: bool) -> int:
             time.sleep(PERIOD)
     except KeyboardInterrupt:
         return 0
-
-
-class History:
-    """How many helpers were busy at each look, and at how many looks the pool was full."""
-
-    def __init__(self) -> None:
-        self.busy: deque[int] = deque(maxlen=REMEMBERED)
-        self.full: deque[bool] = deque(maxlen=REMEMBERED)
-        self.most = 1
-
-    def add(self, found: Report) -> None:
-        if not self.busy and not has_aio(found):
-            return
-        busy = found.helpers - found.idle
-        self.busy.append(busy)
-        self.full.append(busy > 0 and busy == found.aio_threads)
-        self.most = max(self.most, busy)
-
-    def __str__(self) -> str:
-        steps = len(RAMP) - 1
-        marks = "".join(RAMP[-(-busy * steps // self.most)] for busy in self.busy)
-        looks = f"busy in the last {len(self.busy)} looks, {self.most} at most"
-        return f"{looks}: [{marks}]  the pool was full in {sum(self.full)}"
 
 
 def nothing(found: Report) -> str:

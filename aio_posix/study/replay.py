@@ -18,32 +18,20 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
-NEVER = 1 << 62
-
-
-class Flight(NamedTuple):
-    """A request as it was seen; moments in nanoseconds, None if nobody saw it."""
-
-    serial: int
-    fd: int
-    name: str
-    asked: tuple[int, int]  # the call that submitted it
-    priority: int = 0  # higher is sooner
-    helper: int = 0  # who did it
-    began: int | None = None  # its first system call
-    ended: int | None = None  # its last one returned
-    cancelled: int | None = None
-    owner: str = ""  # who is to be told: callback, queue, signal
-    notified: int | None = None  # a thread for that was started
-    told: int | None = None  # the callback began, or it was taken out of its queue
-    over: int | None = None  # the callback returned
-
-
-class Life(NamedTuple):
-    """Of a helper thread."""
-
-    birth: int
-    death: int | None = None
+from aio_posix.study.observed import (
+    CANCEL,
+    NEVER,
+    START,
+    SUBMIT,
+    TAKE,
+    TELL,
+    Bounds,
+    Flight,
+    Life,
+    bounds,
+    steps,
+    together,
+)
 
 
 class Change(NamedTuple):
@@ -52,13 +40,6 @@ class Change(NamedTuple):
     of: int = 0  # a request, or 0: none
     at: int = 0  # place in the list
     state: str = ""
-
-
-class Bounds(NamedTuple):
-    """Of a request: since when its helper may have taken it, until when it was surely finished."""
-
-    taken: int
-    finished: int
 
 
 class Moment(NamedTuple):
@@ -191,7 +172,7 @@ class Replay:
         overlap either may have been first.
         """
         head = queue[0]
-        if _together(head, flight):
+        if together(head, flight):
             self._contradict(f"{flight.name} runs while {head.name} of the same descriptor does")
         elif head.asked[1] < flight.asked[0] and (
             flight.priority <= head.priority
@@ -205,7 +186,7 @@ class Replay:
             Change("queue", flight.fd, flight.serial, 0),
         ]
         self._out_of_runlist(head)
-        if self.helpers.get(head.helper) is head and not _together(head, flight):
+        if self.helpers.get(head.helper) is head and not together(head, flight):
             self.helpers[head.helper] = None
             self._changes.append(Change("helper", head.helper, 0, state="idle"))
 
@@ -266,32 +247,12 @@ class Replay:
         self._changes, self._wrong = [], ""
 
 
-def _together(one: Flight, other: Flight) -> bool:
-    """Whether their system calls overlap."""
-    if one.began is None or other.began is None:
-        return False
-    ends = [NEVER if flight.ended is None else flight.ended for flight in (one, other)]
-    return one.began < ends[1] and other.began < ends[0]
-
-
 def _place(waiting: list[Flight], priority: int, behind: int = 0) -> int:
     """Behind all that are as urgent, and behind so many in any case."""
     place = len(waiting)
     while place > behind and waiting[place - 1].priority < priority:
         place -= 1
     return place
-
-
-SUBMIT, START, FINISH, TAKE, CANCEL, TELL, LEAVE = range(7)  # at the same nanosecond, in this order
-
-
-class _Step(NamedTuple):
-    at: int
-    rank: int
-    number: int  # of requests in the order of submission
-    flight: Flight | None
-    helper: int = 0
-    state: str = ""
 
 
 def replay(
@@ -315,8 +276,8 @@ def replay(
     until = {
         helper: NEVER if own[-1].ended is None else own[-1].ended for helper, own in work.items()
     }
-    found = Replay(aio_threads, _bounds(flights, lives, work), until)
-    for step in sorted(_steps(flights, lives, births, set(work), traced)):
+    found = Replay(aio_threads, bounds(flights, lives, work), until)
+    for step in sorted(steps(flights, lives, births, set(work), traced)):
         flight, at = step.flight, step.at
         if flight is None:
             (found.start if step.rank == START else found.leave)(at, step.helper)
@@ -333,54 +294,3 @@ def replay(
         else:
             found.vanish(at, flight)
     return found
-
-
-def _bounds(
-    flights: list[Flight], lives: Mapping[int, Life], work: Mapping[int, list[Flight]]
-) -> dict[int, Bounds]:
-    """A system call ends before its request is finished, and begins after its request was taken."""
-    found = {flight.serial: Bounds(NEVER, NEVER) for flight in flights}
-    for helper, own in work.items():
-        before = lives[helper].birth if helper in lives else 0
-        last = lives[helper].death if helper in lives else None
-        for flight, then in zip(own, [*own[1:], None], strict=True):
-            after = last if then is None else then.began
-            found[flight.serial] = Bounds(before, NEVER if after is None else after)
-            before = NEVER if flight.ended is None else flight.ended
-    return found
-
-
-def _steps(
-    flights: list[Flight],
-    lives: Mapping[int, Life],
-    births: Mapping[int, int],
-    helping: set[int],
-    traced: bool,
-) -> Iterable[_Step]:
-    last: dict[tuple[int, int], int] = {}  # of a list: its entries follow each other
-    for number, flight in enumerate(flights):
-        born = births.get(flight.serial)
-        at = flight.asked[0] if born is None else lives[born].birth
-        last[flight.asked] = at = max(at, last.get(flight.asked, at))
-        yield _Step(at, SUBMIT, number, flight)
-        ended = flight.ended if traced else flight.told
-        if flight.began is not None and traced:
-            yield _Step(max(at, flight.began), TAKE, number, flight)
-        if ended is not None:
-            ended = max(ended, at)
-            yield _Step(ended, FINISH, number, flight)
-        if flight.cancelled is not None and ended is None:
-            yield _Step(max(at, flight.cancelled), CANCEL, number, flight)
-        if flight.owner and ended is not None:
-            if flight.notified is not None:
-                yield _Step(max(ended, flight.notified), TELL, number, flight, 0, "a thread starts")
-            if flight.told is not None and flight.owner == "callback":
-                yield _Step(max(ended, flight.told), TELL, number, flight, 1, "in its callback")
-            done = flight.over if flight.owner == "callback" else flight.told
-            if done is not None:
-                yield _Step(max(ended, done), TELL, number, flight, 2)
-    for helper, life in lives.items():
-        if helper in helping:
-            yield _Step(life.birth, START, -1, None, helper)
-            if life.death is not None:
-                yield _Step(life.death, LEAVE, -1, None, helper)

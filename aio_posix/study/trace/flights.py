@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aio_posix.study.replay import Flight, Life
+from aio_posix.study.observed import Flight, Life
 from aio_posix.study.trace.event import Event, What
 from aio_posix.study.trace.matching import Request
 from aio_posix.study.trace.strace import Thread

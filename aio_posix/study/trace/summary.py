@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from aio_posix.study.replay import Flight, Replay
+from aio_posix.study.observed import Flight
+from aio_posix.study.replay import Replay
 from aio_posix.study.trace.scale import duration
 
 LANE, HELPER, IO, NOTIFICATION, LOOK, CALLBACK = (

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from aio_posix.study.replay import Flight, Life
+from aio_posix.study.observed import Flight, Life
 
 QUEUE = 0  # the lane of what no thread has taken
 AWAITED = -1  # the lane of what tasks wait for
