@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -195,6 +196,13 @@ def test_every_lesson_has_answers_to_choose_from_and_a_script_to_play(lesson: Le
     assert 0 <= question.right < len(question.answers)
     assert question.why.endswith(".")
     assert ". " not in question.why
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_the_retold_server_compiles_without_a_warning(tmp_path: Path) -> None:
+    source = Path(course.__file__).parent / "c" / "echo_2016.c"
+    command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"]
+    subprocess.run([*command, "-o", str(tmp_path / "server"), str(source)], check=True)
 
 
 # study try N

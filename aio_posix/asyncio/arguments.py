@@ -33,6 +33,11 @@ def fitting(number: int) -> int:
     return number
 
 
+def not_negative(what: str, number: int) -> None:
+    if number < 0:
+        raise ValueError(f"negative {what}: {number}")
+
+
 def position(value: object) -> int:
     """An offset that C's off_t holds."""
     number = operator.index(value)  # type: ignore[arg-type]  # whatever is no integer raises

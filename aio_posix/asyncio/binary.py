@@ -75,7 +75,8 @@ class BinaryFile(File[bytes]):
         """
         view = arguments.writable(buffer, "readinto")
         if offset is not None:
-            await self._go_to(offset, writing=False)
+            arguments.not_negative("offset", arguments.position(offset))
+            await self._at_offsets(writing=False)
             return await self._buffer.descriptor.preadinto(view, offset)
         async with self._reading():
             return await self._readinto(view)

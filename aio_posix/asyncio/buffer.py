@@ -27,6 +27,8 @@ from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
 from aio_posix.asyncio.native import NOW_MOST, REST, declined, may_now, read_now
 from aio_posix.asyncio.offload import offload
 from aio_posix.asyncio.ring import rest
+from aio_posix.asyncio.together import SMALL, Small, put
+from aio_posix.asyncio.transfer import Write
 from aio_posix.asyncio.window import byte_window, read_line
 
 Data = bytes | memoryview
@@ -36,9 +38,22 @@ BEHIND = 2 << 20  # bytes that may be on their way; half of them wake the loop u
 class Behind(NamedTuple):
     """A write of a regular file that goes on by itself."""
 
-    future: loop.Future[int]
+    write: Write | Small
     data: Data
     at: int
+    loop: loop.Loop
+
+    @property
+    def lost(self) -> bool:
+        """Whether nobody will ever say that it has ended, because its loop was closed."""
+        return self.write.result is None and self.loop.is_closed()
+
+
+def join(behind: list[Behind]) -> None:
+    """Blocks until the small ones are written."""
+    for each in behind:
+        if isinstance(each.write, Small):
+            each.write.join()
 
 
 class Buffer:
@@ -64,6 +79,7 @@ class Buffer:
         "_sequential",
         "ahead",
         "behind",
+        "clean",
         "fd",
         "handle",
         "room",
@@ -91,6 +107,8 @@ class Buffer:
         self.ahead = False  # whether the window may hold anything
         self.size = size
         self.room = size if handle.mode.writes else -1  # -1: nothing may wait
+        # False: something may wait or be on its way, or the file is closed
+        self.clean = True
         self.waiting: list[Data] = []
         self.behind: list[Behind] = []
         self._behind_bytes = 0
@@ -135,7 +153,7 @@ class Buffer:
                 return None
             self.ahead = False
         at = self.handle.at
-        if at < 0 or self.waiting or self.behind or (self._sequential and n < self._chunk):
+        if at < 0 or not self.clean or (self._sequential and n < self._chunk):
             return None
         data = read_now(self.fd, n, at)
         if data is not None:
@@ -146,7 +164,7 @@ class Buffer:
     def read_all_now(self) -> bytes | None:
         """All up to the end, if it is no longer than it was when the file was opened."""
         at = self.handle.at
-        if self.ahead or at < 0 or self.waiting or self.behind:
+        if self.ahead or at < 0 or not self.clean:
             return None
         n = max(self._length - at, 0) + 1
         if n > NOW_MOST:
@@ -159,9 +177,7 @@ class Buffer:
 
     def seek_now(self, offset: int) -> bool:
         """Whether the position is ``offset`` now."""
-        if self.handle.at < 0 or self.waiting or self.behind or self._closed:
-            return False
-        if not 0 <= offset < 1 << 63:
+        if self.handle.at < 0 or not self.clean or not 0 <= offset < 1 << 63:
             return False
         if self.ahead:
             self.window.clear()
@@ -307,6 +323,7 @@ class Buffer:
         if len(data) > self.room or (self.ahead and len(self.window) and not self.stream):
             return False
         if data:
+            self.clean = False
             self.waiting.append(data)
             self.room -= len(data)
         return True
@@ -330,9 +347,10 @@ class Buffer:
         """Writes what waits."""
         if self.stream:
             await self._send()
-        while not self.stream and (self.waiting or self.behind):
+        while not self.stream and not self.clean:
             await self._begin()
             await self.settle()
+            self.clean = not self.waiting and not self._closed
 
     async def _begin(self) -> None:
         """Starts to write what waits."""
@@ -352,19 +370,24 @@ class Buffer:
         elif self._behind_bytes + nbytes > BEHIND:
             while self.behind and self._behind_bytes > BEHIND // 2:
                 first = self.behind[0]
-                await loop.over(first.future)
-                if first.future.exception() is not None:
+                if first.lost or await first.write.over() is not None:
                     await self.settle()
+                    return
                 self.behind.pop(0)
                 self._behind_bytes -= len(first.data)
 
     def _start(self, data: Data) -> None:
         handle = self.handle
-        self.wrote = True
+        self.wrote, self.clean = True, False
         at = 0 if handle.mode.appends else handle.tell()
         if self._direct and pin(data)[1] % ALIGNMENT:
             data = aligned(data)
-        self.behind.append(Behind(self.descriptor.begin_pwrite(data, at), data, at))
+        write: Write | Small
+        if self._local and len(data) <= SMALL and type(data) is bytes and not self._direct:
+            write = put(handle, data, at)
+        else:
+            write = self.descriptor.put(data, at)
+        self.behind.append(Behind(write, data, at, loop.running()))
         self._behind_bytes += len(data)
         if not handle.mode.appends:
             handle.move(at + len(data))
@@ -372,13 +395,13 @@ class Buffer:
     async def settle(self) -> None:
         """Waits for the writes that run behind, and raises what the first that failed raised."""
         for i, each in enumerate(tuple(self.behind)):
-            if loop.lost(each.future):
+            if each.lost:
                 self._write_again(i)
                 break
-            await loop.over(each.future)
+            await each.write.over()
         behind, self.behind, self._behind_bytes = self.behind, [], 0
-        # all are asked, or asyncio would complain of those that nobody asked
-        for i, error in enumerate([each.future.exception() for each in behind]):
+        for i, each in enumerate(behind):
+            error = each.write.error
             if error is not None:
                 self._take_back(behind[i:], getattr(error, "characters_written", 0))
                 if self.handle.mode.appends:
@@ -450,6 +473,10 @@ class Buffer:
         self.wrote = True
         return await self.descriptor.pwrite(data, offset)
 
+    async def pwrite_many(self, pieces: list[tuple[memoryview, int]]) -> list[int]:
+        self.wrote = True
+        return await self.descriptor.pwrite_many(pieces)
+
     async def truncate(self, size: int | None) -> int:
         await self.flush()
         self.unread()
@@ -481,7 +508,7 @@ class Buffer:
     @property
     def busy(self) -> bool:
         """Whether a write runs behind."""
-        return not all(each.future.done() for each in self.behind)
+        return any(each.write.result is None for each in self.behind)
 
     def close_now(self) -> bool:
         """Whether it is closed now: a regular file that was only read, if that cannot take long."""
@@ -539,15 +566,16 @@ class Buffer:
 
     def _finishing(self, pieces: list[Data]) -> Callable[[], None]:
         """The rest of a close, which an exit waits for."""
-        handle, direct = self.handle, self._direct
+        handle, direct, behind = self.handle, self._direct, self.behind
 
         def finish() -> None:
+            join(behind)
             try:
                 handle.write(pieces, direct=direct)
             finally:
                 handle.close()
 
-        return exits.awaited(finish, f"close of {handle.name!r}")
+        return exits.Job(finish, f"close of {handle.name!r}")
 
     def _drop_rest(self) -> None:
         left, self.waiting = self.handle.push(self.waiting, 0.0), []
@@ -557,6 +585,7 @@ class Buffer:
 
     def write_out(self, seconds: float) -> None:
         """Writes what waits, for who cannot await; to a pipe or socket what goes in time."""
+        join(self.behind)
         self.unread()
         pieces, self.waiting = self.waiting, []
         self.room = -1
@@ -575,10 +604,11 @@ class Buffer:
     def _forget(self) -> list[Data]:
         """From here on the file is closed for callers; what waited."""
         exits.closed(self)
-        self._closed = True
+        self._closed, self.clean = True, False
         self.fd = self.room = -1
-        self.window.clear()
-        self.ahead = False
+        if self.ahead:
+            self.window.clear()
+            self.ahead = False
         pieces, self.waiting = self.waiting, []
         return pieces
 

@@ -276,19 +276,6 @@ class Descriptor:
         channel.users += 1
         return transfer.Write(ring, channel, data, view, offset)
 
-    def begin_pwrite(self, data: ReadableBuffer, offset: int) -> loop.Future[int]:
-        """The same as a future."""
-        write, done = self.put(data, offset), loop.new_future()
-
-        async def wait() -> None:
-            try:
-                loop.settle(done, await write.wait(), None)
-            except OSError as error:
-                loop.settle(done, None, error)
-
-        loop.running().create_task(wait())
-        return done
-
     async def fsync(self) -> None:
         """Puts on the disk what was written before, and what the file system knows of the file."""
         with self._use() as (ring, channel):

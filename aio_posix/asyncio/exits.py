@@ -32,7 +32,7 @@ class Unclosed(Protocol):
 
 
 _open: dict[int, weakref.ref[Unclosed]] = {}
-_jobs: dict[int, tuple[threading.Lock, str]] = {}
+_jobs: dict[int, Job] = {}
 
 
 def opened(file: Unclosed) -> None:
@@ -43,20 +43,29 @@ def closed(file: Unclosed) -> None:
     _open.pop(id(file), None)
 
 
-def awaited(job: Callable[[], None], name: str) -> Callable[[], None]:
-    """The job as one that an exit waits for, whoever runs it."""
-    running = threading.Lock()
-    running.acquire()
-    _jobs[id(running)] = running, name
+class Job:
+    """What an exit waits for, whoever runs it; it runs once. ``here``: the exit may run it."""
 
-    def run() -> None:
+    def __init__(self, call: Callable[[], None], name: str, *, here: bool = False) -> None:
+        self.here = here
+        self._call = call
+        self.name = name
+        self._begun = threading.Lock()
+        self.running = threading.Lock()  # held until it has ended
+        self.running.acquire()
+        _jobs[id(self)] = self
+
+    def begun(self) -> bool:
+        return self._begun.locked()
+
+    def __call__(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
         try:
-            job()
+            self._call()
         finally:
-            _jobs.pop(id(running), None)
-            running.release()
-
-    return run
+            _jobs.pop(id(self), None)
+            self.running.release()
 
 
 def _alive() -> list[Unclosed]:
@@ -70,9 +79,11 @@ def _at_exit() -> None:
             file.write_out(max(0.0, deadline - time.monotonic()))
         except Exception:
             logger.exception("what waited in a file could not be written at exit")
-    for running, name in list(_jobs.values()):
-        if not running.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            text = f"lost at exit, not done after {WAIT:g} s: {name}"
+    for job in list(_jobs.values()):
+        if job.here:
+            job()
+        if not job.running.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            text = f"lost at exit, not done after {WAIT:g} s: {job.name}"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 

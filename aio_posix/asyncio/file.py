@@ -23,7 +23,7 @@ from aio_posix.asyncio.handle import CLOSED
 from aio_posix.asyncio.window import Window
 
 if TYPE_CHECKING:
-    from aio_posix._types import ReadableBuffer
+    from aio_posix._types import ReadableBuffer, WritableBuffer
 
 S = TypeVar("S", str, bytes)
 Self = TypeVar("Self", bound="File[Any]")
@@ -166,9 +166,9 @@ class File(Generic[S]):
         Raises io.UnsupportedOperation for a file that is not readable or has no positions,
         ValueError for a negative size or offset.
         """
-        if arguments.size(nbytes) < 0:
-            raise ValueError(f"negative size: {nbytes}")
-        await self._go_to(offset, writing=False)
+        arguments.not_negative("size", arguments.size(nbytes))
+        arguments.not_negative("offset", arguments.position(offset))
+        await self._at_offsets(writing=False)
         return await self._buffer.descriptor.pread(nbytes, offset)
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
@@ -178,8 +178,42 @@ class File(Generic[S]):
         A file opened to append appends, as pwrite(2) does on Linux. Raises as pread does.
         """
         view = data if type(data) is bytes else arguments.readable(data)
-        await self._go_to(offset, writing=True)
+        arguments.not_negative("offset", arguments.position(offset))
+        await self._at_offsets(writing=True)
         return await self._buffer.pwrite(view, offset)
+
+    async def pread_many(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+        """pread() of each (nbytes, offset), in one await; the results in their order.
+
+        Raises as pread does. The first error is raised when all others have ended, with its place
+        in a note.
+        """
+        wanted = list(ranges)
+        for nbytes, offset in wanted:
+            arguments.not_negative("size", arguments.size(nbytes))
+            arguments.not_negative("offset", arguments.position(offset))
+        await self._at_offsets(writing=False)
+        return await self._buffer.descriptor.pread_many(wanted)
+
+    async def readinto_many(self, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
+        """Fills each (buffer, offset) as far as the file goes, in one await; the counts in their
+        order. Raises as pread_many does.
+        """
+        wanted = [(arguments.writable(buffer, "readinto"), offset) for buffer, offset in buffers]
+        for _, offset in wanted:
+            arguments.not_negative("offset", arguments.position(offset))
+        await self._at_offsets(writing=False)
+        return await self._buffer.descriptor.preadinto_many(wanted)
+
+    async def pwrite_many(self, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
+        """Writes each (data, offset), in one await; the sizes in their order. Those that overlap
+        land in their order. Raises as pread_many does.
+        """
+        wanted = [(arguments.readable(data), offset) for data, offset in pieces]
+        for _, offset in wanted:
+            arguments.not_negative("offset", arguments.position(offset))
+        await self._at_offsets(writing=True)
+        return await self._buffer.pwrite_many(wanted)
 
     async def close(self) -> None:
         """flush() and give the file back; if that fails it is closed all the same, and the error
@@ -310,14 +344,13 @@ class File(Generic[S]):
                 raise RuntimeError(text)
             self._generation = loop.generation()
 
-    async def _go_to(self, offset: int, *, writing: bool) -> None:
+    async def _at_offsets(self, *, writing: bool) -> None:
+        """Before something is read or written at an offset, what waits at the position goes."""
         self._check()
         if not (self._handle.mode.writes if writing else self._handle.mode.reads):
             raise io.UnsupportedOperation("not writable" if writing else "not readable")
         if not self._handle.seekable:
             raise io.UnsupportedOperation("the file has no positions")
-        if arguments.position(offset) < 0:
-            raise ValueError(f"negative offset: {offset}")
         buffer = self._buffer
         if buffer.waiting or buffer.behind or (writing and buffer.ahead):
             async with self._turn():

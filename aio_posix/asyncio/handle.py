@@ -130,6 +130,24 @@ class Handle:
                 raise ValueError(CLOSED)
             return os.lseek(self.fd, offset, whence)
 
+    def write_at(self, data: bytes | memoryview, at: int) -> int:
+        """All of it; an OSError after a part says how much as ``characters_written``."""
+        put = 0
+        with self._lock:
+            if self.closed:
+                raise ValueError(CLOSED)
+            try:
+                while put < len(data):
+                    rest = memoryview(data)[put:] if put else data
+                    if self.mode.appends:
+                        put += os.write(self.fd, rest)
+                    else:
+                        put += os.pwrite(self.fd, rest, at + put)
+            except OSError as error:
+                error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError has it
+                raise
+        return put
+
     def write(self, pieces: Iterable[bytes | memoryview], *, direct: bool) -> None:
         """Writes all of them at the position."""
         for piece in pieces:

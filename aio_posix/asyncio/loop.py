@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 from collections import deque
 from collections.abc import Callable
@@ -78,24 +77,6 @@ def settle(future: Future[Any], result: Any, error: BaseException | None) -> Non
         future.set_result(result)
     else:
         future.set_exception(error)
-
-
-async def over(future: Future[Any]) -> None:
-    """Waits until a future is done. It goes on if the waiting task is cancelled."""
-    if not future.done():
-        waiter = new_future()
-        future.add_done_callback(functools.partial(_wake, waiter))
-        await waiter
-
-
-def lost(future: Future[Any]) -> bool:
-    """Whether nobody will ever say that it is done, because its loop was closed."""
-    return not future.done() and future.get_loop().is_closed()
-
-
-def _wake(waiter: Future[None], _: Future[Any]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 class _Watch:

@@ -178,7 +178,9 @@ def open(
 
 async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFile:
     mode = parse(asked.mode) if isinstance(asked.mode, str) else None
-    path = os.fspath(asked.file) if isinstance(asked.file, os.PathLike) else asked.file
+    path = asked.file
+    if type(path) is not str and isinstance(path, os.PathLike):
+        path = os.fspath(path)
     if mode is None or not isinstance(path, (str, bytes)) or not _plain(asked, mode):
         return await _open_as_builtin(asked, executor)
     text = None

@@ -182,7 +182,7 @@ class Replacing(AbstractAsyncContextManager[F], Generic[F]):
                     await self._file.close()
 
     async def _job(self, job: Callable[[], None]) -> None:
-        await offload(self._executor, exits.awaited(job, f"replacing {self._replacement._path!r}"))
+        await offload(self._executor, exits.Job(job, f"replacing {self._replacement._path!r}"))
 
 
 @overload

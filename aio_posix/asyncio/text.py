@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import io
+import locale
 import operator
 import os
 from typing import Any, NamedTuple
@@ -34,6 +36,13 @@ class How(NamedTuple):
 
 def how(encoding: str | None, errors: str | None, newline: str | None, *, lines: bool) -> How:
     """Raises what the built-in open() raises for what cannot be."""
+    if encoding == "locale":
+        encoding = locale.getencoding()
+    return _looked_up(encoding, errors, newline, lines)
+
+
+@functools.lru_cache(64)
+def _looked_up(encoding: str | None, errors: str | None, newline: str | None, lines: bool) -> How:
     wrapper: Any = io.TextIOWrapper(io.BytesIO(), encoding, errors, newline, lines)
     return How(wrapper.encoding, wrapper.errors, newline, lines, int(wrapper._CHUNK_SIZE))
 

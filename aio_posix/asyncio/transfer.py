@@ -182,12 +182,10 @@ class Write:
             self._channel, self, WRITE, address + put, most, self._offset + put, False, pinned
         )
 
-    async def wait(self) -> int:
-        """All of it; raises its OSError, with ``characters_written``."""
+    async def over(self) -> OSError | None:
+        """Waits for its end; its error, if there was one, with ``characters_written``."""
         while self.result is None:
             future = loop.new_future()
             self._waiting.append(future)
             await future
-        if self.error is not None:
-            raise self.error
-        return self.result
+        return self.error

@@ -12,43 +12,43 @@ io.StringIO.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 S = TypeVar("S", str, bytes)
 STRETCH = 1 << 10  # characters: some ten lines
 MOST = 1 << 14  # empty lines that may be handed out before the loop has its turn: 5 ms
 
 
+class Ends(NamedTuple, Generic[S]):
+    """What a line may end with, and how text is cut after it."""
+
+    split: Callable[[S], list[S]]
+    ends: tuple[S, ...]
+    marks: tuple[S, ...]  # the last character of each
+    empty: S
+
+
+NONE: Iterator[Any] = iter(())
+
+
 class Window(Generic[S]):
-    """``split`` cuts after each of ``ends``, which are what a line may end with."""
+    """Bytes or text, cut after each of ``ends``."""
 
-    __slots__ = (
-        "_cut",
-        "_data",
-        "_empty",
-        "_ends",
-        "_marks",
-        "_pieces",
-        "_searched",
-        "_stretch",
-        "lines",
-        "split",
-    )
+    __slots__ = ("_cut", "_data", "_ends", "_pieces", "_searched", "_stretch", "lines", "split")
 
-    def __init__(self, split: Callable[[S], list[S]], ends: tuple[S, ...]) -> None:
-        self.split: Callable[[S], list[S]] = split
-        self._ends: tuple[S, ...] = ends
-        self._marks: tuple[S, ...] = tuple(end[-1:] for end in ends)
-        self._empty: S = ends[0][:0]
+    def __init__(self, ends: Ends[S]) -> None:
+        self._ends: Ends[S] = ends
+        self.split: Callable[[S], list[S]] = ends.split
         self.clear()
 
     def clear(self) -> None:
-        self._data: S = self._empty
+        self._data: S = self._ends.empty
         self._pieces: list[S] = []  # what follows data
         self._cut = 0  # where what was taken, or waits in lines, ends in data
-        self.lines: Iterator[S] = iter(())
+        self.lines: Iterator[S] = NONE
         self._stretch = STRETCH
         self._searched = False  # and no line end found
 
@@ -59,7 +59,7 @@ class Window(Generic[S]):
     def add(self, more: S) -> None:
         """Puts ``more`` behind what is there."""
         self._pieces.append(more)
-        if self._searched and any(mark in more for mark in self._marks):
+        if self._searched and any(mark in more for mark in self._ends.marks):
             self._searched = False
 
     def take(self, n: int | None = None) -> S:
@@ -87,7 +87,7 @@ class Window(Generic[S]):
         for line in self.lines:
             return line
         if self._searched:
-            return self._empty
+            return self._ends.empty
         if self._pieces:
             self._join()
         stretch = self._stretch
@@ -97,8 +97,8 @@ class Window(Generic[S]):
             stretch *= 2  # not only so far as MOST: a line may be longer
             lines = self.split(self._data[self._cut : stop])
             last = lines[-1]
-            if not last.endswith(self._ends) or (
-                stop < len(self._data) and last.endswith(self._marks)
+            if not last.endswith(self._ends.ends) or (
+                stop < len(self._data) and last.endswith(self._ends.marks)
             ):
                 lines.pop()  # half a line, or perhaps half a line end
             if lines:
@@ -108,7 +108,7 @@ class Window(Generic[S]):
             if stop >= len(self._data):
                 break
         self._searched = True
-        return self._empty
+        return self._ends.empty
 
     def take_lines(self, length: int) -> list[S] | None:
         """Lines that are ``length`` long together, or a little longer; None, and nothing is taken,
@@ -129,7 +129,7 @@ class Window(Generic[S]):
 
     def _take_back(self) -> None:
         self._cut -= sum(map(len, self.lines))
-        self.lines = iter(())
+        self.lines = NONE
         self._stretch = STRETCH
 
     def _join(self) -> tuple[S, int]:
@@ -138,7 +138,7 @@ class Window(Generic[S]):
             rest = self._data[self._cut :]
             if rest:
                 self._pieces.insert(0, rest)
-            self._data = self._empty.join(self._pieces)
+            self._data = self._ends.empty.join(self._pieces)
             self._pieces = []
             self._cut = 0
         return self._data, self._cut
@@ -159,11 +159,15 @@ def byte_lines(data: bytes) -> list[bytes]:
     return io.BytesIO(data).readlines()
 
 
+BYTES: Ends[bytes] = Ends(byte_lines, (b"\n",), (b"\n",), b"")
+
+
 def byte_window() -> Window[bytes]:
-    return Window(byte_lines, (b"\n",))
+    return Window(BYTES)
 
 
-def text_window(newline: str | None) -> Window[str]:
+@functools.cache
+def text_ends(newline: str | None) -> Ends[str]:
     """For text as TextIOWrapper's ``newline`` leaves it: translated, or with the line ends of the
     file.
     """
@@ -172,11 +176,16 @@ def text_window(newline: str | None) -> Window[str]:
         def split(text: str) -> list[str]:
             return io.StringIO(text, "" if newline == "" else "\n").readlines()
 
-        return Window(split, ("\n", "\r") if newline == "" else ("\n",))
+        ends = ("\n", "\r") if newline == "" else ("\n",)
+        return Ends(split, ends, ends, "")
 
     def split_at(text: str) -> list[str]:
         lines = [line + newline for line in text.split(newline)]
         lines[-1] = lines[-1][: -len(newline)]
         return lines if lines[-1] else lines[:-1]
 
-    return Window(split_at, (newline,))
+    return Ends(split_at, (newline,), (newline[-1:],), "")
+
+
+def text_window(newline: str | None) -> Window[str]:
+    return Window(text_ends(newline))

@@ -97,7 +97,7 @@ def run_all(course: list[Lesson]) -> int:
 
 
 def needs(lesson: Lesson) -> str:
-    return f"needs: pip install {' '.join(lesson.missing)}"
+    return f"needs: {' '.join(lesson.missing)}"
 
 
 def teach(lesson: Lesson, asks: bool = False) -> tuple[int, bool | None]:

@@ -165,4 +165,14 @@ QUESTIONS = {
         "A thread has to be made and to end, a signal has to be queued and taken, and both for "
         "each request.",
     ),
+    18: Question(
+        (
+            "it is right, and slow",
+            "its errors are never seen, and one client can end it for all",
+            "only with more than 20 clients",
+        ),
+        1,
+        "What a few well-behaved clients send is echoed, which shows neither an unseen error nor a "
+        "client that resets, nor what malloc leaves in a request.",
+    ),
 }

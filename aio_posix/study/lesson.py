@@ -14,6 +14,7 @@ import inspect
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,7 +131,9 @@ def load() -> list[Lesson]:
 
 def _lesson(module: ModuleType) -> Lesson:
     missing = tuple(
-        name for name in getattr(module, "NEEDS", ()) if importlib.util.find_spec(name) is None
+        name
+        for name in getattr(module, "NEEDS", ())
+        if importlib.util.find_spec(name) is None and shutil.which(name) is None
     )
     ask, guess, source, try_, c = (
         inspect.cleandoc(getattr(module, name, ""))

@@ -152,4 +152,16 @@ files 8
 read A 8, read B 8, read C 8
 settle
 """,
+    18: """
+# A pool that standard input and two silent clients hold: the listener's read waits.
+threads 3
+files 4       # the listener: its read never waits, for it fails
+read stdin 0
+read client1 5
+read client2 6
+read listener 4
+settle
+feed 5        # a client speaks, and one helper is free
+settle
+""",
 }

@@ -4,7 +4,7 @@
   ASK, GUESS    the question; what most people would answer
   SOURCE, TRY   glibc's file and function; one change to make, and what it will show
   C             optional: the same in C, to be read beside the Python
-  NEEDS         optional: modules it imports that are not installed with the package
+  NEEDS         optional: modules and programs that are not installed with the package
   run(show)     the experiment. show(...) is print; show(..., measured=True) is for what
                 differs from run to run. It ends in asserts on order and count, never on
                 time.
