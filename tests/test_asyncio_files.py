@@ -496,7 +496,8 @@ import asyncio, random, resource
 import aio_posix.asyncio as aio
 aio.nowait(False)
 async def some(file):
-    tasks = [asyncio.ensure_future(file.pread(65536, 0) if i % 2 else file.write(b"x" * 65536)) for i in range(200)]
+    tasks = [asyncio.ensure_future(file.pread(65536, 0) if i % 2 else file.write(b"x" * 65536))
+             for i in range(200)]
     await asyncio.sleep(0.001)
     for task in random.sample(tasks, 100):
         task.cancel()

@@ -74,7 +74,7 @@ blocked = [aio_posix.aiocb(r, bytearray(1)) for r, _ in pipes]
 for cb in blocked: aio_posix.aio_read(cb)
 asyncio.run(asyncio.wait_for(mixed(100), 40))
 for _, w in pipes: os.write(w, b"x")
-aio_posix.aio_suspend([blocked[0]]); aio_posix.aio_suspend([blocked[1]]); aio_posix.aio_suspend([blocked[2]])
+for cb in blocked: aio_posix.aio_suspend([cb])
 print("done")
 """
     )
@@ -287,7 +287,8 @@ async def main():
     await mixed(10)
     direct = os.open(sys.executable, os.O_RDONLY | os.O_DIRECT)
     expected = open(sys.executable, "rb").read(64 * 4096)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1,) * 2)
+    most = max(map(int, os.listdir("/proc/self/fd"))) + 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     data = await asyncio.gather(*(aio.read(direct, 4096, i * 4096) for i in range(64)))
     assert b"".join(data) == expected
 asyncio.run(asyncio.wait_for(main(), 40)); print("done")

@@ -19,8 +19,8 @@ import aio_posix.asyncio as aio
 
 BINARY = ["rb", "r+b", "wb", "w+b", "ab", "a+b"]
 TEXT = ["r", "r+", "w", "w+", "a", "a+"]
-ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "ascii", "cp1252", "shift_jis",
-             "iso2022_jp", "utf-7"]  # fmt: skip
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "ascii", "cp1252",
+             "shift_jis", "iso2022_jp", "utf-7"]  # fmt: skip
 Step = tuple[str, tuple[Any, ...]]
 
 sizes = st.one_of(st.none(), st.integers(-2, 40), st.sampled_from([8191, 8192, 8193, 20000]))
