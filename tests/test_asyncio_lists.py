@@ -18,8 +18,7 @@ from deadline import eventually
 from fresh import output
 
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import channel, errands, lists, loop, native, ring, threads
-from aio_posix.asyncio import descriptor as descriptor_module
+from aio_posix.asyncio import access, channel, errands, lists, loop, native, ring, threads
 from aio_posix.asyncio.descriptor import Descriptor
 from aio_posix.asyncio.openfile import FILE
 
@@ -204,7 +203,7 @@ def test_what_glibc_gives_back_does_not_overtake_what_it_has(
 @pytest.fixture
 def blocking(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     """The ends of a pipe that is taken for a file: a read of it blocks a helper."""
-    for module in (channel, descriptor_module):
+    for module in (channel, access):
         monkeypatch.setattr(module, "kind", lambda fd: FILE)
     r, w = os.pipe()
     yield r, w
@@ -241,10 +240,10 @@ def test_lists_that_are_stuck_hold_up_no_others(fd: int, tmp_path: Path) -> None
     program = f"""
 import asyncio, os
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import channel, descriptor
+from aio_posix.asyncio import access, channel
 from aio_posix.asyncio.openfile import FILE
 aio.nowait(False)
-channel.kind = descriptor.kind = lambda fd: FILE
+channel.kind = access.kind = lambda fd: FILE
 pipes = [os.pipe() for _ in range(12)]
 fd = os.open({str(tmp_path / "blocks")!r}, os.O_RDWR)
 async def main():
@@ -295,10 +294,10 @@ def test_a_buffer_cannot_be_resized_while_a_helper_may_read_into_it(call: str) -
     program = f"""
 import asyncio, os
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import channel, descriptor
+from aio_posix.asyncio import access, channel
 from aio_posix.asyncio.openfile import FILE
 aio.nowait(False)
-channel.kind = descriptor.kind = lambda fd: FILE
+channel.kind = access.kind = lambda fd: FILE
 r, w = os.pipe()
 buffer = bytearray(8)
 async def main():

@@ -6,7 +6,9 @@ argument is found before anything has happened.
 
 from __future__ import annotations
 
+import errno
 import operator
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -73,3 +75,29 @@ def writable(buffer: WritableBuffer, method: str) -> memoryview:
         text = f"{method}() argument must be read-write bytes-like object"
         raise TypeError(f"{text}, not {type(buffer).__name__}")
     return view
+
+
+# of requests at an offset: the errors are those of os.pread
+
+
+def count(nbytes: object) -> int:
+    """A number of bytes."""
+    number = operator.index(nbytes)  # type: ignore[arg-type]  # whatever is no integer raises
+    if number < 0:
+        raise ValueError(f"nbytes {number} is negative")
+    return number
+
+
+def place(offset: object) -> int:
+    """An offset, perhaps before the beginning."""
+    number = operator.index(offset)  # type: ignore[arg-type]  # whatever is no integer raises
+    if not -(1 << 63) < number < 1 << 63:
+        raise OverflowError(f"offset {number} is larger than a file can be")
+    return number
+
+
+def positive(offset: int) -> int:
+    """The offset, where there are positions."""
+    if offset < 0:
+        raise OSError(errno.EINVAL, f"{os.strerror(errno.EINVAL)}: offset {offset} is negative")
+    return offset

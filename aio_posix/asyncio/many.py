@@ -13,12 +13,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
-from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from aio_posix.asyncio import loop
-from aio_posix.asyncio.arguments import readable, writable
+from aio_posix.asyncio.arguments import count, place, positive, readable, writable
 from aio_posix.asyncio.batch import MOST, READ, WRITE
 from aio_posix.asyncio.channel import Channel
 from aio_posix.asyncio.memory import ALIGNMENT, Aligned, pin, read_resident
@@ -37,7 +36,6 @@ from aio_posix.asyncio.ring import Ring
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
 
-OFF_MOST = 2**63 - 1
 STRETCH = 512  # parts that may begin in one turn of the loop: some 2 ms
 
 
@@ -145,7 +143,7 @@ async def read(ring: Ring, channel: Channel, ranges: Iterable[tuple[int, int]]) 
     """The bytes of each (nbytes, offset)."""
     wanted = list(ranges)
     if not plain_ranges(wanted):
-        wanted = [(_size(nbytes), _place(offset)) for nbytes, offset in wanted]
+        wanted = [(count(nbytes), positive(place(offset))) for nbytes, offset in wanted]
     _positions(channel)
     if channel.kind.direct:
         return await _read_direct(ring, channel, wanted)
@@ -154,16 +152,16 @@ async def read(ring: Ring, channel: Channel, ranges: Iterable[tuple[int, int]]) 
     async with Many(ring, channel, READ) as many:
         while True:
             read_many_now(fd, wanted, results)
-            place = len(results)
-            if place == len(wanted):
+            at = len(results)
+            if at == len(wanted):
                 break
             why = declined()
             if why == REST:
                 await ring.turn.take()
                 continue
-            nbytes, offset = wanted[place]
+            nbytes, offset = wanted[at]
             data = fresh(nbytes)
-            many.add(place, pin(data)[1], nbytes, offset, why == ABSENT, data)
+            many.add(at, pin(data)[1], nbytes, offset, why == ABSENT, data)
             results.append(data)
             await many.pause()
     for part in many.parts:
@@ -175,11 +173,11 @@ async def read(ring: Ring, channel: Channel, ranges: Iterable[tuple[int, int]]) 
 async def _read_direct(ring: Ring, channel: Channel, wanted: list[tuple[int, int]]) -> list[bytes]:
     memories = []
     async with Many(ring, channel, READ) as many:
-        for place, (nbytes, offset) in enumerate(wanted):
+        for at, (nbytes, offset) in enumerate(wanted):
             before = offset % ALIGNMENT
             memory = Aligned(before + nbytes + -(before + nbytes) % ALIGNMENT)
             memories.append(memory)
-            many.add(place, memory.address, len(memory.view), offset - before, True, memory)
+            many.add(at, memory.address, len(memory.view), offset - before, True, memory)
             await many.pause()
     results = []
     for part, memory, (nbytes, offset) in zip(many.parts, memories, wanted, strict=True):
@@ -195,13 +193,13 @@ async def read_into(
     results = []
     with Views() as views:
         wanted = [
-            (buffer, views.add(writable(buffer, "readinto")), _place(offset))
+            (buffer, views.add(writable(buffer, "readinto")), positive(place(offset)))
             for buffer, offset in buffers
         ]
         _positions(channel)
         fd, direct = channel.lanes[0].fd, channel.kind.direct
         async with Many(ring, channel, READ) as many:
-            for place, (buffer, view, offset) in enumerate(wanted):
+            for at, (buffer, view, offset) in enumerate(wanted):
                 got, over, nbytes = 0, not view, len(view)
                 if nbytes <= NOW_MOST and not direct and not over:
                     while not (now := may_now(fd, nbytes)) and declined() == REST:
@@ -210,7 +208,7 @@ async def read_into(
                         got, over = read_resident(fd, view, offset)
                 if not over:
                     spread = direct or got > 0 or declined() == ABSENT
-                    many.add(place, buffer, nbytes - got, offset + got, spread)
+                    many.add(at, buffer, nbytes - got, offset + got, spread)
                     await many.pause()
                 results.append(got)
         for part in many.parts:
@@ -223,11 +221,13 @@ async def write(
 ) -> list[int]:
     """Writes each (data, offset); the counts."""
     with Views() as views:
-        wanted = [(data, views.add(readable(data)), _place(offset)) for data, offset in pieces]
+        wanted = [
+            (data, views.add(readable(data)), positive(place(offset))) for data, offset in pieces
+        ]
         _positions(channel)
         async with Many(ring, channel, WRITE) as many:
-            for place, (data, view, offset) in enumerate(wanted):
-                many.add(place, data, len(view), offset, False)
+            for at, (data, view, offset) in enumerate(wanted):
+                many.add(at, data, len(view), offset, False)
                 await many.pause()
         return [part.got for part in many.parts]
 
@@ -250,22 +250,6 @@ class Views:
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         for view in self._views:
             view.release()
-
-
-def _size(nbytes: Any) -> int:
-    n = index(nbytes)
-    if n < 0:
-        raise ValueError(f"nbytes {n} is negative")
-    return n
-
-
-def _place(offset: Any) -> int:
-    n = index(offset)
-    if n > OFF_MOST:
-        raise OverflowError(f"offset {n} is larger than a file can be")
-    if n < 0:
-        raise OSError(errno.EINVAL, f"{os.strerror(errno.EINVAL)}: offset {n} is negative")
-    return n
 
 
 def _positions(channel: Channel) -> None:
