@@ -1,9 +1,8 @@
-"""python -m aio_posix.study.costs [--svg FILE]: what it costs to be told, to wait in a queue, and
-what batches save.
+"""python -m aio_posix.study.costs [--svg FILE]: what announcing, queueing and batches cost.
 
-Three measurements, all from Python, of reads that the page cache serves and of reads that wait:
-medians of several runs, the contenders in turn. Lesson 15 makes small ones; this draws
-docs/study/costs.svg.
+There are three measurements, all from Python, of reads that the page cache serves and of reads that
+wait. Each figure is the median of several runs, and the contenders take turns. Lesson 15 makes
+small ones. This program draws docs/study/costs.svg.
 """
 
 from __future__ import annotations

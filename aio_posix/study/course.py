@@ -1,8 +1,8 @@
-"""python -m aio_posix study [N ... | all]: the questions; lessons, printed and run; all, run.
+"""python -m aio_posix study [N ... | all]: lists the questions, teaches lessons, runs all.
 
-Every lesson has six parts: Ask, Guess, Run, See, Source, Try. A reader at a terminal is asked to
-guess first, and told afterwards why the other answers are wrong. With rich installed the parts have
-colours; the words are the same without.
+Every lesson has six parts, which are Ask, Guess, Run, See, Source and Try. A reader at a terminal
+is asked to guess first, and learns afterwards why the other answers are wrong. With rich installed
+the parts have colours. The words are the same without.
 """
 
 from __future__ import annotations

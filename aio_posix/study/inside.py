@@ -1,10 +1,10 @@
 """What the memory of a live process tells about its AIO: the pool's settings, and who began where.
 
-glibc says itself where its thread descriptors are and what is in them: for debuggers it exports the
-place of each field (_thread_db_..., what libthread_db uses). They are read from the libc that the
+glibc says itself where its thread descriptors are and what is in them. It exports the place of each
+field for debuggers (_thread_db_..., which libthread_db uses). They are read from the libc that the
 process has, which may be another version than ours. The settings of the pool have no symbol, so
-they are found by what they look like in the library's file. Found or None: a wrong guess would be
-worse than none.
+they are found by what they look like in the library's file. If they are not found the answer is
+None, because a wrong guess would be worse.
 """
 
 from __future__ import annotations

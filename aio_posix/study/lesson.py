@@ -1,7 +1,6 @@
-"""One lesson: found, read, run. `python -m aio_posix.study.lesson N` runs its experiment in this
-process.
+"""One lesson is found, read and run. `python -m aio_posix.study.lesson N` runs it in this process.
 
-A lesson is imported only to be read; its experiment always has a fresh process with a time limit,
+A lesson is imported only to be read. Its experiment always has a fresh process with a time limit,
 so a lesson may fill the pool, fork or crash, and none can spoil the next.
 """
 

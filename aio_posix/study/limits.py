@@ -1,8 +1,7 @@
-"""python -m aio_posix limits [--json]: what this system allows, and what follows for who uses AIO
-here.
+"""python -m aio_posix limits [--json]: what this system allows AIO, and what follows from it.
 
 Facts (read) -> rows, each with one sentence (pure) -> text. A limit that cannot be read is None and
-shown as unknown; a limit that is none is INFINITE.
+is shown as unknown. If there is no limit, it is INFINITE.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""glibc's AIO retold as a pure state machine: two lists and a pool of helper threads, one step at a
-time.
+"""glibc's AIO as a pure state machine of two lists and a pool of helper threads, step by step.
 
-A Glibc is one moment. Calls (submit, cancel) and the world (feed, shut) give the next moment;
+A Glibc is one moment. Calls (submit, cancel) and the world (feed, shut) give the next moment.
 `moves` are the steps that helper threads may take by themselves, each one critical section under
 glibc's one mutex.
 
@@ -12,12 +11,13 @@ glibc's one mutex.
   helpers   at most aio_threads. Each works on one head, is idle, or is about to look into the
             runlist.
 
-A head with neither a helper nor a place in the runlist is an orphan: it never runs, nor does what
-is behind. Only cancelling a head that nobody has taken makes one (a bug of glibc, retold as it is).
+A head with neither a helper nor a place in the runlist is an orphan. It never runs, and nothing
+behind it does. Only cancelling a head that nobody has taken makes one. That is a bug of glibc, and
+the model has it too.
 
-Not retold: time (idle helpers leave when told: second_passes); bytes (each request moves one, or
-none after shut); I/O that fails, other than fsync of a socket. Sources: rt/aio_misc.c,
-rt/aio_cancel.c.
+The model leaves out time, bytes and failing I/O. Idle helpers leave when second_passes says so,
+each request moves one byte (none after shut), and only fsync of a socket fails. Sources:
+rt/aio_misc.c, rt/aio_cancel.c.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Facts about a live process, read from /proc and nothing else: its threads, descriptors and
-sockets.
+"""Facts about a live process, read from /proc and nothing else.
 
-Threads come and go while they are read: one that has gone is left out. What the kernel hides is
-None, never a guess; system calls and memory need the permission to trace
-(kernel.yama.ptrace_scope), the rest does not. /proc is bytes: names may have any byte but NUL, a
-line ends at b"\n" alone, and a line that does not parse is passed over.
+They are its threads, descriptors and sockets. Threads come and go while they are read, and one that
+has gone is left out. What the kernel hides is None and never a guess. System calls and memory need
+the permission to trace (kernel.yama.ptrace_scope); the rest does not. /proc is bytes. A name may
+have any byte but NUL, a line ends at a newline alone, and a line that does not parse is passed
+over.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""python -m aio_posix ps PID | NAME ... [--watch] [--json]: who does glibc's AIO in live processes,
-and what blocks it.
+"""python -m aio_posix ps PID | NAME ... [--watch] [--json]: who does AIO, and what blocks it.
 
-Facts (proc.read) -> report (pure) -> text or JSON (pure). Who is who:
-- a helper has every signal blocked but KILL, STOP and glibc's own 32 and 33; it began in a function
-  of glibc;
-- a notification thread (SIGEV_THREAD) began in a function of glibc too, with no signal blocked;
-- a thread that began elsewhere is the program's own. Where the beginning cannot be seen the mask
-  decides, and an empty one decides nothing: "notification or own". timer_create(SIGEV_THREAD)
-  starts threads like these.
+Facts (proc.read) -> report (pure) -> text or JSON (pure). How threads are told apart:
+- A helper began in a function of glibc, and has every signal blocked but KILL, STOP and glibc's own
+  32 and 33.
+- A notification thread (SIGEV_THREAD) began in a function of glibc too, with no signal blocked.
+  timer_create(SIGEV_THREAD) starts threads like these.
+- A thread that began elsewhere is the program's own.
+- Where the beginning cannot be seen the mask decides. An empty one decides nothing, so such a
+  thread is shown as "notification or own".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""glibc's own calls, as a C program makes them: nothing here protects anybody.
+"""glibc's own calls, as a C program makes them. Nothing here protects anybody.
 
 Lessons use them for what the binding refuses to do. The layout is that of 64-bit Linux (<aio.h>,
-<bits/types/ sigevent_t.h>); an aiocb must be kept alive by hand until its request is done, which is
+<bits/types/sigevent_t.h>). An aiocb must be kept alive by hand until its request is done, which is
 the point.
 """
 

@@ -1,13 +1,13 @@
-"""Real glibc, driven by scripts: one script a line in, what was seen a line out (JSON).
+"""Real glibc, driven by scripts. One script comes in on a line, and what was seen goes out on one.
 
     python -I real_glibc.py AIO_THREADS     a process for each size of the pool: aio_init works once
 
-It uses ctypes instead of aio_posix, which repairs what the model retells (the orphaned queue).
-Invariants:
-- completions are told by one real-time signal each. glibc sends it under its mutex, so the order in
-  which signals queue is the order of completion, exact across helpers; nothing else here may take
-  that signal.
-- quiet means that nothing can move: two looks at /proc/self/task found the same threads, all asleep
+The lines are JSON. It uses ctypes instead of aio_posix, which repairs what the model retells (the
+orphaned queue). Invariants:
+- Every completion is announced by one real-time signal. glibc sends it under its mutex, so the
+  order in which signals queue is the order of completion, exact across helpers. Nothing else here
+  may take that signal.
+- Quiet means that nothing can move. Two looks at /proc/self/task found the same threads, all asleep
   in a read or waiting for work (never for the mutex), and none had been switched in between. No
   pause is part of this.
 """

@@ -1,8 +1,8 @@
-"""io_uring in its smallest form: one ring on the bare system calls, requests in, results out; for
-lesson 4.
+"""io_uring in its smallest form, for lesson 4: one ring on the bare system calls.
 
-One thread, and system calls between writing a ring and reading it, so that no memory barrier is
-needed. The layout is that of <linux/io_uring.h> with IORING_FEAT_SINGLE_MMAP (Linux 5.4).
+There is one thread, and there are system calls between writing a ring and reading it, so no memory
+barrier is needed. The layout is that of <linux/io_uring.h> with IORING_FEAT_SINGLE_MMAP (Linux
+5.4).
 """
 
 from __future__ import annotations

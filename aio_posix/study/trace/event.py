@@ -1,9 +1,8 @@
-"""What the binding can tell of a request by itself, and how that leaves a process which may end in
-any way.
+"""What the binding can tell of a request by itself, and how that survives the end of the process.
 
-An event is one line of JSON in a slot of a shared mapping: no system call, no lock (a signal
-handler may submit requests too), and the kernel keeps what was written when the process dies. A
-list of many requests takes several slots, one after another.
+An event is one line of JSON in a slot of a shared mapping. Writing one takes no system call and no
+lock, because a signal handler may submit requests too. The kernel keeps what was written when the
+process dies. A list of many requests takes several slots, one after another.
 """
 
 from __future__ import annotations

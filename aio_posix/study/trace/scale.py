@@ -1,8 +1,8 @@
-"""Time -> place in a picture: linear, but for breaks where nothing begins or ends for long.
+"""From time to place in a picture. It is linear, with breaks where nothing begins or ends for long.
 
-The longest gaps between two moments are broken, as many as are each longer than a third of all that
-is shown, and twice as long as the next: a break keeps its width whatever it stands for, and says
-how long it was.
+The longest gaps between two moments are broken. A gap is long if it is longer than a third of all
+that is shown, and twice as long as the next. A break keeps its width whatever it stands for, and
+says how long it was.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The system calls of all threads of a program, as strace sees them: run, read, nothing
-interpreted.
+"""The system calls of all threads of a program, as strace sees them. Nothing is interpreted here.
 
-Only the calls that AIO is made of are stopped at (strace --seccomp-bpf), so the program loses
-little; buffers are printed as addresses, by which matching.py knows whose read it is.
+strace stops only at the calls that AIO is made of (--seccomp-bpf), so the program loses little.
+Buffers are printed as addresses, by which matching.py knows whose read it is.
 """
 
 from __future__ import annotations

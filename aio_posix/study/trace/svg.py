@@ -1,8 +1,8 @@
 """A timeline as one SVG: rows of boxes over an axis of time, vertical arrows for who started whom.
 
-The colours are those of Okabe and Ito, which people with any colour vision tell apart; every kind
-also has its own row, height or pattern. Text is left out where it does not fit: each box says all
-of it when pointed at.
+The colours are those of Okabe and Ito, which people with any colour vision tell apart. Every kind
+also has its own row, height or pattern. Text is left out where it does not fit. Each box says all
+of it when the pointer is on it.
 """
 
 from __future__ import annotations
