@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 class BinaryFile(File[bytes]):
-    """io.BufferedReader, BufferedWriter and BufferedRandom, awaited; plus pread, pwrite, readinto
-    at an offset.
+    """io.BufferedReader, BufferedWriter and BufferedRandom, awaited.
+
+    Beside their methods there are pread(), pwrite() and readinto() at an offset, and fsync().
     """
 
     _whences: Container[int] = (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END, os.SEEK_DATA, os.SEEK_HOLE)
@@ -29,8 +30,9 @@ class BinaryFile(File[bytes]):
         super().__init__(buffer, buffer.window)
 
     async def read(self, size: int | None = -1) -> bytes:
-        """``size`` bytes, fewer only at the end of the file; negative or None: all up to the
-        end.
+        """Reads ``size`` bytes. Fewer come at the end of the file only.
+
+        A negative size, or None, stands for everything up to the end.
         """
         if type(size) is not int:
             size = arguments.size(size)
@@ -53,13 +55,13 @@ class BinaryFile(File[bytes]):
             return await self._readall()
 
     async def read1(self, size: int = -1) -> bytes:
-        """What was read ahead, or else what one read brings; at most ``size`` bytes."""
+        """At most ``size`` bytes of what was read ahead, or else what one read brings."""
         size = arguments.fitting(operator.index(size))
         async with self._reading():
             return await self._buffer.read1(self._buffer.size if size < 0 else size)
 
     async def peek(self, size: int = 0) -> bytes:
-        """What was read ahead, at least a byte unless the file ends here; the position stays."""
+        """What was read ahead, and at least a byte unless the file ends here. The position stays."""
         operator.index(size)
         async with self._reading():
             if not len(self._window):
@@ -67,11 +69,10 @@ class BinaryFile(File[bytes]):
             return self._window.peek()
 
     async def readinto(self, buffer: WritableBuffer, offset: int | None = None) -> int:
-        """Fills ``buffer`` as far as the file goes, from the position or from ``offset``, and
-        returns how far.
+        """Fills ``buffer`` as far as the file goes, and returns how far.
 
-        From an offset the position stays and other operations go on meanwhile; raises as pread
-        does.
+        Without ``offset`` it begins at the position, and moves it. With one the position stays, and
+        other operations go on meanwhile. Raises what pread() raises.
         """
         view = arguments.writable(buffer, "readinto")
         if offset is not None:
@@ -82,18 +83,18 @@ class BinaryFile(File[bytes]):
             return await self._readinto(view)
 
     async def readinto1(self, buffer: WritableBuffer) -> int:
-        """As read1, into memory of the caller's."""
+        """As read1(), into memory of the caller's."""
         view = arguments.writable(buffer, "readinto1")
         data = await self.read1(len(view))
         view[: len(data)] = data
         return len(data)
 
     async def write(self, data: ReadableBuffer) -> int:
-        """Writes all of ``data`` (bytes-like), at once or when more has come together; returns its
-        size in bytes.
+        """Writes all of ``data`` (bytes-like), and returns its size in bytes.
 
-        A large write of bytes to a regular file may still be going on when this returns. Whatever
-        depends on it, flush() and close() among it, waits for it and raises its error.
+        Small data is written when more has come together. A large write of bytes to a regular file
+        may still be going on when this returns. Whatever depends on it, flush() and close() among
+        it, waits for it and raises its error.
         """
         if type(data) is bytes and not self._write_order.users and self._buffer.put(data):
             return len(data)
@@ -101,7 +102,7 @@ class BinaryFile(File[bytes]):
             return await self._write(data)
 
     async def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves the position; the new one."""
+        """Moves the position, and returns the new one."""
         if type(offset) is int and whence == 0 and not self._order.users:  # noqa: SIM102  # the second needs all of the first
             if self._buffer.seek_now(offset):
                 return offset

@@ -30,7 +30,7 @@ Self = TypeVar("Self", bound="File[Any]")
 
 
 class Answer(int):
-    """True or False, at once or awaited: aiofiles has both in its two kinds of files."""
+    """True or False, at once or awaited, because aiofiles has both in its two kinds of files."""
 
     __slots__ = ()
 
@@ -43,7 +43,7 @@ class Answer(int):
 
 
 class File(Generic[S]):
-    """An open file whose methods are awaited; the names and meanings are those of io's files.
+    """An open file whose methods are awaited. Names and meanings are those of io's files.
 
     ``name``, ``mode``, ``closed``, ``raw``, ``fileno()`` and ``detach()`` are at hand without
     await.
@@ -78,13 +78,15 @@ class File(Generic[S]):
         return self._handle.raw
 
     def fileno(self) -> int:
-        """The descriptor; ValueError once closed."""
+        """The descriptor. Raises ValueError after close()."""
         self._check()
         self._handle.publish()
         return self._handle.fd
 
     def readable(self) -> Answer:
-        """Whether it was opened for reading; answers plainly and awaited, as the next three do."""
+        """Whether the file was opened for reading. This and the next three answer plainly and
+        awaited.
+        """
         self._check()
         return Answer(self._handle.mode.reads)
 
@@ -101,7 +103,9 @@ class File(Generic[S]):
         return Answer(self._handle.isatty())
 
     async def readline(self, limit: int | None = -1) -> S:
-        """The next line with its end, or its first ``limit``; empty at the end of the file."""
+        """The next line with its end, or its first ``limit`` characters. Empty at the end of the
+        file.
+        """
         if limit == -1:
             for line in self._window.lines:
                 return line
@@ -123,7 +127,7 @@ class File(Generic[S]):
                     return self._window.split(self._window.take())
 
     async def writelines(self, lines: Iterable[Any]) -> None:
-        """Writes one after another; nothing is put between them."""
+        """Writes the lines one after another, and nothing between them."""
         pieces = iter(lines)
         async with self._writing():
             for line in pieces:
@@ -136,8 +140,9 @@ class File(Generic[S]):
             return self._tell()
 
     async def truncate(self, size: int | None = None) -> int:
-        """Makes the file ``size`` bytes long, by default up to the position, which stays; returns
-        the size.
+        """Makes the file ``size`` bytes long, by default up to the position, and returns the size.
+
+        The position stays.
         """
         async with self._writing():
             return await self._buffer.truncate(size)
@@ -161,10 +166,11 @@ class File(Generic[S]):
             await self._buffer.sync(data_only=True)
 
     async def pread(self, nbytes: int, offset: int) -> bytes:
-        """``nbytes`` bytes at ``offset``, fewer only at the end of the file; the position stays.
+        """Reads ``nbytes`` bytes at ``offset``. Fewer come at the end of the file only.
 
-        Raises io.UnsupportedOperation for a file that is not readable or has no positions,
-        ValueError for a negative size or offset.
+        The position stays, and other operations go on meanwhile. Raises io.UnsupportedOperation for
+        a file that is not readable or has no positions, and ValueError for a negative size or
+        offset.
         """
         arguments.not_negative("size", arguments.size(nbytes))
         arguments.not_negative("offset", arguments.position(offset))
@@ -172,10 +178,10 @@ class File(Generic[S]):
         return await self._buffer.descriptor.pread(nbytes, offset)
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
-        """Writes all of ``data`` (bytes-like) at ``offset`` and returns its size; the position
-        stays.
+        """Writes all of ``data`` (bytes-like) at ``offset``, and returns its size.
 
-        A file opened to append appends, as pwrite(2) does on Linux. Raises as pread does.
+        The position stays. A file opened to append appends, as pwrite(2) does on Linux. Raises what
+        pread() raises.
         """
         view = data if type(data) is bytes else arguments.readable(data)
         arguments.not_negative("offset", arguments.position(offset))
@@ -183,10 +189,10 @@ class File(Generic[S]):
         return await self._buffer.pwrite(view, offset)
 
     async def pread_many(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
-        """pread() of each (nbytes, offset), in one await; the results in their order.
+        """Reads ``nbytes`` bytes at ``offset`` for each (nbytes, offset), with one await.
 
-        Raises as pread does. The first error is raised when all others have ended, with its place
-        in a note.
+        Returns the pieces in their order. The first error is raised when all others have ended,
+        with its place in a note. Raises what pread() raises.
         """
         wanted = list(ranges)
         for nbytes, offset in wanted:
@@ -196,8 +202,9 @@ class File(Generic[S]):
         return await self._buffer.descriptor.pread_many(wanted)
 
     async def readinto_many(self, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
-        """Fills each (buffer, offset) as far as the file goes, in one await; the counts in their
-        order. Raises as pread_many does.
+        """Fills the buffer from ``offset`` on, as far as the file goes, for each (buffer, offset).
+
+        One await does all, and the counts come in their order. Raises what pread_many() raises.
         """
         wanted = [(arguments.writable(buffer, "readinto"), offset) for buffer, offset in buffers]
         for _, offset in wanted:
@@ -206,8 +213,10 @@ class File(Generic[S]):
         return await self._buffer.descriptor.preadinto_many(wanted)
 
     async def pwrite_many(self, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
-        """Writes each (data, offset), in one await; the sizes in their order. Those that overlap
-        land in their order. Raises as pread_many does.
+        """Writes ``data`` at ``offset`` for each (data, offset), with one await.
+
+        Returns the sizes in their order. Pieces that overlap land in their order. Raises what
+        pread_many() raises.
         """
         wanted = [(arguments.readable(data), offset) for data, offset in pieces]
         for _, offset in wanted:
@@ -216,11 +225,11 @@ class File(Generic[S]):
         return await self._buffer.pwrite_many(wanted)
 
     async def close(self) -> None:
-        """flush() and give the file back; if that fails it is closed all the same, and the error
-        raised.
+        """Writes what waits to be written, and gives the file back.
 
-        What a cancelled write has left over for a pipe or socket is dropped, with a ResourceWarning
-        that says how much.
+        If the writing fails, the file is closed all the same, and the error is raised. What a
+        cancelled write has left over for a pipe or socket is dropped, with a ResourceWarning that
+        says how much.
         """
         await self._close(hurry=False)
 
@@ -249,10 +258,10 @@ class File(Generic[S]):
             await self._buffer.close(hurry=hurry)
 
     def detach(self) -> Any:
-        """What the built-in's detach() returns, at the position reached; this file is of no use
-        afterwards.
+        """What the built-in's detach() returns, at the position reached.
 
-        Blocks for what waits to be written. Raises RuntimeError while an operation is going on.
+        This file is of no use afterwards. The call blocks for what waits to be written. Raises
+        RuntimeError while an operation is going on.
         """
         self._check()
         if self._order.users or self._write_order.users or self._buffer.busy:

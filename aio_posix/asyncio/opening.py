@@ -71,7 +71,7 @@ class Asked(NamedTuple):
 
 
 class Opening(AbstractAsyncContextManager[F], Generic[F]):
-    """What open() returns: to be awaited, or entered by ``async with``."""
+    """What open() returns, to be awaited or entered by ``async with``."""
 
     __slots__ = ("_asked", "_awaited", "_busy", "_executor", "_file")
 
@@ -163,11 +163,12 @@ def open(
     loop: object = None,
     executor: Executor | None = None,
 ) -> Opening[Any]:
-    """As the built-in open(); ``async with`` or ``await`` what it returns, and the methods of what
-    that gives.
+    """Opens a file as the built-in ``open()`` does, to be awaited or entered by ``async with``.
 
-    executor: for what POSIX AIO has no call for (open, truncate, close); by default one of ours.
-    loop: as aiofiles has it; only the running loop is used. Raises what the built-in raises.
+    What comes out is a TextFile or, for binary modes, a BinaryFile. ``executor`` is for what POSIX
+    AIO has no call for (open, truncate, close); without it aio_posix uses threads of its own.
+    ``loop`` is there because aiofiles has it, and only the running loop is used. Raises what the
+    built-in raises.
     """
     if "b" not in mode:
         encoding = io.text_encoding(encoding)

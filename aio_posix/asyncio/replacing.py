@@ -213,12 +213,12 @@ def replacing(
     *,
     executor: Executor | None = None,
 ) -> Replacing[Any]:
-    """A file that takes the place of ``path`` when the ``async with`` block ends well; an exception
-    or a cancellation leaves the old file as it was, and nothing else.
+    """A new file that takes the place of ``path`` when the ``async with`` block ends well.
 
-    mode: "w" and its like; "x" raises FileExistsError if there is a file of that name, at the
-    beginning or by the end. The permission bits of the old file are kept. Of a symbolic link, the
-    target is replaced. The other arguments are those of open().
+    If the block ends by an exception or a cancellation, the old file stays as it was, and nothing
+    else is left. ``mode`` is "w" and its like. With "x" a file of that name is a FileExistsError,
+    at the beginning or by the end. The permission bits of the old file are kept. Of a symbolic link
+    the target is replaced. The other arguments are those of open().
 
     Raises ValueError for a mode that reads or appends only, IsADirectoryError for a directory,
     OSError (EINVAL) for what is no regular file, and what open(), fsync(2) and rename(2) raise.

@@ -48,7 +48,10 @@ def _looked_up(encoding: str | None, errors: str | None, newline: str | None, li
 
 
 class TextFile(File[str]):
-    """io.TextIOWrapper, awaited; plus pread, pwrite (bytes, at an offset in bytes) and fsync."""
+    """io.TextIOWrapper, awaited.
+
+    Beside its methods there are pread() and pwrite(), of bytes at an offset in bytes, and fsync().
+    """
 
     def __init__(self, buffer: Buffer, how: How, mode: str) -> None:
         seekable = buffer.handle.seekable
@@ -73,8 +76,10 @@ class TextFile(File[str]):
 
     @property
     def buffer(self) -> BinaryFile:
-        """The binary file below, awaited, too. Both share one buffer and the order of their calls;
-        text that was read ahead is not read again.
+        """The binary file below, awaited too.
+
+        Both share one buffer and the order of their calls. Text that was read ahead is not read
+        again.
         """
         self._check()
         if self._binary is None:
@@ -94,7 +99,9 @@ class TextFile(File[str]):
 
     @property
     def newlines(self) -> Any:
-        """The line ends met so far: None, one, or a tuple of several."""
+        """The line ends met so far. None if there was none yet, and a tuple if there were several
+        kinds.
+        """
         return self._decoded.newlines
 
     def _detached_from(self, raw: io.FileIO) -> Any:
@@ -104,8 +111,9 @@ class TextFile(File[str]):
         return io.BufferedWriter(raw, size) if raw.writable() else io.BufferedReader(raw, size)
 
     async def read(self, size: int | None = -1) -> str:
-        """``size`` characters, fewer only at the end of the file; negative or None: all up to the
-        end.
+        """Reads ``size`` characters. Fewer come at the end of the file only.
+
+        A negative size, or None, stands for everything up to the end.
         """
         size = arguments.size(size)
         if 0 < size <= len(self._window) and not self._order.users:
@@ -118,7 +126,9 @@ class TextFile(File[str]):
             return self._window.take(size)
 
     async def write(self, text: str) -> int:
-        """Writes ``text``, at once or when more has come together; the number of characters."""
+        """Writes ``text``, at once or when more has come together, and returns its number of
+        characters.
+        """
         self._check()
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
@@ -132,14 +142,15 @@ class TextFile(File[str]):
             return await self._write(text)
 
     async def tell(self) -> int:
-        """Where seek() finds this place again; TextIOWrapper's number, which is of bytes and
-        more.
+        """Where seek() finds this place again.
+
+        It is TextIOWrapper's number, which holds more than a number of bytes.
         """
         await self.flush()
         return await super().tell()
 
     async def seek(self, cookie: int, whence: int = os.SEEK_SET) -> int:
-        """Moves to what tell() told, to the beginning (0) or to the end (0, os.SEEK_END)."""
+        """Moves to what tell() returned, to the beginning (0) or to the end (0, os.SEEK_END)."""
         cookie, whence = operator.index(cookie), operator.index(whence)
         self._check()
         if not self._handle.seekable:
