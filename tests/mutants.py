@@ -149,8 +149,9 @@ class Scratch:
 
 def verdict(mutant: Mutant, scratch: Scratch) -> tuple[str, str]:
     """One of killed, survives, SURVIVED and BROKEN, and what to say of it."""
-    if not mutant.tests:
-        return "survives", mutant.survives
+    if not mutant.tests:  # no test could see it: at least the line is still there
+        found = (scratch.folder / mutant.file).read_text().count(mutant.old)
+        return ("survives", mutant.survives) if found == 1 else ("BROKEN", f"found {found} times")
     try:
         survived, how = scratch.attempt(mutant)
     except (RuntimeError, subprocess.CalledProcessError) as error:
