@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aio_posix.asyncio import arguments, loop
 from aio_posix.asyncio.buffer import Buffer
 from aio_posix.asyncio.file import File
+from aio_posix.asyncio.opened import Opened
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -26,8 +27,8 @@ class BinaryFile(File[bytes]):
 
     _whences: Container[int] = (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END, os.SEEK_DATA, os.SEEK_HOLE)
 
-    def __init__(self, buffer: Buffer) -> None:
-        super().__init__(buffer, buffer.window)
+    def __init__(self, buffer: Buffer, opened: Opened) -> None:
+        super().__init__(buffer, opened, buffer.window)
 
     async def read(self, size: int | None = -1) -> bytes:
         """Reads ``size`` bytes. Fewer come at the end of the file only.
@@ -78,7 +79,7 @@ class BinaryFile(File[bytes]):
         if offset is not None:
             arguments.not_negative("offset", arguments.position(offset))
             await self._at_offsets(writing=False)
-            return await self._buffer.descriptor.preadinto(view, offset)
+            return await self._opened.requests.preadinto(view, offset)
         async with self._reading():
             return await self._readinto(view)
 
@@ -154,8 +155,8 @@ class RawFile(BinaryFile):
 
     _whences = range(-(1 << 31), 1 << 31)  # the system says which it knows
 
-    def __init__(self, buffer: Buffer) -> None:
-        super().__init__(buffer)
+    def __init__(self, buffer: Buffer, opened: Opened) -> None:
+        super().__init__(buffer, opened)
         if not self._handle.seekable:
             # what comes out of a socket has nothing to do with what goes in
             self._write_order = loop.Line()

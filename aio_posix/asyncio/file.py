@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from aio_posix.asyncio import arguments, loop
 from aio_posix.asyncio.buffer import Buffer
 from aio_posix.asyncio.handle import CLOSED
+from aio_posix.asyncio.opened import Opened
 from aio_posix.asyncio.window import Window
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class File(Generic[S]):
     await.
     """
 
-    def __init__(self, buffer: Buffer, window: Window[S]) -> None:
+    def __init__(self, buffer: Buffer, opened: Opened, window: Window[S]) -> None:
         self._buffer = buffer
+        self._opened = opened
         self._handle = buffer.handle
         self._window: Window[S] = window
         self._order = self._write_order = loop.Line()
@@ -111,7 +113,7 @@ class File(Generic[S]):
                 return line
         limit = arguments.size(limit)
         async with self._reading():
-            await self._buffer.courtesy()
+            await self._opened.courtesy()
             return await self._readline(limit)
 
     async def readlines(self, hint: int | None = -1) -> list[S]:
@@ -158,12 +160,14 @@ class File(Generic[S]):
         C: ``int aio_fsync(O_SYNC, struct aiocb *aiocbp)``
         """
         async with self._turn(self._write_order):
-            await self._buffer.sync(data_only=False)
+            await self._buffer.flush()
+            await self._opened.requests.fsync()
 
     async def fdatasync(self) -> None:
         """The same without the metadata that reading the data back does not need (O_DSYNC)."""
         async with self._turn(self._write_order):
-            await self._buffer.sync(data_only=True)
+            await self._buffer.flush()
+            await self._opened.requests.fdatasync()
 
     async def pread(self, nbytes: int, offset: int) -> bytes:
         """Reads ``nbytes`` bytes at ``offset``. Fewer come at the end of the file only.
@@ -175,7 +179,7 @@ class File(Generic[S]):
         arguments.not_negative("size", arguments.size(nbytes))
         arguments.not_negative("offset", arguments.position(offset))
         await self._at_offsets(writing=False)
-        return await self._buffer.descriptor.pread(nbytes, offset)
+        return await self._opened.requests.pread(nbytes, offset)
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
         """Writes all of ``data`` (bytes-like) at ``offset``, and returns its size.
@@ -186,7 +190,8 @@ class File(Generic[S]):
         view = data if type(data) is bytes else arguments.readable(data)
         arguments.not_negative("offset", arguments.position(offset))
         await self._at_offsets(writing=True)
-        return await self._buffer.pwrite(view, offset)
+        self._opened.wrote = True
+        return await self._opened.requests.pwrite(view, offset)
 
     async def pread_many(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """Reads ``nbytes`` bytes at ``offset`` for each (nbytes, offset), with one await.
@@ -199,7 +204,7 @@ class File(Generic[S]):
             arguments.not_negative("size", arguments.size(nbytes))
             arguments.not_negative("offset", arguments.position(offset))
         await self._at_offsets(writing=False)
-        return await self._buffer.descriptor.pread_many(wanted)
+        return await self._opened.requests.pread_many(wanted)
 
     async def readinto_many(self, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
         """Fills the buffer from ``offset`` on, as far as the file goes, for each (buffer, offset).
@@ -210,7 +215,7 @@ class File(Generic[S]):
         for _, offset in wanted:
             arguments.not_negative("offset", arguments.position(offset))
         await self._at_offsets(writing=False)
-        return await self._buffer.descriptor.preadinto_many(wanted)
+        return await self._opened.requests.preadinto_many(wanted)
 
     async def pwrite_many(self, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
         """Writes ``data`` at ``offset`` for each (data, offset), with one await.
@@ -222,7 +227,8 @@ class File(Generic[S]):
         for _, offset in wanted:
             arguments.not_negative("offset", arguments.position(offset))
         await self._at_offsets(writing=True)
-        return await self._buffer.pwrite_many(wanted)
+        self._opened.wrote = True
+        return await self._opened.requests.pwrite_many(wanted)
 
     async def close(self) -> None:
         """Writes what waits to be written, and gives the file back.
@@ -361,7 +367,7 @@ class File(Generic[S]):
         if not self._handle.seekable:
             raise io.UnsupportedOperation("the file has no positions")
         buffer = self._buffer
-        if buffer.waiting or buffer.behind or (writing and buffer.ahead):
+        if not buffer.idle or (writing and buffer.ahead):
             async with self._turn():
                 await buffer.flush()
                 buffer.unread()

@@ -33,12 +33,16 @@ from typing import (
     overload,
 )
 
+from aio_posix.asyncio.below import Below
 from aio_posix.asyncio.binary import BinaryFile, RawFile
 from aio_posix.asyncio.buffer import Buffer
+from aio_posix.asyncio.descriptor import Descriptor
 from aio_posix.asyncio.handle import Handle
 from aio_posix.asyncio.modes import Mode, parse
 from aio_posix.asyncio.native import is_local, open_now, open_wait
 from aio_posix.asyncio.offload import offload
+from aio_posix.asyncio.opened import Opened
+from aio_posix.asyncio.ring import rest
 from aio_posix.asyncio.text import How, TextFile, how
 
 if TYPE_CHECKING:
@@ -194,7 +198,7 @@ async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFil
         handle = Handle(fd, path, mode, length=length)
         file = _wrap(handle, asked, executor, text, length, True)
         try:
-            await file._buffer.courtesy()
+            await file._opened.courtesy()
         except BaseException:
             handle.close()
             raise
@@ -284,11 +288,21 @@ def _wrap(
     asked_size = asked.buffering if asked.buffering > 1 else 0
     first = asked_size or io.DEFAULT_BUFFER_SIZE
     size = asked_size or WAITING
+    opened = Opened(handle, BELOW, executor, length, local)
     if asked.buffering == 0:
-        return RawFile(Buffer(handle, 0, first, first, executor, length, local))
-    buffer = Buffer(handle, size, first, max(first, AHEAD), executor, length, local)
+        return RawFile(Buffer(opened, 0, first, first, length or 0), opened)
     if handle.mode.reads and handle.mode.writes and not handle.seekable:
-        handle.close()
-        buffer.let_go()
+        opened.close_here()
         raise io.UnsupportedOperation("File or stream is not seekable.")
-    return BinaryFile(buffer) if text is None else TextFile(buffer, text, asked.mode)
+    buffer = Buffer(opened, size, first, max(first, AHEAD), length or 0)
+    if text is None:
+        return BinaryFile(buffer, opened)
+    return TextFile(buffer, opened, text, asked.mode)
+
+
+def _descriptor(fd: int, keeper: object, name: object, ours: bool) -> Descriptor:
+    name = name if isinstance(name, (str, bytes)) else None
+    return Descriptor.owning(fd, keeper, name) if ours else Descriptor.borrowing(fd, name)
+
+
+BELOW = Below(_descriptor, rest)

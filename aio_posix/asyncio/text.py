@@ -21,6 +21,7 @@ from aio_posix.asyncio.binary import BinaryFile
 from aio_posix.asyncio.buffer import Buffer
 from aio_posix.asyncio.decoded import Decoded
 from aio_posix.asyncio.file import File
+from aio_posix.asyncio.opened import Opened
 from aio_posix.asyncio.window import read_line
 
 
@@ -53,10 +54,10 @@ class TextFile(File[str]):
     Beside its methods there are pread() and pwrite(), of bytes at an offset in bytes, and fsync().
     """
 
-    def __init__(self, buffer: Buffer, how: How, mode: str) -> None:
+    def __init__(self, buffer: Buffer, opened: Opened, how: How, mode: str) -> None:
         seekable = buffer.handle.seekable
         self._decoded = Decoded(how.encoding, how.errors, how.newline, seekable)
-        super().__init__(buffer, self._decoded.window)
+        super().__init__(buffer, opened, self._decoded.window)
         self._how = how
         self._mode = mode
         self._newline = how.newline if how.newline in ("\r", "\r\n") else None  # what "\n" becomes
@@ -83,7 +84,7 @@ class TextFile(File[str]):
         """
         self._check()
         if self._binary is None:
-            self._binary = BinaryFile(self._buffer)
+            self._binary = BinaryFile(self._buffer, self._opened)
             self._binary._order = self._binary._write_order = self._order
         return self._binary
 
