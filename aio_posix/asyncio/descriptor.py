@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from aio_posix.asyncio import loop, many, pipes, transfer
+from aio_posix.asyncio import many, pipes, transfer
 from aio_posix.asyncio.access import Access, Use
 from aio_posix.asyncio.arguments import count, place, positive, readable, writable
 from aio_posix.asyncio.batch import DSYNC, READ, SYNC, Later
@@ -112,14 +112,13 @@ class Descriptor:
             if data is not None:
                 return data
             why = declined()
-        nbytes, offset = count(nbytes), place(offset)
+        if not (nbytes.__class__ is int and offset.__class__ is int and nbytes >= 0 <= offset):
+            nbytes, offset = count(nbytes), place(offset)
         channel = self._access.known(ring)
-        if (
-            why != ABSENT
-            and (self._access.kind(channel) if channel is None else channel.kind).stream
-        ):
+        if why != ABSENT and self._access.kind(channel).stream:
             return await self.receive(nbytes)
-        positive(offset)
+        if offset < 0:
+            positive(offset)
         if channel is None:  # before others run, for they may close the number
             channel = self._access.new(ring)
         channel.users += 1

@@ -88,7 +88,7 @@ class Ring:
         spread: bool = False, kept: Any = None,
     ) -> None:  # fmt: skip
         """The same for what has a future's done() and set_result()."""
-        if channel.in_flight < WINDOW and channel.free:
+        if channel.in_flight < WINDOW and (channel.behind is None or channel.free):
             self._enter(channel, future, op, buffer, nbytes, offset, spread, kept)
         else:
             channel.waiting.append(Wish(future, op, buffer, nbytes, offset, spread, kept))
