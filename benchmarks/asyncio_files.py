@@ -121,7 +121,11 @@ def verdict(figure: float, goal: float | None, most: bool = False) -> str:
     return f"{'<=' if most else '>='} {goal:<5g} {'met' if met else 'MISSED'}"
 
 
+SHOWN: list[list[str]] = []  # what was printed, for --markdown
+
+
 def show(what: str, figure: str, ratio: str = "", judged: str = "") -> None:
+    SHOWN.append([what.strip(), figure, ratio, judged.replace("  ", " ").strip()])
     print(f"{what:<38} {figure:>10}   {ratio:>7}  {judged}".rstrip(), flush=True)
 
 
@@ -218,6 +222,7 @@ def main() -> None:
         "--only", action="append", metavar="NAME", help="groups whose name begins so"
     )
     parser.add_argument("--turns", action="store_true", help="longest turns and least served, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the rates")
     options = parser.parse_args()
     prepare()
@@ -230,9 +235,13 @@ def main() -> None:
                 courtesy(group, options.seconds, min(3, options.pairs))
     if not options.only:
         line_of(min(3, options.pairs))
+    peers = versions(["turbofile", "caio", "aiofile", "aiofiles"])
+    foot = ", ".join([described(), *(f"{name} {its}" for name, its in peers.items())])
+    if options.markdown:
+        table = [["", "rate", "ours / theirs", "goal"], ["---"] * 4, *SHOWN]
+        lines = ["| " + " | ".join(row) + " |" for row in table]
+        options.markdown.write_text("\n".join([*lines, "", f"({foot})"]) + "\n")
     if options.svg:
-        peers = versions(["turbofile", "caio", "aiofile", "aiofiles"])
-        foot = ", ".join([described(), *(f"{name} {its}" for name, its in peers.items())])
         title = "Awaited reads of 4 KiB, whole files and lines: rates, medians of one run"
         options.svg.write_text(svg(title, foot, bars))
 

@@ -18,6 +18,7 @@ from statistics import median
 from typing import NamedTuple
 
 import adapters
+from bars import Bar, svg
 from chores import CHORES, Chore
 from machine import described, versions
 from programs import checkout
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--library", metavar="NAME", action="append", choices=RIVALS)
     parser.add_argument("--against", metavar="DIR", type=Path, help="another checkout, with .venv")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the table to FILE")
+    parser.add_argument("--svg", metavar="FILE", type=Path, help="draw the rates")
     options = parser.parse_args()
     sides = {"ours": sys.executable}
     if options.against is not None:
@@ -142,6 +144,15 @@ def main() -> None:
             print(f"    {name:<12} {rate:>12,.0f} {ratio}{'  best' * (name == row.best(RIVALS))}")
         turn, share = cells(row, [])[-2:]
         print(f"    {'; '.join(judged(row))}; longest turn {turn}, least of 32 {share}", flush=True)
+    if options.svg is not None:
+        bars = [
+            Bar(row.chore.title, row.chore.unit, name, rate)
+            for row in rows
+            if "ours" in row.rates
+            for name, rate in row.rates.items()
+        ]
+        title = "What programs do with files all day: rates, medians of one run"
+        options.svg.write_text(svg(title, about, bars))
     if options.markdown is not None:
         names = [name for name in sides if any(name in row.rates for row in rows)]
         table = [headings(names), ["---"] * len(headings(names))]

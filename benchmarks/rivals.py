@@ -23,13 +23,13 @@ from typing import NamedTuple
 
 import adapters
 from adapters import Library
-from facts import Fact, facts
+from facts import LIMIT, LONGER, Fact, facts
 from machine import described
 
 HERE = Path(__file__).resolve().parent
+CELLS = HERE / "build" / "rivals.json"  # what was found last, for runs of a few cells
 TABLE = HERE.parent / "docs" / "rivals.md"
 WIDTH = 120  # characters of what happened in a cell
-LIMIT = 30  # seconds for one fact; 3 GiB take about three on an idle machine
 SIGNS = {"right": "yes", "wrong": "**no**", "error": "error", "hangs": "**hangs**",
          "crash": "**crash**", "absent": "-"}  # fmt: skip
 # From good to bad: of several runs the worst one counts.
@@ -56,10 +56,10 @@ def tried(name: str, fact: Fact) -> Outcome:
             start_new_session=True,
         ) as process:
             try:
-                out, err = process.communicate(timeout=LIMIT)
+                out, err = process.communicate(timeout=fact.limit)
             except subprocess.TimeoutExpired:
                 killed(process)
-                return Outcome("hangs", f"no verdict after {LIMIT} s")
+                return Outcome("hangs", f"no verdict after {fact.limit} s")
             killed(process)
     if process.returncode < 0:
         return Outcome("crash", signal.Signals(-process.returncode).name)
@@ -114,7 +114,7 @@ def document(libraries: list[Library], rows: dict[Fact, dict[str, Outcome]]) -> 
         "| yes | right |",
         "| **no** | a wrong result, or something lost |",
         "| error | an exception where the built-in has none |",
-        f"| **hangs** | no end within {LIMIT} s, or the loop stood still |",
+        f"| **hangs** | no end within {LIMIT} s ({max(LONGER.values())} s for 3 GiB), or a standstill |",
         "| **crash** | the process was killed by a signal |",
         "| - | the library does not offer it |",
         "",
@@ -150,6 +150,17 @@ def document(libraries: list[Library], rows: dict[Fact, dict[str, Outcome]]) -> 
     return "\n".join(out).rstrip() + "\n"
 
 
+def known() -> dict[str, dict[str, Outcome]]:
+    """The cells of earlier runs."""
+    if not CELLS.exists():
+        return {}
+    found = json.loads(CELLS.read_text())
+    return {
+        fact: {name: Outcome(*outcome) for name, outcome in cells.items()}
+        for fact, cells in found.items()
+    }
+
+
 def shown(words: str) -> str:
     """One short line that Markdown leaves alone and that names no path of this machine."""
     words = re.sub(r"/\S*/", "", " ".join(words.split()))
@@ -166,27 +177,39 @@ def main() -> int:
     )
     parser.add_argument("--library", metavar="NAME", action="append", choices=adapters.NAMES)
     parser.add_argument("--times", type=int, default=3, help="runs of each cell (default 3)")
-    parser.add_argument("--write", type=Path, metavar="FILE", help=f"default: docs/{TABLE.name}")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="with --only or --library: the other cells are those of earlier runs",
+    )
     options = parser.parse_args()
     chosen = [f for f in facts() if not options.only or f.name.startswith(tuple(options.only))]
     libraries = installed(options.library or adapters.NAMES)
     target = options.write or (None if options.only or options.library else TABLE)
 
-    rows: dict[Fact, dict[str, Outcome]] = {}
+    cells, wrong = known(), False
     for fact in chosen:
         print(f"\n{fact.title} ({fact.name})")
-        rows[fact] = {}
         for library in libraries:
             outcomes = [tried(library.name, fact)]
             while len(outcomes) < options.times and worst(outcomes).kind in DOUBTFUL:
                 outcomes.append(tried(library.name, fact))
-            rows[fact][library.name] = outcome = worst(outcomes)
+            outcome = worst(outcomes)
+            cells.setdefault(fact.name, {})[library.name] = outcome
             print(f"  {library.name:<12} {outcome.kind:<7} {outcome.words}", flush=True)
+            wrong |= library.name.startswith("ours") and outcome.kind not in ("right", "absent")
+    CELLS.parent.mkdir(exist_ok=True)
+    CELLS.write_text(json.dumps(cells, indent=1))
     if target is not None:
-        target.write_text(document(libraries, rows))
+        columns = installed(adapters.NAMES)
+        rows = {fact: cells.get(fact.name, {}) for fact in facts()}
+        missing = [f.name for f in rows if any(c.name not in rows[f] for c in columns)]
+        if missing:
+            raise SystemExit(f"not tried yet with every library: {', '.join(missing)}")
+        target.write_text(document(columns, rows))
         print(f"\nwritten: {target}")
-    ours = [cells["ours"] for cells in rows.values() if "ours" in cells]
-    return 1 if any(outcome.kind not in ("right", "absent") for outcome in ours) else 0
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
