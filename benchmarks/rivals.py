@@ -29,6 +29,7 @@ from machine import described
 HERE = Path(__file__).resolve().parent
 CELLS = HERE / "build" / "rivals.json"  # what was found last, for runs of a few cells
 TABLE = HERE.parent / "docs" / "rivals.md"
+LONGEST = max(LONGER.values())
 WIDTH = 120  # characters of what happened in a cell
 SIGNS = {"right": "yes", "wrong": "**no**", "error": "error", "hangs": "**hangs**",
          "crash": "**crash**", "absent": "-"}  # fmt: skip
@@ -114,7 +115,7 @@ def document(libraries: list[Library], rows: dict[Fact, dict[str, Outcome]]) -> 
         "| yes | right |",
         "| **no** | a wrong result, or something lost |",
         "| error | an exception where the built-in has none |",
-        f"| **hangs** | no end within {LIMIT} s ({max(LONGER.values())} s for 3 GiB), or a standstill |",
+        f"| **hangs** | no end within {LIMIT} s (3 GiB: {LONGEST} s), or a standstill |",
         "| **crash** | the process was killed by a signal |",
         "| - | the library does not offer it |",
         "",
