@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aio_posix.study.agree import scripts
-from aio_posix.study.observed import Flight, Life
 from aio_posix.study.model import Glibc
+from aio_posix.study.observed import Flight, Life
 from aio_posix.study.parts import Request
 from aio_posix.study.replay import Change, Moment, Replay, replay
 from aio_posix.study.script import Script, Submit
