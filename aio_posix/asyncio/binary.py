@@ -62,7 +62,7 @@ class BinaryFile(File[bytes]):
             return await self._buffer.read1(self._buffer.size if size < 0 else size)
 
     async def peek(self, size: int = 0) -> bytes:
-        """What was read ahead, and at least a byte unless the file ends here. The position stays."""
+        """What was read ahead, at least a byte unless the file ends here. The position stays."""
         operator.index(size)
         async with self._reading():
             if not len(self._window):
