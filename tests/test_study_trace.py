@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from aio_posix.study.echoes.counting import may_trace
-from aio_posix.study.trace import Timeline, command, strace
+from aio_posix.study.trace import Timeline, calls, command, strace
 from aio_posix.study.trace.timeline import Group, Kind
 
 DEMO = Path(__file__).parent.parent / "demo_echo.py"
@@ -204,6 +204,29 @@ def seen(script: Path, program: str) -> Timeline:
     assert status == 0
     assert isinstance(line, Timeline)
     return line
+
+
+@straced
+def test_more_system_calls_than_there_is_room_for_end_the_recording(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "MOST", 4096)
+    monkeypatch.setattr(calls, "PIECE", 1024)
+    line = seen(script, READ + "for _ in range(3000): os.pread(file, 1, 0)\naio_read(request)\n")
+    assert line.full is not None
+    assert line.full < line.end
+
+
+def test_what_is_written_to_the_pipe_is_what_comes_out(tmp_path: Path) -> None:
+    taken = calls.Calls(tmp_path / "pipe")
+    text = "".join(f"{n} line\n" for n in range(50_000))
+    (tmp_path / "pipe").write_text(text)
+    assert taken.end() == text
+    assert not taken.full
+
+
+def test_a_pipe_that_nobody_opened_is_empty(tmp_path: Path) -> None:
+    assert calls.Calls(tmp_path / "pipe").end() == ""
 
 
 @straced

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from aio_posix.study.console import say
 from aio_posix.study.echoes.counting import may_trace
 from aio_posix.study.trace import event, strace
+from aio_posix.study.trace.calls import Calls
 from aio_posix.study.trace.drawing import timeline
 from aio_posix.study.trace.html import html
 from aio_posix.study.trace.perfetto import perfetto
@@ -114,20 +115,29 @@ def run(program: Program, directory: Path) -> tuple[int, Timeline | str]:
     """The program's exit status (128 + n for signal n), and what it did or why that cannot be
     told.
     """
-    events, calls = directory / "events", directory / "calls"
+    events, pipe = directory / "events", directory / "calls"
     traced = may_trace()
+    calls = Calls(pipe) if traced else None
     command = [sys.executable, "-m", "aio_posix.study.trace.child", str(events)]
     command += ["-m"] * program.is_module + [program.name, *program.arguments]
-    with subprocess.Popen([*strace.command(calls), *command] if traced else command) as child:
-        before = signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the program
-        try:
-            status = child.wait()
-        finally:
-            signal.signal(signal.SIGINT, before)
+    try:
+        with subprocess.Popen([*strace.command(pipe), *command] if traced else command) as child:
+            before = signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the program
+            try:
+                status = child.wait()
+            finally:
+                signal.signal(signal.SIGINT, before)
+    finally:
+        seen_calls = calls.end() if calls else ""
     status = 128 - status if status < 0 else status
     try:
         seen = event.read(events) if events.exists() else []
-        threads = strace.parse(calls.read_text(errors="replace")) if traced else None
+        threads = strace.parse(seen_calls) if traced else None
+        if calls and calls.full:
+            ends = [
+                call.end or call.begin for one in (threads or {}).values() for call in one.calls
+            ]
+            seen.append(event.Event(event.What.FULL, max(ends), 0, ()))
         return status, timeline(seen, threads, program.title)
     except ValueError as error:
         return status, f"{program.title}: {error}"

@@ -49,7 +49,7 @@ def timeline(
         raise ValueError("no request was made: there is nothing to draw")
     traced, threads = threads is not None, threads or {}
     main = next(iter(threads), os.getpid()) if main is None else main
-    python = {main, *(event.tid for event in events)}
+    python = {main, *(event.tid for event in events if event.what is not What.FULL)}
     match(requests, [thread for tid, thread in threads.items() if tid not in python])
     begin = min(event.at for event in events if event.what is not What.POOL)
     given = {event.of[0]: event for event in events if event.what is What.GIVEN}
