@@ -29,7 +29,17 @@ class Notifier:
 
     _callable: Callable[[Any], object] | None
     sigev_value: Any
-    def _take_plan(self, address: int, /) -> None: ...
+    def _become(
+        self,
+        notify: int,
+        signo: int,
+        raw: int | None,
+        queue: int,
+        stack: int,
+        callable: Any,
+        value: Any,
+        /,
+    ) -> None: ...
     def _in_use(self) -> bool: ...
 
 # one request

@@ -49,9 +49,6 @@ class caught:
     value: int
 
 @final
-class plan: ...
-
-@final
 class queue:
     fd: int
 
@@ -106,16 +103,6 @@ class _Lib:
     def gate_inside(self, /) -> int: ...
     def now_enable(self, on: int, /) -> int: ...
     def perform(self, op: int, fd: int, buf: Any, nbytes: int, offset: int, /) -> int: ...
-    def plan_new(
-        self,
-        notify: int,
-        signo: int,
-        value: int,
-        token: int,
-        queue: queue,
-        stack: int,
-        /,
-    ) -> plan: ...
     def pool_init(self, threads: int, num: int, idle_time: int, /) -> None: ...
     def queue_close(self, q: queue, /) -> None: ...
     def queue_free(self, q: queue, /) -> None: ...

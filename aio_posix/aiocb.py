@@ -93,19 +93,23 @@ class aiocb(Control):
         aio_sigevent: sigevent | None = None,
         aio_lio_opcode: int = LIO_NOP,
     ) -> None:
-        if not _calls.reset(self):
+        fields = {
+            "aio_fildes": _fildes(aio_fildes),
+            "aio_buf": _buffer(aio_buf),
+            "aio_offset": _offset(aio_offset),
+            "_nbytes": _nbytes(aio_nbytes),
+            "aio_reqprio": _reqprio(aio_reqprio),
+            "aio_sigevent": _sigevent(aio_sigevent),
+            "aio_lio_opcode": LioOpcode(aio_lio_opcode),
+        }
+        if not _calls.reset(self):  # not before, or a bad argument would cost the last result
             raise BlockingIOError(
                 errno.EINPROGRESS,
                 "the request is in flight, or a thread is waiting for it: it cannot be made anew",
             )
         put = super().__setattr__
-        put("aio_fildes", _fildes(aio_fildes))
-        put("aio_buf", _buffer(aio_buf))
-        put("aio_offset", _offset(aio_offset))
-        put("_nbytes", _nbytes(aio_nbytes))
-        put("aio_reqprio", _reqprio(aio_reqprio))
-        put("aio_sigevent", _sigevent(aio_sigevent))
-        put("aio_lio_opcode", LioOpcode(aio_lio_opcode))
+        for name, value in fields.items():
+            put(name, value)
 
     if not TYPE_CHECKING:  # it would make type checkers accept any name
 
@@ -115,11 +119,12 @@ class aiocb(Control):
                 if name in _HIDDEN:
                     raise AttributeError(f"{name} is not a field of an aiocb")
                 return super().__setattr__(name, value)  # a subclass may have attributes of its own
+            value = check(value)  # first, for that may run code that submits the request
             if self.in_progress:
                 raise BlockingIOError(
                     errno.EINPROGRESS, f"{name} cannot change: the request is in flight"
                 )
-            super().__setattr__("_nbytes" if name == "aio_nbytes" else name, check(value))
+            super().__setattr__("_nbytes" if name == "aio_nbytes" else name, value)
 
     def __delattr__(self, name: str) -> None:
         if name in _FIELDS or name in _HIDDEN:

@@ -3,8 +3,8 @@
 - Each submission keeps what glibc may touch (buffer, file object, C request) until somebody notices
   that it is over: csrc/python/kept.h. in_flight() shows what glibc still has.
 - A signal carries a number. The object it stands for lives as long as its aiocb, or as long as the
-  submission keeps it. Of those that nobody looked at afterwards, the last UNHEARD are kept, because
-  their signals may still be pending.
+  submission keeps it. Those whose signals may still be pending after that are kept, up to UNHEARD
+  requests of them.
 - In a forked child of a process that has used AIO nothing of this works or is touched.
 - At exit writes are drained before the gate is closed.
 """
@@ -28,10 +28,10 @@ from aio_posix.sigevent import signals_used
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, ClassVar
 
 DRAIN = 10.0  # seconds an exit waits for accepted writes and syncs
-UNHEARD = 1024  # completed submissions that are kept for a sigwaitinfo which may never be called
+UNHEARD = 1024  # completed requests that are kept for a sigwaitinfo which may never be called
 # At exit: how long (seconds) to wait for running callbacks after the last write has finished. A
 # callback may never return.
 GRACE = 1.0
@@ -46,14 +46,39 @@ Stats.__doc__ = "What this process has asked of glibc so far; numbers of request
 class Signalled:
     """What a signal with this number stands for; an aiocb is not kept alive by that."""
 
-    __slots__ = ("__weakref__", "cb", "heard", "number", "value")
+    __slots__ = ("__weakref__", "cb", "number", "pending", "returned", "value")
 
     def __init__(self, value: Any, cb: Any) -> None:
         self.value = value
         self.cb = None if cb is None else weakref.ref(cb)
         self.number = next(_numbers)
-        self.heard = False  # nobody asks for it any more
+        self.pending = 0  # submissions whose signal sigwaitinfo has not taken
+        self.returned = False  # aio_return was called since, so the program needs no signal
         signalled[self.number] = self
+
+    def requests(self) -> int:
+        """How many are kept alive by this."""
+        return len(self.value) if type(self.value) in (list, tuple) else 1
+
+
+class Unheard:
+    """What is kept for signals that may still be pending: by number, an aiocb or a Signalled."""
+
+    kept: ClassVar[dict[int, tuple[int, Any]]] = {}  # oldest first
+    requests = 0
+
+    @classmethod
+    def keep(cls, number: int, requests: int, what: Any) -> None:
+        cls.drop(number)
+        cls.kept[number] = requests, what
+        cls.requests += requests
+        while cls.requests > UNHEARD and len(cls.kept) > 1:
+            cls.drop(next(iter(cls.kept)))
+
+    @classmethod
+    def drop(cls, number: int) -> None:
+        requests, _ = cls.kept.pop(number, (0, None))
+        cls.requests -= requests
 
 
 class Exit:
@@ -64,7 +89,6 @@ class Exit:
 
 _numbers = count(1)  # 48 bits of them fit beside TOKEN
 signalled: weakref.WeakValueDictionary[int, Signalled] = weakref.WeakValueDictionary()
-_unheard: dict[int, Any] = {}  # by number: an aiocb or a Signalled, oldest first
 
 
 def in_flight() -> list[InFlight]:
@@ -121,22 +145,29 @@ def refused(error: int) -> None:
     raise OSError(error, f"{os.strerror(error)}: glibc did not accept the request")
 
 
-def look_again(file: Any, fd: int) -> None:
-    """A submission of this file object is over. Warns if the object has another number by now."""
-    try:
-        now: int | None = file.fileno()
-    except (OSError, ValueError):
-        now = None
-    if now != fd:
-        import warnings  # rarely needed, and slow to import
+def _file_name(file: Any) -> str:
+    """Its repr, with the name that a closed io.FileIO leaves out."""
+    text = repr(file)
+    name = getattr(file, "name", None)
+    return (
+        text if name is None or type(name) is int or repr(name) in text else f"{text} of {name!r}"
+    )
 
-        warnings.warn(
-            f"{file!r} was closed while a request on its descriptor {fd} was in flight: glibc may "
-            "have used another file that got the number",
-            ResourceWarning,
-            stacklevel=2,
-            source=file,
-        )
+
+def closed_in_flight(file: Any, fd: int) -> None:
+    """Warns: a submission of this file object is over, and it has another number by now."""
+    import warnings  # rarely needed, and slow to import
+
+    level, frame, ours = 1, sys._getframe(), os.path.dirname(__file__)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f"{_file_name(file)} was closed while a request on its descriptor {fd} was in flight: "
+        "glibc may have used another file that got the number",
+        ResourceWarning,
+        stacklevel=level,
+        source=file,
+    )
 
 
 def signalled_by(cb: Any, default: Any, own: Any) -> tuple[int, Any]:
@@ -147,31 +178,36 @@ def signalled_by(cb: Any, default: Any, own: Any) -> tuple[int, Any]:
     """
     if cb is None:
         new = Signalled(default if own is None else own, None)
+        new.pending = 1
         return new.number, new
     old: Signalled | None = cb._told
     if old is None or (
         old.cb is None if own is None else old.cb is not None or old.value is not own
     ):
+        if old is not None and old.cb is None:
+            unheard(old)
         old = Signalled(own, cb if own is None else None)
         type(cb)._told.__set__(cb, old)
-    old.heard = False
+    old.returned = False
+    old.pending += 1
     return old.number, cb if own is None else old
 
 
-def unheard(number: int, kept: Any) -> None:
-    """The sweeper has noticed the end of a submission whose signal may be taken later."""
-    told = signalled.get(number)
-    if told is None or told.heard:
-        return
-    _unheard[number] = kept
-    while len(_unheard) > UNHEARD:
-        del _unheard[next(iter(_unheard))]
+def unheard(kept: Any) -> None:
+    """Nobody else keeps what a signal stands for that may be taken later: an aiocb that the sweeper
+    has found over, or the Signalled of a list or of a dropped aiocb.
+    """
+    told = kept if type(kept) is Signalled else kept._told
+    if told is kept and told.cb is not None:
+        return  # the aiocb is gone
+    if told.pending and not told.returned:
+        Unheard.keep(told.number, told.requests(), kept)
 
 
-def heard(told: Signalled) -> None:
-    """The aiocb's result has been returned; it lives as long as the program holds it."""
-    told.heard = True
-    _unheard.pop(told.number, None)
+def returned(told: Signalled) -> None:
+    """The aiocb's result is about to be returned; it lives as long as the program holds it."""
+    told.returned = True
+    Unheard.drop(told.number)
 
 
 def value_of(number: int) -> Any:
@@ -179,18 +215,34 @@ def value_of(number: int) -> Any:
     told = signalled.get(number)
     if told is None:
         return None
-    heard(told)
+    cb = None if told.cb is None else told.cb()
+    told.pending -= told.pending > 0
+    if not told.pending:
+        Unheard.drop(number)
     if told.cb is None:
         return told.value
-    cb = told.cb()
     if cb is not None:
         _calls.state(cb)  # it is over, and this releases what it needed
     return cb
 
 
-def _named(one: InFlight) -> str:
-    what = f"write of {one.nbytes} bytes at {one.offset}" if one.op == lib.LIO_WRITE else "sync"
-    return f"{what} to {one.fd if one.file is None else one.file!r}"
+def _named(lost: list[InFlight]) -> str:
+    """All of them; those of one file together."""
+    kinds: dict[str, list[InFlight]] = {}
+    for one in reversed(lost):
+        kind = "write" if one.op == lib.LIO_WRITE else "sync"
+        to = one.fd if one.file is None else _file_name(one.file)
+        kinds.setdefault(f"{kind} to {to}", []).append(one)
+    names = []
+    for name, some in kinds.items():
+        kind, to = name.split(" ", 1)
+        if len(some) > 1:
+            name = f"{len(some)} {kind}s {to}"
+        if kind == "write":
+            at = f" at {some[0].offset}" if len(some) == 1 else ""
+            name = name.replace(" to ", f" of {sum(one.nbytes for one in some)} bytes{at} to ", 1)
+        names.append(name)
+    return ", ".join(names)
 
 
 def _drain(deadline: float | None = None, callbacks: bool = True) -> bool:
@@ -207,12 +259,12 @@ def _drain(deadline: float | None = None, callbacks: bool = True) -> bool:
             patience = time.monotonic() + GRACE
             if time.monotonic() > deadline:
                 lost = [one for one in in_flight() if one.op != lib.LIO_READ]
-                names = ", ".join(map(_named, lost[:5])) + (", ..." if len(lost) > 5 else "")
                 if not lost:
                     continue
                 import warnings  # rarely needed, and slow to import
 
-                text = f"{len(lost)} requests lost at exit, not done after {DRAIN:g} s: {names}"
+                text = f"{len(lost)} requests lost at exit, not done after {DRAIN:g} s: "
+                text += _named(lost)
                 warnings.warn(text, RuntimeWarning, stacklevel=1)
                 return False
         elif (

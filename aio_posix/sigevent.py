@@ -8,7 +8,6 @@ any submission that uses it.
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 from enum import IntEnum
@@ -118,15 +117,21 @@ class sigevent(Notifier):
                     "SIGEV_THREAD needs sigev_notify_function: a callable or a CompletionQueue"
                 )
         stack = _stack_size(sigev_notify_attributes) if kind is SIGEV_THREAD else 0
-        plan = _make_plan(kind, sigev_signo, sigev_value, queue, stack)
+        number = sigev_value if kind is SIGEV_SIGNAL and _fits_sival_int(sigev_value) else None
+        self._become(
+            kind,
+            sigev_signo if kind is SIGEV_SIGNAL else 0,
+            number,
+            0 if queue is None else address(queue),
+            stack,
+            sigev_notify_function if queue is None else None,
+            sigev_value,
+        )
         put = super().__setattr__
         put("sigev_notify", kind)
         put("sigev_signo", sigev_signo)
-        put("sigev_value", sigev_value)
         put("sigev_notify_function", sigev_notify_function)
         put("sigev_notify_attributes", sigev_notify_attributes)
-        put("_callable", sigev_notify_function if queue is None else None)
-        self._take_plan(plan)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a sigevent does not change: make a new one with another {name}")
@@ -141,22 +146,6 @@ class sigevent(Notifier):
         if self.sigev_notify == SIGEV_THREAD:
             return f"<sigevent SIGEV_THREAD {self.sigev_notify_function!r}{value}>"
         return "<sigevent SIGEV_NONE>"
-
-
-def _make_plan(kind: SigevNotify, signo: int, value: Any, queue: Any, stack: int) -> int:
-    """The address of a new C plan, 0 when there is nothing to announce."""
-    if kind is SIGEV_NONE:
-        return 0
-    raw = kind is SIGEV_SIGNAL and _fits_sival_int(value)
-    number = value & 0xFFFF_FFFF_FFFF_FFFF if raw else 0
-    plan = lib.plan_new(kind, signo, number, not raw, queue or ffi.NULL, stack)
-    if not plan:
-        if ffi.errno == errno.EINVAL:
-            raise ValueError(
-                f"sigev_notify_attributes: pthread_attr_setstacksize refuses {stack} bytes"
-            )
-        raise OSError(ffi.errno, os.strerror(ffi.errno))
-    return address(plan)
 
 
 def _signal_number(signo: int) -> int:

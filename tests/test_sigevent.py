@@ -16,7 +16,7 @@ from typing import Any
 
 import fresh
 import pytest
-from conftest import FULL_POOL, SIGNO, done
+from conftest import FULL_POOL, SIGNO, Pipe, done
 from deadline import eventually
 
 import aio_posix as aio
@@ -425,3 +425,118 @@ assert (aio_error(cb), cb.aio_buf) == (errno.EAGAIN, b"data")
 """
     )
     assert "RLIMIT_SIGPENDING" in str(aio.sigevent.__doc__)
+
+
+def taken() -> Any:
+    """The value of a signal that has been sent."""
+    info = aio.sigwaitinfo([SIGNO], 10)
+    assert info is not None
+    return info.si_value
+
+
+def reaped() -> None:
+    """Waits until the sweeper has noticed the end of all that nobody looks at."""
+    assert eventually(lambda: not _calls.kept())
+
+
+def test_a_signal_for_a_list_that_was_looked_at_first_still_means_the_list(file: int) -> None:
+    cbs = [aio.aiocb(file, bytearray(1), aio_lio_opcode=aio.LIO_READ) for _ in range(3)]
+    aio.lio_listio(aio.LIO_NOWAIT, cbs, aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO))
+    done(*cbs)
+    gc.collect()
+    assert taken() is cbs
+
+
+def test_signals_of_two_submissions_with_different_values_keep_their_meanings(file: int) -> None:
+    cb = aio.aiocb(file, bytearray(1))
+    for value in ("first", "second", "third"):
+        cb.aio_sigevent = aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO, sigev_value=value)
+        aio.aio_read(cb)
+        assert aio.aio_suspend([cb], 10)
+    assert [taken(), taken(), taken()] == ["first", "second", "third"]
+
+
+def test_an_early_aio_return_does_not_take_the_meaning_from_the_signal(pipe: Pipe) -> None:
+    """It raises BlockingIOError and says nothing about who holds the request later."""
+    cb = pipe.blocked(aio_sigevent=aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO))
+    with pytest.raises(BlockingIOError):
+        aio.aio_return(cb)
+    pipe.started.clear()
+    me = id(cb)
+    del cb
+    pipe.feed()
+    reaped()
+    assert id(taken()) == me
+
+
+def test_a_signal_taken_late_does_not_count_for_the_submission_after(pipe: Pipe) -> None:
+    event = aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO)
+    cb = aio.aiocb(pipe.read, bytearray(1), aio_sigevent=event)
+    aio.aio_read(cb)
+    pipe.feed()
+    assert aio.aio_suspend([cb], 10)
+    aio.aio_read(cb)  # the first signal is still pending
+    me = id(cb)
+    del cb
+    assert id(taken()) == me
+    pipe.feed()
+    reaped()
+    assert id(taken()) == me
+
+
+@pytest.mark.filterwarnings("ignore:dropped while in flight")
+def test_a_dropped_request_and_its_list_are_both_meant_by_their_signals(file: int) -> None:
+    own = aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO, sigev_value="request")
+    whole = aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO, sigev_value="list")
+    cb = aio.aiocb(file, bytearray(1), aio_sigevent=own, aio_lio_opcode=aio.LIO_READ)
+    aio.lio_listio(aio.LIO_NOWAIT, [cb], whole)
+    del cb
+    reaped()
+    assert [taken(), taken()] == ["request", "list"]
+
+
+def test_what_is_kept_for_signals_of_lists_is_bounded_by_their_requests(file: int) -> None:
+    event = aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signal.SIGURG)  # ignored by default
+    refs: list[Any] = []
+    for _ in range(60):
+        cbs = [aio.aiocb(file, bytearray(1), aio_lio_opcode=aio.LIO_READ) for _ in range(50)]
+        refs += map(weakref.ref, cbs)
+        aio.lio_listio(aio.LIO_NOWAIT, cbs, event)
+        done(*cbs)
+        del cbs
+    gc.collect()
+    assert sum(ref() is not None for ref in refs) <= flight.UNHEARD
+
+
+def test_a_sigevent_is_changed_as_a_whole_by_a_second_init(file: int) -> None:
+    """Nobody may see the plan of one and the function of the other."""
+
+    class Stop(Exception): ...
+
+    got: list[Any] = []
+    event = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=got.append)
+
+    class Index(int):
+        def __index__(self) -> int:
+            raise Stop
+
+        def __ge__(self, other: object) -> bool:
+            raise Stop
+
+        def __le__(self, other: object) -> bool:
+            raise Stop
+
+    with aio.CompletionQueue() as queue:
+        with pytest.raises(Stop):
+            event.__init__(  # type: ignore[misc]
+                aio.SIGEV_THREAD, sigev_notify_function=queue, sigev_notify_attributes=Index(1)
+            )
+        cb = aio.aiocb(file, bytearray(1), aio_sigevent=event)
+        aio.aio_read(cb)
+        assert eventually(lambda: got == [cb])
+        event_again = eventually(lambda: not event._in_use())
+        assert event_again
+        event.__init__(aio.SIGEV_THREAD, sigev_notify_function=queue)  # type: ignore[misc]
+        aio.aio_read(cb)
+        assert queue.get(10) == [cb]
+    assert done(cb) == 1

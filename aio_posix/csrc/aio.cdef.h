@@ -29,7 +29,6 @@ struct request {
     ...;
 };
 struct queue { int fd; ...; };
-struct plan { ...; };
 
 /* the process */
 extern int forked;
@@ -41,8 +40,6 @@ void gate_close(void);
 
 /* sigevent */
 extern size_t callback_stack;
-struct plan *plan_new(int notify, int signo, uintptr_t value, int token, struct queue *queue,
-                      size_t stack);
 
 /* aio_init: no error, ever */
 void pool_init(int threads, int num, int idle_time);

@@ -121,6 +121,8 @@ struct delivery promise_take(struct notice *n)
     return (struct delivery){ new_reference(), new_reference(), NULL };
 }
 void delivery_release(struct delivery d) { (void)d; atomic_fetch_add(&released, 1); }
+void kept_silently(void) { }
+void kept_orphaned(void *kept) { kept_release(kept); }
 void kept_release(void *kept) { (void)kept; atomic_fetch_add(&released, 1); }
 bool watched(void) { return false; }
 void watch_tell(const char *e, PyObject *of, const char *f, ...) { (void)e; (void)of; (void)f; }

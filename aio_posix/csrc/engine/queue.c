@@ -163,6 +163,19 @@ int queue_take(struct queue *q, struct queued **out, int room)
     return n;
 }
 
+void queue_put_back(struct queue *q, struct queued **items, int n)
+{
+    pthread_mutex_lock(&q->takers);
+    while (n-- > 0) {
+        items[n]->next = q->ready;
+        q->ready = items[n];
+    }
+    pthread_mutex_unlock(&q->takers);
+    queue_ring(q);
+    if (atomic_load(&q->closed))
+        discard_all(q);
+}
+
 /* Waits until there is something to take or the queue is closed, at most so many milliseconds. */
 void queue_wait(struct queue *q, int milliseconds)
 {

@@ -39,6 +39,7 @@ bool queue_has_discarded(void);
 struct queued *queue_discarded(void);  /* all of them, for the sweeper */
 void queue_ring(struct queue *q);
 int queue_take(struct queue *q, struct queued **out, int room);   /* -1: it is closed */
+void queue_put_back(struct queue *q, struct queued **items, int n);   /* what was taken just now */
 void queue_wait(struct queue *q, int milliseconds);
 
 #endif

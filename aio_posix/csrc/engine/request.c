@@ -104,6 +104,10 @@ void *request_unfly(struct request *r, uint64_t was, void *unnoticed)
     void *refused = request_take_kept(r);
     counters.submitted--;
     r->kept = unnoticed;
+    if (unnoticed != NULL) {   /* nobody may have been going to notice that */
+        r->unattended = true;
+        link_last(&over, r);
+    }
     atomic_store(&r->word, was);
     return refused;
 }

@@ -60,8 +60,9 @@ static int wish(struct wanted *w, struct kept *k, PyObject *entry, PyObject *bat
     *w = (struct wanted){ .serial = serial_new(), .kept = k };
     if (buffer == NULL || channel == NULL)
         return -1;
-    w->op = (int)PyLong_AsLong(PyTuple_GetItem(entry, 1));
-    w->fd = (int)PyLong_AsLong(PyTuple_GetItem(entry, 2));
+    if (int_of(PyTuple_GetItem(entry, 1), &w->op) != 0
+        || int_of(PyTuple_GetItem(entry, 2), &w->fd) != 0)
+        return -1;
     if (PyBytes_Check(buffer))
         w->buf = PyBytes_AsString(buffer);
     else if (buffer != Py_None)
@@ -115,9 +116,9 @@ static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t 
         Py_END_ALLOW_THREADS
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (error >= 0)
+        if (i < described)
             kept_release(b->wanted[i].unnoticed);
-        else
+        if (error < 0)
             kept_refuse(i < described ? b->wanted[i].kept : kept_at(block, (size_t)i));
     }
     if (error >= 0) {

@@ -36,12 +36,14 @@ static PyObject *start(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     struct wanted w = { .promise = { NULL, NULL } };
     struct kept_block *block;
     const int64_t began = watch_begins();
-    int error = 0, op = nargs == 2 ? (int)PyLong_AsLong(args[1]) : -1;
+    int error = 0, op;
     (void)self;
-    if (op < 0) {
+    if (nargs != 2) {
         PyErr_SetString(PyExc_TypeError, "expected aiocb, op");
         return NULL;
     }
+    if (int_of(args[1], &op) != 0)
+        return NULL;
     if (!may_submit() || (block = kept_block_new(1)) == NULL)
         return NULL;
     struct kept *k = kept_at(block, 0);
@@ -63,12 +65,18 @@ static PyObject *start(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return error ? refused(error) : none();
 }
 
-/* The word as of now; releases what was kept if the submission is over. */
+/* The word as of now; releases what was kept if the submission is over.  That may run code which
+ * submits it again. */
 static uint64_t look(struct request *r)
 {
-    void *kept = NULL;
+    void *kept;
     uint64_t word = request_look(r, &kept);
-    kept_release(kept);
+    while (kept != NULL) {
+        kept_release(kept);
+        kept = NULL;
+        if (atomic_load(&r->word) != word)
+            word = request_look(r, &kept);
+    }
     return word;
 }
 
@@ -84,29 +92,59 @@ static PyObject *error_of(PyObject *self, PyObject *cb)
     return c ? in_python("aio_posix.aio", "not_due", "(O)", cb) : NULL;
 }
 
+/* The answer of aio_return to a request that is complete: a count, or NULL with its OSError.  What
+ * else comes in between (no memory, a signal handler that raises) leaves the result where it is,
+ * and *given is false. */
+static PyObject *answer(struct control *c, bool *given)
+{
+    PyObject *cb = (PyObject *)c, *result;
+    const struct request *r = c->request;
+    *given = false;
+    if (c->told != NULL && c->told != Py_None) {
+        result = in_python("aio_posix.flight", "returned", "(O)", c->told);
+        Py_XDECREF(result);
+        if (result == NULL)
+            return NULL;
+    }
+    if (r->error == 0) {
+        result = PyLong_FromSsize_t(request_result(r));
+        *given = result != NULL;
+        return result;
+    }
+    result = in_python("aio_posix.aio", "failed", "(Oi)", cb, (int)r->error);
+    *given = PyErr_ExceptionMatches(PyExc_OSError);
+    return result;
+}
+
 static PyObject *return_of(PyObject *self, PyObject *cb)
 {
     void *kept;
     ssize_t result = 0;
+    bool given = false;
     (void)self;
     struct control *c = control_of(cb);
     if (c == NULL)
         return NULL;
-    uint64_t word = request_return(c->request, &result, &kept);
-    kept_release(kept);
-    if (c->told != NULL && c->told != Py_None) {
-        PyObject *heard = in_python("aio_posix.flight", "heard", "(O)", c->told);
-        Py_XDECREF(heard);
-        if (heard == NULL)
-            PyErr_WriteUnraisable(cb);
-    }
-    if (forked || (state_of(word) != COMPLETE && state_of(word) != IN_FLIGHT))
-        return in_python("aio_posix.aio", "not_due", "(O)", cb);
-    if (state_of(word) == IN_FLIGHT)
+    uint64_t word = look(c->request);
+    if (state_of(word) == IN_FLIGHT && !forked)
         return in_python("aio_posix.aio", "failed", "(Oi)", cb, EINPROGRESS);
-    if (result < 0)
-        return in_python("aio_posix.aio", "failed", "(Oi)", cb, (int)-result);
-    return PyLong_FromSsize_t(result);
+    if (state_of(word) != COMPLETE || forked)
+        return in_python("aio_posix.aio", "not_due", "(O)", cb);
+    PyObject *number = answer(c, &given);
+    if (!given)
+        return number;
+    uint64_t now = request_return(c->request, &result, &kept);
+    if (now == word)
+        return number;
+    Py_XDECREF(number);   /* another thread was faster */
+    PyErr_Clear();
+    kept_release(kept);
+    if (state_of(now) == COMPLETE && result >= 0)
+        return PyLong_FromSsize_t(result);
+    if (state_of(now) == COMPLETE || state_of(now) == IN_FLIGHT)
+        return in_python("aio_posix.aio", "failed", "(Oi)", cb,
+                         state_of(now) == COMPLETE ? (int)-result : EINPROGRESS);
+    return in_python("aio_posix.aio", "not_due", "(O)", cb);
 }
 
 static PyObject *state(PyObject *self, PyObject *cb)
@@ -138,9 +176,13 @@ static PyObject *cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
     const int64_t began = watch_begins();
-    struct control *c = nargs == 2 && args[1] != Py_None ? control_of(args[1]) : NULL;
-    int fd = nargs == 2 ? (int)PyLong_AsLong(args[0]) : -1, rc;
-    if (PyErr_Occurred())
+    int fd, rc;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "expected fd, aiocb or None");
+        return NULL;
+    }
+    struct control *c = args[1] != Py_None ? control_of(args[1]) : NULL;
+    if (PyErr_Occurred() || int_of(args[0], &fd) != 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS
     rc = c ? request_cancel(fd, c->request) : fildes_cancel(fd);

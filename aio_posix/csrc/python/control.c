@@ -1,6 +1,7 @@
 #include "control.h"
 #include "kept.h"
 
+#include <errno.h>
 #include <string.h>
 
 PyTypeObject *control_type, *notifier_type;
@@ -75,6 +76,8 @@ static void control_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     if (c->request != NULL && !forked && atomic_load(&c->request->word) != 0)
         kept_abandon(c->request);
+    if (c->told != NULL && c->told != Py_None)
+        keep_for_signal(c->told);
     if (c->request != NULL)
         request_release(c->request);
     dealloc(self, control_clear);
@@ -111,15 +114,44 @@ static void notifier_dealloc(PyObject *self)
     dealloc(self, notifier_clear);
 }
 
-/* notifier.plan(address): takes the C plan at this address (0: none) for its own */
-static PyObject *set_plan(PyObject *self, PyObject *address)
+/* _become(sigev_notify, signo, value of a signal or None for a number of ours, address of a queue
+ * or 0, stack, callable, sigev_value): all at once, so that nobody sees a half of it and no signal
+ * handler comes in between. */
+static PyObject *become(PyObject *self, PyObject *args)
 {
-    struct notifier *n = (struct notifier *)self;
-    struct plan *plan = PyLong_AsVoidPtr(address), *old;
-    if (plan == NULL && PyErr_Occurred())
+    struct notifier *n = (struct notifier *)self, old;
+    int notify, signo;
+    unsigned long long queue;
+    Py_ssize_t stack;
+    PyObject *raw, *callable, *value;
+    struct plan *plan = NULL;
+    if (!PyArg_ParseTuple(args, "iiOKnOO", &notify, &signo, &raw, &queue, &stack, &callable, &value))
         return NULL;
-    LOCKED(self, { old = n->plan; n->plan = plan; });
-    plan_release(old);
+    uintptr_t number = raw == Py_None ? 0 : (uintptr_t)PyLong_AsLongLong(raw);
+    if (PyErr_Occurred())
+        return NULL;
+    if (notify != SIGEV_NONE) {
+        plan = plan_new(notify, signo, number, raw == Py_None, (struct queue *)(uintptr_t)queue,
+                        (size_t)stack);
+        if (plan == NULL && errno == EINVAL)
+            PyErr_Format(PyExc_ValueError, "sigev_notify_attributes: pthread_attr_setstacksize "
+                                           "refuses %zd bytes", stack);
+        else if (plan == NULL)
+            PyErr_NoMemory();
+        if (plan == NULL)
+            return NULL;
+    }
+    Py_INCREF(callable);
+    Py_INCREF(value);
+    LOCKED(self, {
+        old = *n;
+        n->plan = plan;
+        n->callable = callable;
+        n->value = value;
+    });
+    plan_release(old.plan);
+    Py_XDECREF(old.callable);
+    Py_XDECREF(old.value);
     return none();
 }
 
@@ -147,7 +179,7 @@ static PyMemberDef notifier_members[] = {
     { NULL, 0, 0, 0, NULL },
 };
 static PyMethodDef notifier_methods[] = {
-    { "_take_plan", set_plan, METH_O, NULL },
+    { "_become", become, METH_VARARGS, NULL },
     { "_in_use", in_use, METH_NOARGS, NULL },
     { NULL, NULL, 0, NULL },
 };

@@ -5,13 +5,14 @@
 
 static PyObject *n_fildes, *n_buf, *n_offset, *n_nbytes, *n_reqprio, *n_sigevent, *n_opcode;
 static PyObject *n_fileno;
+static PyObject *n_computed;   /* the size, where a subclass may compute it */
 
 static int names(void)
 {
     static const struct { PyObject **name; const char *text; } all[] = {
         { &n_fildes, "aio_fildes" }, { &n_buf, "aio_buf" }, { &n_offset, "aio_offset" },
         { &n_nbytes, "_nbytes" }, { &n_reqprio, "aio_reqprio" }, { &n_sigevent, "aio_sigevent" },
-        { &n_opcode, "aio_lio_opcode" }, { &n_fileno, "fileno" },
+        { &n_opcode, "aio_lio_opcode" }, { &n_fileno, "fileno" }, { &n_computed, "aio_nbytes" },
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if ((*all[i].name = PyUnicode_InternFromString(all[i].text)) == NULL)
@@ -75,7 +76,7 @@ static int pin(PyObject *cb, int plain, struct wanted *w, struct kept *k)
 {
     struct control *c = (struct control *)cb;
     PyObject *buf = field(cb, plain, &c->buf, n_buf), *result = NULL;
-    PyObject *nbytes = buf ? field(cb, plain, &c->nbytes, n_nbytes) : NULL;
+    PyObject *nbytes = buf ? field(cb, plain, &c->nbytes, plain ? n_nbytes : n_computed) : NULL;
     size_t wanted = 0, size = 0;
     int fits = 0;
     if (nbytes == NULL) {

@@ -89,16 +89,24 @@ void gate_fork_ended(void)
 }
 
 /* PyGILState_Ensure of a thread that Python has not seen: a state that PyGILState_Release
- * deletes. */
-static PyGILState_STATE be_born(void)
+ * deletes.  Without memory for one there is nothing to do but to wait; false when the gate was
+ * closed meanwhile. */
+static bool be_born(PyGILState_STATE *gil)
 {
-    pthread_mutex_lock(&birth);
-    PyThreadState *state = PyThreadState_New(interpreter);
-    pthread_mutex_unlock(&birth);
-    if (state == NULL)
-        Py_FatalError("aio_posix: no memory for the thread state of a callback");
-    PyEval_RestoreThread(state);
-    return PyGILState_UNLOCKED;
+    const struct timespec moment = { 0, 10000000 };
+    PyThreadState *state = NULL;
+    for (;;) {
+        pthread_mutex_lock(&birth);
+        state = PyThreadState_New(interpreter);
+        pthread_mutex_unlock(&birth);
+        if (state != NULL || atomic_load(&closed))
+            break;
+        nanosleep(&moment, NULL);
+    }
+    if (state != NULL)
+        PyEval_RestoreThread(state);
+    *gil = PyGILState_UNLOCKED;
+    return state != NULL;
 }
 
 static bool enter(struct pass *pass)
@@ -110,11 +118,17 @@ static bool enter(struct pass *pass)
     if (open) {
         atomic_fetch_add(&inside, 1);
         pass->foreign = PyGILState_GetThisThreadState() == NULL;
-        pass->gil = pass->foreign ? be_born() : PyGILState_Ensure();
-        pass->baton = is_sweeper ? 0 : baton_carry();
-    } else if (!is_sweeper) {
-        baton_drop();
+        if (!pass->foreign)
+            pass->gil = PyGILState_Ensure();
+        else
+            open = be_born(&pass->gil);
+        if (!open)
+            atomic_fetch_sub(&inside, 1);
     }
+    if (open)
+        pass->baton = is_sweeper ? 0 : baton_carry();
+    else if (!is_sweeper)
+        baton_drop();
     atomic_fetch_sub(&entering, 1);
     return open;
 }
@@ -141,16 +155,8 @@ void host_reap(void **kept, int n, struct notice *discarded)
     struct pass pass;
     if (!enter(&pass))
         return;
-    for (int i = 0; i < n; i++) {
-        struct kept *k = kept[i];
-        if (k->number != 0) {   /* its signal may still be pending */
-            PyObject *result = in_python("aio_posix.flight", "unheard", "(KO)", k->number, k->also);
-            if (result == NULL)
-                PyErr_WriteUnraisable(NULL);
-            Py_XDECREF(result);
-        }
-        kept_release(k);
-    }
+    for (int i = 0; i < n; i++)
+        kept_orphaned(kept[i]);
     for (struct queued *item = (struct queued *)discarded, *next; item != NULL; item = next) {
         next = item->next;
         delivery_release(promise_take((struct notice *)item));
@@ -174,6 +180,7 @@ void gate_close(void)
     atomic_store(&closed, true);
     while (atomic_load(&entering) > 0)
         nanosleep(&moment, NULL);
+    kept_silently();
 }
 
 /* A later call does nothing. */

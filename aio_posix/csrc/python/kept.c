@@ -1,5 +1,5 @@
-/* State: how many are not released yet; `sockets`, for each socket object in use (by its address)
- * the number of its requests.
+/* State: how many are not released yet; `users`, the sockets in use; `close_it`, what closes the
+ * descriptor of a socket object; `silent`, from the exit on.
  */
 #include "kept.h"
 #include "../engine/sweeper.h"
@@ -11,8 +11,18 @@ struct kept_block {   /* those of a list are allocated together, and released on
     struct kept kept[];
 };
 
+struct user {         /* a socket object, and how many of its requests are not released */
+    PyObject *socket;
+    long n;
+    struct user *next;
+};
+
+enum { BUCKETS = 1024 };
+
 static _Atomic long count;
-static PyObject *sockets, *n_io_refs, *n_decref;
+static struct user *users[BUCKETS];
+static atomic_bool silent;
+static PyObject *lock, *close_it, *n_io_refs, *n_closed, *n_close, *n_fileno;
 
 struct kept_block *kept_block_new(size_t n)
 {
@@ -38,50 +48,79 @@ long kept_count(void)
     return atomic_load(&count);
 }
 
-/* The socket's own counter; -1 with an exception. */
-static int add_to_io_refs(PyObject *socket)
+/* The socket's own counter; what it is now, or -1 with an exception. */
+static long add_to_io_refs(PyObject *socket, long change)
 {
-    PyObject *refs = PyObject_GetAttr(socket, n_io_refs), *more = NULL;
-    long n = refs ? PyLong_AsLong(refs) : -1;
-    int rc = -1;
-    if (n >= 0 && (more = PyLong_FromLong(n + 1)) != NULL)
-        rc = PyObject_SetAttr(socket, n_io_refs, more);
-    Py_XDECREF(more);
+    PyObject *refs = PyObject_GetAttr(socket, n_io_refs), *now = NULL;
+    long n = refs ? PyLong_AsLong(refs) + change : -1;
+    if (PyErr_Occurred() || (now = PyLong_FromLong(n)) == NULL
+        || PyObject_SetAttr(socket, n_io_refs, now) != 0)
+        n = -1;
+    Py_XDECREF(now);
     Py_XDECREF(refs);
-    return rc;
+    return n;
 }
 
-/* Adds to the number of requests of a socket; what it was, or -1 with an exception. */
-static long add_user(PyObject *socket, long change)
+static struct user **user_of(const PyObject *socket)
 {
-    PyObject *key = PyLong_FromVoidPtr(socket), *entry, *next = NULL;
-    long was = -1;
-    if (key == NULL)
-        return -1;
-    entry = PyDict_GetItemWithError(sockets, key);
-    was = entry ? PyLong_AsLong(entry) : PyErr_Occurred() ? -1 : 0;
-    if (was + change == 0 && was > 0) {
-        if (PyDict_DelItem(sockets, key) != 0)
-            was = -1;
-    } else if (was >= 0) {
-        next = PyLong_FromLong(was + change);
-        if (next == NULL || PyDict_SetItem(sockets, key, next) != 0)
-            was = -1;
-        Py_XDECREF(next);
-    }
-    Py_DECREF(key);
-    return was;
+    struct user **u = &users[((uintptr_t)socket >> 4) % BUCKETS];
+    while (*u != NULL && (*u)->socket != socket)
+        u = &(*u)->next;
+    return u;
 }
 
+/* One request less; whether it was the last. */
+static bool leave(PyObject *socket)
+{
+    struct user **u = user_of(socket), *last = *u;
+    if (--last->n > 0)
+        return false;
+    *u = last->next;
+    free(last);
+    return true;
+}
+
+/* One request more; -1 with an exception. */
+static int join(PyObject *socket)
+{
+    struct user **u = user_of(socket), *new;
+    if (*u != NULL) {
+        (*u)->n++;
+        return 0;
+    }
+    if ((new = malloc(sizeof *new)) == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *new = (struct user){ socket, 1, NULL };
+    *u = new;
+    if (add_to_io_refs(socket, 1) >= 0)
+        return 0;
+    struct aside a = put_aside();
+    leave(socket);
+    take_up(a);
+    return -1;
+}
+
+/* NULL without an exception as long as nobody can have a socket. */
 static PyObject *socket_type(void)
 {
     static PyObject *type;
-    PyObject *name, *module;
+    PyObject *name, *module, *base = NULL, *found = NULL;
     if (type != NULL || (name = PyUnicode_FromString("socket")) == NULL)
         return type;
-    module = PyImport_GetModule(name);   /* nobody has a socket before that is imported */
+    module = PyImport_GetModule(name);
     if (module != NULL)
-        type = PyObject_GetAttrString(module, "socket");
+        found = PyObject_GetAttrString(module, "socket");
+    if (found != NULL)
+        base = PyObject_GetAttrString(found, "__base__");
+    if (base != NULL && (close_it = PyObject_GetAttr(base, n_close)) != NULL)
+        type = found;
+    else
+        Py_XDECREF(found);
+    if (PyErr_ExceptionMatches(PyExc_AttributeError))   /* it is being imported */
+        PyErr_Clear();
+    Py_XDECREF(base);
     Py_XDECREF(module);
     Py_DECREF(name);
     return type;
@@ -95,17 +134,9 @@ int kept_file(struct kept *k, PyObject *file, int fd)
     if (is < 0)
         return -1;
     if (is && fd >= 0) {
-        long was = -1;
-        LOCKED(sockets, {
-            was = add_user(file, 1);
-            if (was == 0 && add_to_io_refs(file) != 0) {
-                struct aside a = put_aside();
-                add_user(file, -1);
-                take_up(a);
-                was = -1;
-            }
-        });
-        if (was < 0)
+        int rc = -1;
+        LOCKED(lock, { rc = join(file); });
+        if (rc != 0)
             return -1;
         k->is_socket = true;
     }
@@ -115,42 +146,112 @@ int kept_file(struct kept *k, PyObject *file, int fd)
     return 0;
 }
 
+/* In the main thread, soon. */
+static int raise_it(void *error)
+{
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    Py_DECREF((PyObject *)error);
+    return -1;
+}
+
+/* An error of code that runs while something is released.  Errors of the kind that this code may
+ * have are reported; others, which a signal handler has raised (Ctrl-C), must not be swallowed. */
+static void report(PyObject *object, PyObject *kind)
+{
+    struct aside a;
+    if (!PyErr_Occurred())
+        return;
+    if (!PyErr_ExceptionMatches(kind)) {
+        a = put_aside();
+        take_up(a);
+        PyErr_Fetch(&a.type, &a.value, &a.traceback);
+        PyErr_NormalizeException(&a.type, &a.value, &a.traceback);
+        if (a.value != NULL && a.traceback != NULL)
+            PyException_SetTraceback(a.value, a.traceback);
+        Py_XINCREF(a.value);
+        if (a.value != NULL && Py_AddPendingCall(raise_it, a.value) == 0) {
+            Py_XDECREF(a.type);
+            Py_XDECREF(a.value);
+            Py_XDECREF(a.traceback);
+            return;
+        }
+        Py_XDECREF(a.value);
+        PyErr_Restore(a.type, a.value, a.traceback);
+    }
+    PyErr_WriteUnraisable(object);
+}
+
+/* What _decref_socketios() does, which a signal handler could end half-way. */
 static void let_socket_go(PyObject *socket)
 {
-    long was;
-    LOCKED(sockets, was = add_user(socket, -1));
-    PyObject *result = was == 1 ? PyObject_CallMethodObjArgs(socket, n_decref, NULL) : NULL;
-    if (PyErr_Occurred())
-        PyErr_WriteUnraisable(socket);
+    bool last;
+    LOCKED(lock, { last = leave(socket); });
+    if (!last)
+        return;
+    long left = add_to_io_refs(socket, -1);
+    PyObject *closed = left >= 0 ? PyObject_GetAttr(socket, n_closed) : NULL, *result = NULL;
+    if (closed != NULL && PyObject_IsTrue(closed) == 1 && left == 0) {
+        if ((PyObject *)Py_TYPE(socket) != socket_type())   /* of the program: it may do more */
+            result = PyObject_CallMethodObjArgs(socket, n_close, NULL);
+        report(socket, PyExc_Exception);
+        if (result == NULL)
+            result = PyObject_CallFunctionObjArgs(close_it, socket, NULL);
+    }
+    report(socket, PyExc_Exception);
     Py_XDECREF(result);
+    Py_XDECREF(closed);
 }
 
+/* fileno() of a file of Python's is C, so no signal handler runs here. */
 static void look_again(PyObject *file, int fd)
 {
-    PyObject *result = in_python("aio_posix.flight", "look_again", "(Oi)", file, fd);
-    if (result == NULL)
-        PyErr_WriteUnraisable(file);
+    PyObject *now = PyObject_CallMethodObjArgs(file, n_fileno, NULL), *result = NULL;
+    bool same = now != NULL && PyLong_Check(now) && PyLong_AsLong(now) == fd;
+    Py_XDECREF(now);
+    if (PyErr_ExceptionMatches(PyExc_OSError) || PyErr_ExceptionMatches(PyExc_ValueError))
+        PyErr_Clear();   /* it is closed */
+    if (PyErr_Occurred()) {
+        report(file, PyExc_Exception);
+    } else if (!same) {
+        result = in_python("aio_posix.flight", "closed_in_flight", "(Oi)", file, fd);
+        report(file, PyExc_Warning);
+    }
     Py_XDECREF(result);
 }
 
+/* The signal that stands for `what` may be taken later. */
+void keep_for_signal(PyObject *what)
+{
+    struct aside a = put_aside();
+    if (!forked && !atomic_load(&silent))
+        Py_XDECREF(in_python("aio_posix.flight", "unheard", "(O)", what));
+    report(what, PyExc_MemoryError);
+    take_up(a);
+}
+
+/* Nobody else has k any more. */
 static void release(struct kept *k)
 {
-    struct kept was = *k;
+    struct kept_block *block = k->block;
     struct aside a = put_aside();
-    if (atomic_fetch_sub(&k->block->left, 1) == 1)
-        free(k->block);
+    if (k->buffer.obj != NULL)
+        PyBuffer_Release(&k->buffer);
+    if (k->is_socket)
+        let_socket_go(k->file);
+    else if (k->file != NULL && k->flew && !atomic_load(&silent))
+        look_again(k->file, k->fd);
+    if (k->of_list != NULL && k->flew)
+        keep_for_signal(k->of_list);
+    Py_XDECREF(k->file);
+    Py_XDECREF(k->also);
+    Py_XDECREF(k->of_list);
+    plan_release(k->plan);
+    plan_release(k->plan_of_list);
+    if (k->request)
+        request_release(k->request);
+    if (atomic_fetch_sub(&block->left, 1) == 1)
+        free(block);
     atomic_fetch_sub(&count, 1);
-    if (was.buffer.obj != NULL)
-        PyBuffer_Release(&was.buffer);
-    if (was.is_socket)
-        let_socket_go(was.file);
-    else if (was.file != NULL && was.flew)
-        look_again(was.file, was.fd);
-    Py_XDECREF(was.file);
-    Py_XDECREF(was.also);
-    plan_release(was.plan);
-    if (was.request)
-        request_release(was.request);
     take_up(a);
 }
 
@@ -158,6 +259,14 @@ void kept_release(void *kept)
 {
     if (kept != NULL)
         release(kept);
+}
+
+void kept_orphaned(void *kept)
+{
+    struct kept *k = kept;
+    if (k != NULL && k->number != 0)
+        keep_for_signal(k->also);
+    kept_release(kept);
 }
 
 void kept_refuse(void *kept)
@@ -177,14 +286,22 @@ void kept_abandon(struct request *r)
         pthread_mutex_unlock(&life);
     } else {
         request_look(r, &kept);
-        kept_release(kept);
+        kept_orphaned(kept);
     }
+}
+
+/* At exit: modules go, and nothing can be warned of or signalled any more. */
+void kept_silently(void)
+{
+    atomic_store(&silent, true);
 }
 
 int kept_start(void)
 {
-    sockets = PyDict_New();
+    lock = PyDict_New();
     n_io_refs = PyUnicode_InternFromString("_io_refs");
-    n_decref = PyUnicode_InternFromString("_decref_socketios");
-    return sockets && n_io_refs && n_decref ? 0 : -1;
+    n_closed = PyUnicode_InternFromString("_closed");
+    n_close = PyUnicode_InternFromString("close");
+    n_fileno = PyUnicode_InternFromString("fileno");
+    return lock && n_io_refs && n_closed && n_close && n_fileno ? 0 : -1;
 }

@@ -20,10 +20,12 @@
 struct kept {
     Py_buffer buffer;          /* buffer.obj NULL: there is none */
     PyObject *file;            /* NULL: an int was given */
-    PyObject *also;            /* SIGEV_SIGNAL: what its number stands for */
-    uint64_t number;
+    PyObject *also;            /* SIGEV_SIGNAL: what its number stands for; the keeper of a batch */
+    PyObject *of_list;         /* the same for the signal of its list */
+    uint64_t number;           /* not 0 for a signal of its own */
     struct request *request;   /* held, or NULL: somebody else sees to its memory */
     struct plan *plan;         /* held, or NULL */
+    struct plan *plan_of_list; /* the same */
     struct kept_block *block;
     int fd;
     bool is_socket;
@@ -34,9 +36,12 @@ struct kept_block *kept_block_new(size_t n);   /* NULL with MemoryError */
 struct kept *kept_at(struct kept_block *block, size_t i);
 int kept_file(struct kept *k, PyObject *file, int fd);   /* -1 with an exception */
 void kept_release(void *kept);                 /* leaves an exception as it was */
+void kept_orphaned(void *kept);                /* the same where the program did not look */
+void keep_for_signal(PyObject *what);
 void kept_refuse(void *kept);                  /* the same for a submission that did not happen */
 void kept_abandon(struct request *r);          /* nobody will look at it any more */
 long kept_count(void);
+void kept_silently(void);
 int kept_start(void);
 
 #endif

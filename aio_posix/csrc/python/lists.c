@@ -95,22 +95,16 @@ static int submit(struct listing *l, bool waits, PyObject *sig, PyObject *value)
     PyObject *also = NULL;
     int error = -1;
     if (describe_notification(sig, value, NULL, &whole, &also) == 0) {
-        for (size_t i = 0; also != NULL && i < l->n; i++) {
-            struct wanted *w = &l->wanted[i];
-            struct kept *k = w->kept;
-            PyObject *own = k->also;   /* what an entry's own signal stands for lives as well */
-            k->also = own ? PyTuple_Pack(2, own, also) : also;
-            if (own == NULL)
-                Py_INCREF(also);
-            if (k->also == NULL)
-                k->also = own;
-            else
-                Py_XDECREF(own);
-            k->number = k->number ? k->number : whole.number;
-            w->unattended = true;
+        for (size_t i = 0; i < l->n; i++) {
+            struct kept *k = l->wanted[i].kept;
+            Py_XINCREF(also);
+            k->of_list = also;
+            plan_hold(whole.plan);
+            k->plan_of_list = whole.plan;
+            l->wanted[i].unattended |= also != NULL;
         }
         if (also != NULL && l->n == 0)   /* no entry keeps what the signal stands for */
-            Py_XDECREF(in_python("aio_posix.flight", "unheard", "(KO)", whole.number, also));
+            Py_XDECREF(in_python("aio_posix.flight", "unheard", "(O)", also));
         if (!PyErr_Occurred()) {
             Py_BEGIN_ALLOW_THREADS
             error = list_submit(l, waits, &whole);

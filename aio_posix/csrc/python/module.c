@@ -31,6 +31,18 @@ PyObject *in_python(const char *module_name, const char *function_name, const ch
     return result;
 }
 
+int int_of(PyObject *number, int *n)
+{
+    long value = PyLong_AsLong(number);
+    if (value == -1 && PyErr_Occurred())
+        return -1;
+    *n = (int)value;
+    if (*n == value)
+        return 0;
+    PyErr_Format(PyExc_OverflowError, "%ld does not fit a C int", value);
+    return -1;
+}
+
 extern PyMethodDef page_cache_methods[], openfile_methods[], opening_methods[];
 
 static int execute(PyObject *module)

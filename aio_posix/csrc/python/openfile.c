@@ -145,15 +145,6 @@ static int mount_of(const struct statx *st)
     return answer;
 }
 
-static int number(PyObject *value, int *fd)
-{
-    long n = PyLong_AsLong(value);
-    if (n == -1 && PyErr_Occurred())
-        return -1;
-    *fd = (int)n;
-    return 0;
-}
-
 /* same_file(a, b) -> 1, 0, or -1 when this system does not tell */
 static PyObject *same_file(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -163,7 +154,7 @@ static PyObject *same_file(PyObject *self, PyObject *const *args, Py_ssize_t nar
         PyErr_SetString(PyExc_TypeError, "expected two descriptors");
         return NULL;
     }
-    if (number(args[0], &a) != 0 || number(args[1], &b) != 0)
+    if (int_of(args[0], &a) != 0 || int_of(args[1], &b) != 0)
         return NULL;
     return PyLong_FromLong(same(a, b));
 }
@@ -172,7 +163,7 @@ static PyObject *held(PyObject *arg, int anywhere)
 {
     int fd, answer;
     struct statx st;
-    if (number(arg, &fd) != 0)
+    if (int_of(arg, &fd) != 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS
     answer = (anywhere || (look(fd, &st) == 0 && mount_of(&st) == LOCAL)) && locked(fd, 0, LAST);
@@ -200,7 +191,7 @@ static PyObject *kind_of(PyObject *self, PyObject *arg)
     int fd, flags, rc = 0;
     struct statx st;
     (void)self;
-    if (number(arg, &fd) != 0)
+    if (int_of(arg, &fd) != 0)
         return NULL;
     flags = fcntl(fd, F_GETFL);
     if (flags != -1 && look(fd, &st) == 0) {
@@ -220,7 +211,7 @@ static PyObject *close_local(PyObject *self, PyObject *arg)
     int fd, rc;
     struct statx st;
     (void)self;
-    if (number(arg, &fd) != 0)
+    if (int_of(arg, &fd) != 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS
     if (look(fd, &st) != 0)

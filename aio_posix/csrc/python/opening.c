@@ -233,8 +233,8 @@ static PyObject *is_local(PyObject *self, PyObject *number)
 static PyObject *close_now(PyObject *self, PyObject *number)
 {
     (void)self;
-    int fd = (int)PyLong_AsLong(number);
-    if (PyErr_Occurred())
+    int fd;
+    if (int_of(number, &fd) != 0)
         return NULL;
     struct stat st;
     if (fstat(fd, &st) != 0 || (st.st_nlink == 0 && st.st_size > SMALL))

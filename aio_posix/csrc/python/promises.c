@@ -18,13 +18,18 @@ static void notice_end(struct request *r)
 }
 
 /* Whoever delivers has noticed that the submission, or the whole list, is over. */
-struct delivery promise_take(struct notice *n)
+static void notice_ends(const struct notice *n)
 {
-    struct delivery d = { n->promise.callable, n->promise.value, watched() ? watch_of(n) : NULL };
     if (n->request)
         notice_end(n->request);
     for (size_t i = 0; n->listing && i < n->listing->n; i++)
         notice_end(n->listing->requests[i]);
+}
+
+struct delivery promise_take(struct notice *n)
+{
+    struct delivery d = { n->promise.callable, n->promise.value, watched() ? watch_of(n) : NULL };
+    notice_ends(n);
     notice_free(n);
     return d;
 }
@@ -34,6 +39,22 @@ void delivery_release(struct delivery d)
     Py_XDECREF(d.of);
     Py_XDECREF(d.callable);
     Py_XDECREF(d.value);
+}
+
+/* Whether the value of a notice is in the list `left`; if not, there is no memory and nothing has
+ * happened. */
+static bool move_to(PyObject *left, struct notice *n)
+{
+    notice_ends(n);   /* first: the value may be another thread's from then on */
+    if (PyList_Append(left, n->promise.value) != 0)
+        return false;
+    struct delivery d = promise_take(n);
+    if (d.of != NULL && watched()) {
+        watch_tell("taken", d.of, "()");
+        d.of = NULL;
+    }
+    delivery_release(d);
+    return true;
 }
 
 /* A signal handler that raises must not take values along.  So what is taken goes to the end of the
@@ -48,27 +69,23 @@ static PyObject *take(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         PyErr_SetString(PyExc_TypeError, "expected queue, left");
         return NULL;
     }
-    PyObject *left = args[1], *values;
-    int n = queue_take(q, items, AT_ONCE);
+    PyObject *left = args[1], *values = NULL;
+    int n = queue_take(q, items, AT_ONCE), moved = 0;
     if (n < 0)
         return none();
-    for (int i = 0; i < n; i++) {   /* all of them, whatever happens: they are out of the queue */
-        struct delivery d = promise_take((struct notice *)items[i]);
-        if (d.of != NULL && watched()) {
-            watch_tell("taken", d.of, "()");
-            d.of = NULL;
-        }
-        if (PyList_Append(left, d.value) != 0)
-            PyErr_Clear();
-        delivery_release(d);
-    }
-    if (PyErr_CheckSignals() != 0) {
+    while (moved < n && move_to(left, (struct notice *)items[moved]))
+        moved++;
+    if (moved < n)
+        queue_put_back(q, items + moved, n - moved);
+    if (!PyErr_Occurred() && PyErr_CheckSignals() == 0)
+        LOCKED(left, {
+            Py_ssize_t all = PyList_Size(left);
+            values = PyList_GetSlice(left, 0, all);
+            if (values != NULL && PyList_SetSlice(left, 0, all, NULL) != 0)
+                Py_CLEAR(values);
+        });
+    if (values == NULL)
         queue_ring(q);   /* or nobody who polls would come back for them */
-        return NULL;
-    }
-    values = PyList_GetSlice(left, 0, PyList_Size(left));
-    if (values != NULL && PyList_SetSlice(left, 0, PyList_Size(left), NULL) != 0)
-        Py_CLEAR(values);
     return values;
 }
 

@@ -54,6 +54,9 @@ static inline void take_up(struct aside a)
 #endif
 }
 
+/* An int that fits C's; -1 with an exception: what is left of a larger one is another number. */
+int int_of(PyObject *number, int *n);
+
 /* Calls a function of one of our Python modules: what is not common is written in Python.  NULL
  * with its exception.  The format is that of Py_BuildValue for a tuple. */
 PyObject *in_python(const char *module, const char *function, const char *format, ...);

@@ -34,7 +34,7 @@ static size_t look_round(struct seen *seen, size_t room)
 static PyObject *in_flight(PyObject *self, PyObject *unused)
 {
     struct seen *seen = NULL, *more;
-    size_t room = 0, n = 64;
+    size_t room = 0, n = forked ? 0 : 64;   /* a child has none, and must not wait for a lock */
     (void)self, (void)unused;
     while (n > room) {
         for (size_t i = 0; i < room; i++)
@@ -84,7 +84,7 @@ static PyObject *await_write(PyObject *self, PyObject *milliseconds)
 {
     (void)self;
     long ms = PyLong_AsLong(milliseconds);
-    struct request *r = PyErr_Occurred() ? NULL : newest_write();
+    struct request *r = PyErr_Occurred() || forked ? NULL : newest_write();
     if (r == NULL)
         return PyErr_Occurred() ? NULL : PyBool_FromLong(0);
     Py_BEGIN_ALLOW_THREADS
@@ -97,21 +97,23 @@ static PyObject *await_write(PyObject *self, PyObject *milliseconds)
 static PyObject *owed(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
-    return PyLong_FromLong(notices_open());
+    return PyLong_FromLong(forked ? 0 : notices_open());
 }
 
 static PyObject *callback_of_a_write_due(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
-    return PyBool_FromLong(notices_of_writes());
+    return PyBool_FromLong(!forked && notices_of_writes());
 }
 
 static PyObject *counts(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
-    pthread_mutex_lock(&life);
+    if (!forked)
+        pthread_mutex_lock(&life);
     const struct counters c = counters;
-    pthread_mutex_unlock(&life);
+    if (!forked)
+        pthread_mutex_unlock(&life);
     return Py_BuildValue("KKKKK", c.submitted - c.completed, c.submitted, c.completed, c.cancelled,
                          c.late);
 }
