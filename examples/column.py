@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
-from aio_posix.asyncio import open, pread_many
+from aio_posix.asyncio import open
 
 AT_A_TIME = 1000
 
@@ -19,7 +19,7 @@ async def column(path: str, record: int, offset: int, width: int) -> AsyncIterat
         records = os.fstat(file.fileno()).st_size // record
         places = [(width, record * i + offset) for i in range(records)]
         for start in range(0, records, AT_A_TIME):
-            for field in await pread_many(file, places[start : start + AT_A_TIME]):
+            for field in await file.pread_many(places[start : start + AT_A_TIME]):
                 yield field
 
 
