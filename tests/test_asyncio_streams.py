@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import aio_posix.asyncio as aio
+from aio_posix.asyncio import threads
 from aio_posix.asyncio.descriptor import Descriptor
 from aio_posix.asyncio.poller import Poller
 
@@ -92,6 +93,44 @@ def test_bytes_that_come_as_their_reader_is_cancelled_go_to_the_next_one(
         return [await attempt(turns) for turns in range(12)]
 
     assert run(program()) == [b"bytes"] * 12
+
+
+@pytest.mark.parametrize("way", ["bare", "borrowing", "owning"])
+def test_what_a_thread_reads_for_a_cancelled_reader_goes_to_the_next_one(
+    run: Any, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A terminal: the thread has begun when the reader is cancelled."""
+    stream = ends("terminal")
+    jobs: list[Callable[[], None]] = []
+
+    def hold(job: Callable[[], None]) -> bool:
+        jobs.append(job)
+        return True
+
+    monkeypatch.setattr(threads, "start", hold)
+    owning, borrowing = Descriptor.owning(stream.r, None), Descriptor.borrowing(stream.r)
+
+    def receive() -> Any:
+        if way == "bare":
+            return aio.read(stream.r, 100, 0)
+        return (owning if way == "owning" else borrowing).receive(100)
+
+    async def program() -> None:
+        reader = asyncio.ensure_future(receive())
+        os.write(stream.w, b"bytes")
+        while not jobs:
+            await asyncio.sleep(0.001)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        following = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        jobs.pop()()
+        assert await following == b"bytes"
+
+    run(program())
+    for fd in stream:
+        os.close(fd)
 
 
 def test_a_reader_that_timed_out_has_taken_nothing(run: Any, stream: Ends, receive: Any) -> None:
