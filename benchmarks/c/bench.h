@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 enum { PAGE = 4096 };
-static const double WARM_UP = 0.1; /* seconds: the first helper thread and glibc's stack cache exist by then */
-static const unsigned STALL = 10;  /* seconds over the measured time after which SIGALRM ends the program */
+static const double WARM_UP = 0.1; /* seconds, by which the first helper and stack cache exist */
+static const unsigned STALL = 10;  /* seconds over the measured time; then SIGALRM ends it */
 
 static inline _Noreturn void die(const char *what)
 {
