@@ -284,6 +284,7 @@ def _finish() -> None:
     deadline, drained = time.monotonic() + DRAIN, False
     try:
         drained = _drain(deadline, callbacks=True)
+        _calls.reap()  # a file that was closed meanwhile is warned of while that is possible
     finally:
         lib.gate_close()
         Exit.drained = True

@@ -204,7 +204,7 @@ enum described describe(PyObject *cb, int op, struct wanted *w, struct kept *k)
     Py_DECREF(file);
     if (PyErr_Occurred())
         return FAILED;
-    w->unattended = w->unattended || k->is_socket;
+    w->unattended = w->unattended || k->file != NULL;   /* it may be closed before anybody looks */
     if ((w->op == LIO_READ || w->op == LIO_WRITE) && pin(cb, plain, w, k) != 0)
         return FAILED;
     k->flew = true;

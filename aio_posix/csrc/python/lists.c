@@ -64,11 +64,11 @@ static struct listing *describe_all(PyObject *cbs)
     return NULL;
 }
 
-static void notice_ends(struct listing *l)
+static void notice_ends(struct request **list, size_t n)
 {
     void *kept;
-    for (size_t i = 0; i < l->n; i++) {
-        request_look(l->requests[i], &kept);
+    for (size_t i = 0; i < n; i++) {
+        request_look(list[i], &kept);
         kept_release(kept);
     }
 }
@@ -150,7 +150,7 @@ static PyObject *listio(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
             for (size_t i = 0; i < l->n; i++)
                 failed |= l->requests[i]->error != 0;
         struct aside a = put_aside();
-        notice_ends(l);
+        notice_ends(l->requests, l->n);
         take_up(a);
     }
     watch_submission(began, LIO_NOP, l->serials, l->n, error < 0 ? EINVAL : error);
@@ -212,8 +212,10 @@ static PyObject *suspend(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         else if (!(over = list_any(l->requests, l->serials, n)) && left <= 0)
             break;
     }
+    if (over)
+        notice_ends(l->requests, n);
     listing_release(l);
-    return flying < 0 ? NULL : PyBool_FromLong(over);
+    return flying < 0 || PyErr_Occurred() ? NULL : PyBool_FromLong(over);
 }
 
 PyMethodDef list_methods[] = {

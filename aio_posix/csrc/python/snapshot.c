@@ -118,6 +118,22 @@ static PyObject *counts(PyObject *self, PyObject *unused)
                          c.late);
 }
 
+static PyObject *reap(PyObject *self, PyObject *unused)
+{
+    enum { AT_ONCE = 256 };
+    void *kept[AT_ONCE];
+    int n;
+    (void)self, (void)unused;
+    do {
+        pthread_mutex_lock(&life);
+        n = requests_reap(kept, AT_ONCE);
+        pthread_mutex_unlock(&life);
+        for (int i = 0; i < n; i++)
+            kept_release(kept[i]);
+    } while (n == AT_ONCE);
+    return none();
+}
+
 static PyObject *kept(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
@@ -135,6 +151,7 @@ PyMethodDef snapshot_methods[] = {
     { "count", counts, METH_NOARGS,
       "count() -> in flight (as far as anybody has looked), submitted, completed, cancelled, "
       "notifications delivered late" },
+    { "reap", reap, METH_NOARGS, "reap(): notices what is over and unattended, as a sweep does" },
     { "kept", kept, METH_NOARGS, "kept() -> int: submissions that something is still kept for" },
     { NULL, NULL, 0, NULL },
 };
