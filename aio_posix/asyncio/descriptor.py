@@ -23,7 +23,7 @@ from aio_posix.asyncio.native import (
     may_now,
     read_now,
 )
-from aio_posix.asyncio.openfile import OpenFile, duplicate
+from aio_posix.asyncio.openfile import FILE, OpenFile, duplicate
 from aio_posix.asyncio.ring import current
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ class Descriptor:
         if not (nbytes.__class__ is int and offset.__class__ is int and nbytes >= 0 <= offset):
             nbytes, offset = count(nbytes), place(offset)
         channel = self._access.known(ring)
-        if why != ABSENT and self._access.kind(channel).stream:
+        what = FILE if why == ABSENT else self._access.kind(channel)
+        if what.stream:
             return await self.receive(nbytes)
         if offset < 0:
             positive(offset)
@@ -128,7 +129,7 @@ class Descriptor:
                 data, why = await transfer.read_rested(ring, channel, nbytes, offset)
                 if data is not None:
                     return data
-            if why != ABSENT and channel.kind.direct:
+            if what.direct:
                 return await transfer.read_direct(ring, channel, nbytes, offset)
             if nbytes > NOW_MOST:
                 return await transfer.read_on(ring, channel, fresh(nbytes), 0, offset)
