@@ -414,3 +414,33 @@ def test_a_sigevent_of_a_signal_that_cannot_be_ignored_does_not_disturb_an_exit(
         cb = aio.aiocb(os.pipe()[0], bytearray(1))
         aio.aio_read(cb)
         """)
+
+
+def test_every_file_of_a_lost_write_is_named(tmp_path: Path) -> None:
+    """By its object or its number; those of one file together."""
+    ended = fresh.run(
+        """
+        import os
+        from aio_posix import *
+        from aio_posix import flight
+        flight.DRAIN = 0.2
+        held, numbers = [], []
+        for i in range(12):
+            r, w = os.pipe()
+            file = w if i % 2 else os.fdopen(w, "wb", buffering=0)
+            numbers.append(w)
+            held.append(file)
+            for _ in range(1 + i % 3):
+                aio_write(aiocb(file, bytes(1 << 20)))
+        print(*numbers)
+        """,
+        "-W",
+        "ignore::ResourceWarning",
+    )
+    assert ended.returncode == 0, ended
+    assert "24 requests lost at exit" in ended.stderr, ended
+    for i, number in enumerate(ended.stdout.split()):
+        n = 1 + i % 3
+        what = f"{n} writes of {n << 20} bytes" if n > 1 else f"write of {1 << 20} bytes at 0"
+        to = number if i % 2 else f"<_io.FileIO name={number} mode='wb' closefd=True>"
+        assert f"{what} to {to}" in ended.stderr, ended

@@ -334,3 +334,29 @@ def test_after_nothing_but_an_empty_list_a_child_is_refused_too() -> None:
         """
     )
     assert fresh.output(text) == "0\n"
+
+
+def test_what_a_child_is_told_of_its_parents_requests_takes_no_lock() -> None:
+    """stats() works there, and nothing is in flight."""
+    text = program("""
+        from aio_posix import _calls, flight
+        over = False
+        def hammer():
+            fd = os.memfd_create("m")
+            cbs = [aio.aiocb(fd, bytes(64)) for _ in range(64)]
+            while not over:
+                for cb in cbs: aio.aio_write(cb)
+                for cb in cbs:
+                    while cb.in_progress: flight.in_flight()
+        threads = [threading.Thread(target=hammer) for _ in range(3)]
+        for thread in threads: thread.start()
+        used()
+        def child():
+            aio.stats()
+            if flight.in_flight() or flight.owed() or _calls.await_write(0):
+                os._exit(1)
+        bad = [status for _ in range(120) if (status := in_child(child))]
+        over = True
+        print(bad)
+        """)
+    assert fresh.output(text, "-W", "ignore") == "[]\n"

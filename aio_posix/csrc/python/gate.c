@@ -9,6 +9,7 @@
 #include "../engine/baton.h"
 #include "../engine/host.h"
 
+#include <dlfcn.h>
 #include <time.h>
 
 static pthread_mutex_t birth = PTHREAD_MUTEX_INITIALIZER;
@@ -17,6 +18,8 @@ static atomic_bool closed;
 static atomic_int entering, inside;
 static _Thread_local bool is_sweeper;   /* it passes the baton on, and must never wait for it */
 static PyObject *threading, *n_active, *n_trace, *n_profile;
+static void *(*raw_malloc)(size_t size);   /* NULL when they are not to be found */
+static void (*raw_free)(void *memory);
 
 struct pass {
     uint64_t baton;
@@ -88,6 +91,17 @@ void gate_fork_ended(void)
     pthread_mutex_unlock(&birth);
 }
 
+/* PyThreadState_New of Python 3.11 crashes without memory, so ask for some first.  What asks is not
+ * in the stable ABI before 3.13. */
+static bool there_is_memory(void)
+{
+    enum { MORE_THAN_A_STATE = 4096 };
+    void *some = raw_malloc == NULL ? NULL : raw_malloc(MORE_THAN_A_STATE);
+    if (some != NULL)
+        raw_free(some);
+    return some != NULL || raw_malloc == NULL;
+}
+
 /* PyGILState_Ensure of a thread that Python has not seen: a state that PyGILState_Release
  * deletes.  Without memory for one there is nothing to do but to wait; false when the gate was
  * closed meanwhile. */
@@ -97,7 +111,7 @@ static bool be_born(PyGILState_STATE *gil)
     PyThreadState *state = NULL;
     for (;;) {
         pthread_mutex_lock(&birth);
-        state = PyThreadState_New(interpreter);
+        state = there_is_memory() ? PyThreadState_New(interpreter) : NULL;
         pthread_mutex_unlock(&birth);
         if (state != NULL || atomic_load(&closed))
             break;
@@ -199,6 +213,9 @@ void host_expects_callbacks(void)
 int gate_start(void)
 {
     interpreter = PyInterpreterState_Get();
+    *(void **)&raw_free = dlsym(RTLD_DEFAULT, "PyMem_RawFree");
+    if (raw_free != NULL)
+        *(void **)&raw_malloc = dlsym(RTLD_DEFAULT, "PyMem_RawMalloc");
     n_active = PyUnicode_InternFromString("_active");
     n_trace = PyUnicode_InternFromString("_trace_hook");
     n_profile = PyUnicode_InternFromString("_profile_hook");

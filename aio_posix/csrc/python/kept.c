@@ -162,8 +162,6 @@ static void report(PyObject *object, PyObject *kind)
     if (!PyErr_Occurred())
         return;
     if (!PyErr_ExceptionMatches(kind)) {
-        a = put_aside();
-        take_up(a);
         PyErr_Fetch(&a.type, &a.value, &a.traceback);
         PyErr_NormalizeException(&a.type, &a.value, &a.traceback);
         if (a.value != NULL && a.traceback != NULL)
@@ -219,14 +217,20 @@ static void look_again(PyObject *file, int fd)
     Py_XDECREF(result);
 }
 
-/* The signal that stands for `what` may be taken later. */
-void keep_for_signal(PyObject *what)
+static void keep(PyObject *what, PyObject *kind)
 {
     struct aside a = put_aside();
     if (!forked && !atomic_load(&silent))
         Py_XDECREF(in_python("aio_posix.flight", "unheard", "(O)", what));
-    report(what, PyExc_MemoryError);
+    report(what, kind);
     take_up(a);
+}
+
+/* The signal that stands for `what` may be taken later.  In a destructor: all errors are reported,
+ * as those of __del__ are. */
+void keep_for_signal(PyObject *what)
+{
+    keep(what, PyExc_BaseException);
 }
 
 /* Nobody else has k any more. */
@@ -241,7 +245,7 @@ static void release(struct kept *k)
     else if (k->file != NULL && k->flew && !atomic_load(&silent))
         look_again(k->file, k->fd);
     if (k->of_list != NULL && k->flew)
-        keep_for_signal(k->of_list);
+        keep(k->of_list, PyExc_MemoryError);
     Py_XDECREF(k->file);
     Py_XDECREF(k->also);
     Py_XDECREF(k->of_list);
