@@ -120,7 +120,7 @@ def document(libraries: list[Library], rows: dict[Fact, dict[str, Outcome]]) -> 
         "| - | the library does not offer it |",
         "",
         "Not every library promises every row. aiofiles and anyio run the built-in's files in",
-        "threads, so what a thread cannot do (give up, start in a forked child) is their design.",
+        "threads. A thread that waits cannot be given up, so the rows about that are their design.",
         "",
         "| library | versions |",
         "|---|---|",
