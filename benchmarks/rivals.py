@@ -165,7 +165,8 @@ def known() -> dict[str, dict[str, Outcome]]:
 def shown(words: str) -> str:
     """One short line that Markdown leaves alone and that names no path of this machine."""
     words = re.sub(r"/\S*/", "", " ".join(words.split()))
-    return "`" + words.replace("`", "'").replace("|", "/")[:WIDTH] + "`"
+    words = words.replace("`", "'").replace("|", "/").replace("](", "] (")
+    return f"`{words[:WIDTH]}`"
 
 
 def main() -> int:
