@@ -47,7 +47,8 @@ make_tree() { # SUITE ARCHITECTURE PACKAGES...
     mv "$tree.new" "$tree"
 }
 
-put_source() { # what git would commit, into $tree/src; .venv folders stay
+put_source() { # what git would commit, into $tree/src
+    rm -rf --one-file-system "$tree/src"
     mkdir -p "$tree/src"
     git ls-files -co --exclude-standard | tar c -T - | tar x -C "$tree/src"
     # for machines whose network or package index needs its own settings

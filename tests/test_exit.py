@@ -210,12 +210,12 @@ def test_a_write_that_cannot_finish_is_named_by_a_warning_after_the_time_limit()
     ended = fresh.run(program(FULL_PIPE))
     assert ended.returncode == 0
     assert "RuntimeWarning: 1 requests lost at exit, not done after 0.3 s" in ended.stderr
-    assert "write of 1048576 bytes at 4096 to 4" in ended.stderr
+    assert "write of 1048576 bytes at 4096 to " in ended.stderr
 
 
 def test_that_warning_made_an_error_leaves_an_orderly_exit() -> None:
     ended = fresh.run(program(FULL_PIPE), "-W", "error")
-    assert "write of 1048576 bytes at 4096 to 4" in ended.stderr
+    assert "write of 1048576 bytes at 4096 to " in ended.stderr
 
 
 def test_ctrl_c_during_the_drain_ends_it() -> None:
