@@ -171,7 +171,7 @@ def test_whatever_a_buffer_raises_gets_through(
 
 
 @pytest.mark.skipif(not NEW, reason="__buffer__ is of Python 3.12")
-def test_a_buffer_may_submit_and_change_its_own_request(file: int) -> None:
+def test_a_buffer_may_submit_and_change_its_own_request(pipe: Pipe) -> None:
     class Buffer:
         def __buffer__(self, flags: int) -> memoryview:
             if cb is not None and not inside:
@@ -183,9 +183,10 @@ def test_a_buffer_may_submit_and_change_its_own_request(file: int) -> None:
     cb: Any = None
     inside: list[bool] = []
     target = bytearray(3)
-    cb = aio.aiocb(file, Buffer())
+    cb = aio.aiocb(pipe.read, Buffer())
     with pytest.raises(BlockingIOError):
         aio.aio_read(cb)
+    pipe.feed(b"012")
     assert done(cb) == 3
     assert target == b"012"
 
@@ -342,7 +343,7 @@ def test_an_entry_that_becomes_a_nop_meanwhile_is_skipped(file: int, mode: int) 
             aio.aio_return(cb)
 
 
-def test_a_file_that_submits_its_own_request_gets_there_first(file: int) -> None:
+def test_a_file_that_submits_its_own_request_gets_there_first(pipe: Pipe) -> None:
     class File:
         inside = False
 
@@ -350,11 +351,12 @@ def test_a_file_that_submits_its_own_request_gets_there_first(file: int) -> None
             if not File.inside:
                 File.inside = True
                 aio.aio_read(cb)
-            return file
+            return pipe.read
 
     cb = aio.aiocb(File(), bytearray(1))
     with pytest.raises(BlockingIOError):
         aio.aio_read(cb)
+    pipe.feed()
     assert done(cb) == 1
 
 
