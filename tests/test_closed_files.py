@@ -242,17 +242,19 @@ def test_an_exit_warns_of_a_file_that_nobody_looked_at_again() -> None:
     """Before modules go, for a warning finds nothing it needs later."""
     ended = fresh.run(
         """
-        import os, sys, time
+        import os, select, time
         import aio_posix as aio
         class File:
             def fileno(self):
-                return 0
-        fd = os.memfd_create("m"); os.write(fd, b"x")
-        file = File(); file.fileno = lambda: fd
-        cb = aio.aiocb(file, bytearray(1))
+                return number
+        r, w = os.pipe()
+        number = r
+        cb = aio.aiocb(File(), bytearray(1))
         aio.aio_read(cb)
+        number = r + 100
+        os.write(w, b"x")
+        while select.select([r], [], [], 0)[0]: pass
         time.sleep(0.05)
-        file.fileno = lambda: fd + 1
         """,
         "-W",
         "always",
