@@ -473,3 +473,19 @@ def test_an_open_that_is_cancelled_in_any_turn_leaves_nothing_and_says_nothing(
         run_on(loop, program())
         gc.collect()
     assert eventually(lambda: not opened(path))
+
+
+@pytest.mark.parametrize(
+    "args", [(None,), (3,), ("rb", 2**31), ("w", 2**40), ("rb", -(2**40)), ("r", True, 5)]
+)
+def test_an_argument_of_a_wrong_type_or_size_opens_nothing(path: Path, args: Any) -> None:
+    with pytest.raises(Exception) as theirs:  # noqa: PT011  # whichever it is
+        open(path, *args)  # noqa: SIM115  # it fails
+
+    async def program() -> None:
+        with pytest.raises(theirs.type) as ours:
+            await aio.open(path, *args)
+        assert str(ours.value) == str(theirs.value)
+
+    run_on("asyncio", program())
+    assert path.read_bytes() == b"content\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from deadline import eventually
-from fresh import output
+from fresh import output, run
 from loops import LOOPS, run_on
 
 import aio_posix.asyncio as aio
@@ -258,4 +258,47 @@ def test_a_program_that_ends_by_ctrl_c_leaves_the_old_file(path: Path) -> None:
         print("interrupted")
     """
     assert output(program, cwd=path.parent) == "interrupted\n"
+    assert only(path, "old")
+
+
+def test_a_name_as_long_as_a_name_can_be_is_replaced(loop: str, tmp_path: Path) -> None:
+    async def program(path: Path) -> None:
+        async with aio.replacing(path) as file:
+            await file.write("new")
+
+    for name in ("語" * 85, "x" * 255, "\U0001f600" * 63):
+        path = tmp_path / name
+        path.write_text("old")
+        run_on(loop, program(path))
+        assert only(path, "new")
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", ["stopped", "closed", "dropped"])
+def test_a_block_that_is_never_left_leaves_nothing(path: Path, how: str) -> None:
+    program = f"""
+    import asyncio, gc, os
+    import aio_posix.asyncio as aio
+    async def block():
+        async with aio.replacing("file") as file:
+            await file.write("new")
+            await asyncio.sleep(60)
+    async def drop():
+        replacing = aio.replacing("file")
+        file = await replacing.__aenter__()
+        del replacing, file
+        gc.collect()
+        print(os.listdir("."))
+    loop = asyncio.new_event_loop()
+    if {how!r} == "dropped":
+        loop.run_until_complete(drop())
+    else:
+        task = loop.create_task(block())
+        loop.run_until_complete(asyncio.sleep(0.2))
+        assert len(os.listdir(".")) == 2
+        print(["file"])
+    if {how!r} == "closed":
+        loop.close()
+    """
+    assert run(program, cwd=path.parent).stdout == "['file']\n"
     assert only(path, "old")

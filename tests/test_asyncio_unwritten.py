@@ -323,3 +323,69 @@ def test_a_file_that_the_parent_was_using_raises_in_a_forked_child(tmp_path: Pat
     """
     told = "the process that forked this one was using the file at that moment\nb'x'\n"
     assert output(program, cwd=tmp_path) == told
+
+
+@pytest.mark.parametrize("use", ["readline", "flush", "behind"])
+def test_close_of_a_file_that_the_parent_was_using_raises_in_a_forked_child(
+    tmp_path: Path, use: str
+) -> None:
+    program = f"""
+    import asyncio, os, signal, warnings
+    import aio_posix.asyncio as aio
+    warnings.simplefilter("ignore", DeprecationWarning)
+    async def main():
+        if {use!r} == "readline":
+            r, w = os.pipe()
+            file = await aio.open(r, "rb")
+            task = asyncio.ensure_future(file.readline())
+        else:
+            file = await aio.open("file", "wb")
+            await file.write(b"x" * (1_000_000 if {use!r} == "behind" else 1000))
+            task = asyncio.ensure_future(file.flush())
+        await asyncio.sleep(0)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            async def use():
+                try:
+                    await file.close()
+                except RuntimeError as error:
+                    print(error, file.closed, flush=True)
+            asyncio.run(use())
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        if {use!r} == "readline":
+            os.write(w, b"line\\n")
+        await task
+        await file.close()
+    asyncio.run(main())
+    """
+    told = "the process that forked this one was using the file at that moment True\n"
+    assert output(program, cwd=tmp_path) == told
+
+
+def test_a_close_that_was_interrupted_before_its_thread_began_is_done_at_exit(
+    tmp_path: Path,
+) -> None:
+    program = """
+    import asyncio
+    import aio_posix.asyncio as aio
+    from aio_posix.asyncio import threads
+    start = threads.start
+    def interrupted(job):
+        raise KeyboardInterrupt
+    async def main():
+        file = await aio.open("file", "wb")
+        await file.write(b"x" * 100)
+        threads.start = interrupted
+        try:
+            await file.close()
+        finally:
+            threads.start = start
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        print("interrupted")
+    """
+    assert output(program, cwd=tmp_path) == "interrupted\n"
+    assert (tmp_path / "file").read_text() == "x" * 100

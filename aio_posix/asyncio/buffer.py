@@ -289,6 +289,11 @@ class Buffer:
         self.unread()
         self._outbox.write_out(seconds)
 
+    def desert(self) -> None:
+        """In a forked child: the parent goes on with what waits and with what is on its way."""
+        self._forget()
+        self.handle.desert()
+
     def let_go(self) -> None:
         """Somebody else closes the file."""
         self._forget()

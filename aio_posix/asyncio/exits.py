@@ -20,6 +20,8 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from aio_posix.asyncio import threads
+
 WAIT = 10.0  # seconds
 logger = logging.getLogger("aio_posix")
 
@@ -80,7 +82,8 @@ def _at_exit() -> None:
         except Exception:
             logger.exception("what waited in a file could not be written at exit")
     for job in list(_jobs.values()):
-        if job.here:
+        # small writes are done here; what was interrupted before its thread began gets one now
+        if job.here or (not job.begun() and not threads.start(job)):
             job()
         if not job.running.acquire(timeout=max(0.0, deadline - time.monotonic())):
             text = f"lost at exit, not done after {WAIT:g} s: {job.name}"

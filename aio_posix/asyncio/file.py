@@ -30,6 +30,9 @@ S = TypeVar("S", str, bytes)
 Self = TypeVar("Self", bound="File[Any]")
 
 
+INHERITED = "the process that forked this one was using the file at that moment"
+
+
 class Answer(int):
     """True or False, at once or awaited, because aiofiles has both in its two kinds of files."""
 
@@ -246,6 +249,9 @@ class File(Generic[S]):
         if self.closed:
             return
         self._check()
+        if self._inherited_in_use():
+            self._buffer.desert()
+            raise RuntimeError(INHERITED)
         self._closing = True
         self._buffer.interrupt(ValueError(CLOSED), hurry=hurry)
         try:
@@ -302,6 +308,9 @@ class File(Generic[S]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if kind is GeneratorExit:  # nothing can be awaited; what waits is written by the finalizer
+            self._buffer.close_now()
+            return
         cancelled = kind is not None and issubclass(kind, loop.Cancelled)
         await self._close(hurry=cancelled)
 
@@ -353,11 +362,17 @@ class File(Generic[S]):
         self._check()
         if self._closing and self._buffer.stream:
             raise ValueError(CLOSED)
-        if self._generation != loop.generation():
-            if self._order.users or self._write_order.users or self._buffer.busy:
-                text = "the process that forked this one was using the file at that moment"
-                raise RuntimeError(text)
-            self._generation = loop.generation()
+        if self._inherited_in_use():
+            raise RuntimeError(INHERITED)
+
+    def _inherited_in_use(self) -> bool:
+        """Whether this is a forked child, and the parent was using the file."""
+        if self._generation == loop.generation():
+            return False
+        if self._order.users or self._write_order.users or self._buffer.busy:
+            return True
+        self._generation = loop.generation()
+        return False
 
     async def _at_offsets(self, *, writing: bool) -> None:
         """Before something is read or written at an offset, what waits at the position goes."""

@@ -199,6 +199,14 @@ class Handle:
         finally:
             self._lock.release()
 
+    def desert(self) -> None:
+        """Closes the number of a forked child, whatever a thread of the parent holds."""
+        fd, self.fd = self.fd, -1
+        if self._raw is not None:
+            self._raw.close()
+        elif fd >= 0 and self.closefd:
+            os.close(fd)
+
     def let_go(self) -> None:
         """Somebody else closes it."""
         self.fd = -1

@@ -59,6 +59,7 @@ AHEAD = 256 << 10
 # Bytes that may wait to be written. Python has it so since 3.14; each write of a regular file is
 # handed over to a thread, which costs as much as copying these.
 WAITING = 128 << 10
+INT_MOST = 2**31 - 1  # what C's int holds, and the built-in's buffering
 
 
 class Asked(NamedTuple):
@@ -174,7 +175,7 @@ def open(
     ``loop`` is there because aiofiles has it, and only the running loop is used. Raises what the
     built-in raises.
     """
-    if "b" not in mode:
+    if isinstance(mode, str) and "b" not in mode:
         encoding = io.text_encoding(encoding)
     return Opening(
         Asked(file, mode, buffering, encoding, errors, newline, closefd, opener), executor
@@ -217,6 +218,8 @@ async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFil
 def _plain(asked: Asked, mode: Mode) -> bool:
     """Whether the built-in would open the path itself, and have nothing to say about the rest."""
     if asked.opener is not None or not asked.closefd or type(asked.buffering) is not int:
+        return False
+    if asked.buffering > INT_MOST:
         return False
     if mode.text:
         return asked.buffering == -1 or asked.buffering > 0

@@ -18,6 +18,7 @@ import os
 import secrets
 import stat
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager
@@ -52,6 +53,7 @@ class Replacement:
         self._beside = ""  # the new file's name, while it has one of its own
         self._fd = -1  # and a descriptor of it, whatever the user does with the other
         self._over = False
+        self._process = os.getpid()
 
     def create(self, path: str, flags: int) -> int:
         """The descriptor of the new file; an opener."""
@@ -69,7 +71,8 @@ class Replacement:
         flags = flags & ~os.O_TRUNC | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         # nobody but the owner may read it before it is complete
         bits = 0o666 if self._old is None else 0o600
-        beside = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(8)}")
+        # at most 80 bytes of the name, whatever its letters: a name has 255
+        beside = os.path.join(folder, f".{name[:20]}.{secrets.token_hex(8)}")
         try:
             fd = os.open(beside, flags, bits)
         except OSError as error:
@@ -126,6 +129,8 @@ class Replacement:
 
     def over(self) -> None:
         """The new file goes away, if it has not taken the old one's place."""
+        if self._process != os.getpid():  # it is the parent's
+            return
         with self._lock:
             self._over = True
             if self._fd >= 0:
@@ -150,6 +155,7 @@ class Replacing(AbstractAsyncContextManager[F], Generic[F]):
         self._replacement = replacement
         self._executor = executor
         self._file: F | None = None
+        weakref.finalize(self, replacement.over)  # also at exit, when a loop was only stopped
 
     async def __aenter__(self) -> F:
         try:
@@ -166,6 +172,9 @@ class Replacing(AbstractAsyncContextManager[F], Generic[F]):
         traceback: TracebackType | None,
     ) -> None:
         assert self._file is not None
+        if kind is GeneratorExit:  # nothing can be awaited
+            self._replacement.over()
+            return
         try:
             if kind is None:
                 await self._file.close()

@@ -66,7 +66,9 @@ class Small:
         return self.error
 
     def join(self) -> None:
-        """The same, blocking."""
+        """The same, blocking; a forked child leaves it to the parent."""
+        if self.batch.generation != loop.generation():
+            return
         self.batch()
         with self.batch.running:
             pass
