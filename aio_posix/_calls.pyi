@@ -70,7 +70,7 @@ def tell_pool(threads: int, /) -> None: ...  # to the watcher
 
 # a turn of an event loop, and the page cache
 def batch_submit(batch: int, entries: list[Any], bell: int, keeper: Any, /) -> int: ...
-def batch_collect(batch: int, /) -> list[tuple[int, int]]: ...  # index, count or minus an errno
+def batch_collect(batch: int, results: list[tuple[int, int]], /) -> None: ...  # index, count
 def batch_abandon(batch: int, /) -> None: ...
 def read_now(fd: Any, nbytes: int, offset: int, /) -> bytes | None: ...  # None: declined() says why
 def plain_ranges(ranges: list[Any], /) -> bool: ...  # each a tuple of two ints a read can have

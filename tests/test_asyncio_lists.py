@@ -65,10 +65,10 @@ class Watched:
         self.altogether = max(self.altogether, self.now.total())
         return self._submit(address, entries, *args)
 
-    def collect(self, address: int) -> list[tuple[int, int]]:
-        results = self._collect(address)
-        self.now.subtract(self._of[address][i].fd for i, _ in results)
-        return results
+    def collect(self, address: int, results: list[tuple[int, int]]) -> None:
+        before = len(results)
+        self._collect(address, results)
+        self.now.subtract(self._of[address][i].fd for i, _ in results[before:])
 
 
 def test_glibc_has_at_most_a_window_of_one_files_requests(
@@ -166,27 +166,24 @@ def test_what_glibc_gives_back_does_not_overtake_what_it_has(
     order: list[bytes] = []
     looks = [0]
 
-    def undone(self: lists.Lists) -> list[Any]:
+    def undone(self: lists.Lists) -> None:
         looks[0] += 1
+        harvest(self)
         if len(results) < 3:
-            results.extend(harvest(self))
-            for result in results if len(results) == 3 else []:
-                result.entry.lane.flying += result.entry.buffer != b"2"
-            results.sort(key=lambda result: result.entry.buffer)
-            looks[0] = 0
-            return (
-                [lists.Result(results[1].entry, -errno.ECANCELED, True)]
-                if len(results) == 3
-                else []
-            )
-        if looks[0] < 5 or results[0] is None:
-            return harvest(self)
-        first, _, third = results
-        results[0] = None
-        for result in (first, third):
-            result.entry.lane.flying -= 1
-            order.append(result.entry.buffer)
-        return [first, third]
+            results.extend(self.found)
+            self.found.clear()
+            if len(results) == 3:
+                for result in results:
+                    result.entry.lane.flying += result.entry.buffer != b"2"
+                results.sort(key=lambda result: result.entry.buffer)
+                looks[0] = 0
+                self.found.append(lists.Result(results[1].entry, -errno.ECANCELED, True))
+        elif looks[0] >= 5 and results[0] is not None:
+            for result in (results[0], results[2]):
+                result.entry.lane.flying -= 1
+                order.append(result.entry.buffer)
+                self.found.append(result)
+            results[0] = None
 
     def watched(entry: Any) -> int:
         order.append(entry.buffer)

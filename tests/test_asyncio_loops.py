@@ -22,6 +22,7 @@ import aio_posix.asyncio as aio
 from aio_posix import flight
 from aio_posix.asyncio import lists, native
 from aio_posix.asyncio.descriptor import Descriptor
+from aio_posix.asyncio.loop import Line
 
 BLOCK = 4096
 LOOPS = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
@@ -404,3 +405,74 @@ def test_a_closed_loop_needs_no_garbage_collection_to_give_its_descriptors_back(
         gc.enable()
     os.close(r)
     os.close(w)
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_lock_whose_holder_was_in_a_closed_loop_begins_anew(kind: str) -> None:
+    line, entered = Line(), []
+
+    async def hold(name: str) -> None:
+        async with line:
+            entered.append(name)
+            await asyncio.Event().wait()
+
+    async def first() -> list[asyncio.Task[None]]:
+        tasks = [asyncio.ensure_future(hold(f"first {i}")) for i in range(3)]
+        await asyncio.sleep(0)
+        return tasks
+
+    async def second() -> None:
+        async with line:
+            entered.append("second")
+            tasks.clear()
+            gc.collect()  # ends the coroutines of the first loop
+            other = asyncio.ensure_future(third())
+            await asyncio.sleep(0.01)
+            assert not other.done()
+        await other
+
+    async def third() -> None:
+        async with line:
+            entered.append("third")
+
+    loop = new_loop(kind)
+    tasks = loop.run_until_complete(first())
+    for task in tasks:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # they are meant to be
+    del task
+    loop.close()
+    loop = new_loop(kind)
+    loop.run_until_complete(asyncio.wait_for(second(), 10))
+    loop.close()
+    assert entered == ["first 0", "second", "third"]
+    assert line.users == 0
+
+
+@pytest.mark.parametrize("after", ["submit", "collect"])
+def test_a_signal_handler_that_raises_in_a_turn_neither_repeats_nor_loses_a_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    """As C returns to Python: what it has done must be known already."""
+    name = f"batch_{after}"
+    real, left = getattr(native, name), [3]
+
+    def interrupted(*args: Any) -> Any:
+        result = real(*args)
+        if left[0]:
+            left[0] -= 1
+            raise Refused
+        return result
+
+    monkeypatch.setattr(lists, name, interrupted)
+    descriptor = Descriptor(fd := os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    os.close(fd)
+
+    async def program() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        for i in range(10):
+            assert await descriptor.pwrite(b"%d" % i, 0) == 1
+            write = descriptor.put(b"-", 0)
+            assert await write.wait() == 1
+
+    asyncio.run(asyncio.wait_for(program(), 20))
+    assert (tmp_path / "log").read_bytes() == b"0-1-2-3-4-5-6-7-8-9-"

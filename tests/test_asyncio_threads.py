@@ -6,7 +6,9 @@ import asyncio
 import os
 import threading
 import time
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deadline import eventually
@@ -124,3 +126,31 @@ def test_idle_threads_end() -> None:
         assert eventually(lambda: pool._number == 0, 10)
     finally:
         threads.IDLE = before
+
+
+@pytest.mark.parametrize("how", ["cancelled", "broken"])
+def test_a_job_that_an_executor_drops_is_not_waited_for(how: str) -> None:
+    class Dropping(Executor):
+        def submit(self, *args: object, **kwargs: object) -> Future[Any]:
+            job: Future[Any] = Future()
+            if how == "cancelled":
+                job.cancel()
+                job.set_running_or_notify_cancel()
+            else:
+                job.set_exception(TypeError("cannot pickle it"))
+            return job
+
+    async def program() -> None:
+        expected = asyncio.CancelledError if how == "cancelled" else TypeError
+        with pytest.raises(expected):
+            await asyncio.wait_for(offload(Dropping(), int), 10)
+
+    asyncio.run(program())
+
+
+def test_a_job_that_raises_stopiteration_is_not_waited_for() -> None:
+    async def program() -> None:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await asyncio.wait_for(offload(None, next, iter(())), 10)
+
+    asyncio.run(program())

@@ -93,7 +93,7 @@ class Entry(NamedTuple):
 class Batch:
     """A C batch and the entries that fly in it; None for those that are handed out."""
 
-    __slots__ = ("address", "c", "entries", "refused")
+    __slots__ = ("address", "c", "entries", "results")
 
     def __init__(self) -> None:
         self.c = ffi.gc(lib.batch_new(), lib.batch_free)
@@ -101,7 +101,8 @@ class Batch:
             raise MemoryError("no room for a batch of requests")
         self.address = address(self.c)
         self.entries: list[Entry | None] = []
-        self.refused = False  # glibc had no thread for some of them
+        # what C has handed out and nobody has looked at yet: index, count or minus an errno
+        self.results: list[tuple[int, int]] = []
 
 
 class Bell:

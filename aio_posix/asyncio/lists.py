@@ -4,7 +4,7 @@
   exit.
 - A batch is used again, and its memory freed, only when all results are handed out and no waiter
   holds it.
-- A list is submitted or it is not: start() says which, also when it is interrupted.
+- A list is submitted or it is not: flies() says which, also when start() was interrupted.
 """
 
 from __future__ import annotations
@@ -40,40 +40,42 @@ class Result(NamedTuple):
 class Lists:
     """Those of one loop. The bell rings when one of them is done."""
 
-    __slots__ = ("_bell", "_flying", "_spare", "entries")
+    __slots__ = ("_bell", "_flying", "_spare", "entries", "found")
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
         self._flying: list[Batch] = []
         self._spare: deque[Batch] = deque()
         self.entries = 0  # in glibc
+        self.found: list[Result] = []  # what harvest() has found, until it is delivered
 
     def __bool__(self) -> bool:
         return bool(self._flying)
 
-    def start(self, entries: list[Entry]) -> bool:
-        """One list; False if nothing of it was submitted."""
+    def start(self, entries: list[Entry]) -> None:
+        """Submits one list, as far as flies() tells then."""
         batch = None
-        error = 0
         try:
             batch = self._unused()
             batch.entries = cast("list[Entry | None]", entries)
             self._flying.append(batch)
-            error = batch_submit(batch.address, entries, self._bell.address, batch)
+            if batch_submit(batch.address, entries, self._bell.address, batch) > 0:
+                self._bell.ring()  # some are refused
         except (MemoryError, OSError):  # no memory; or an exit has drained what was in flight
             pass
         finally:
-            flies = batch is not None and batch.c.left > 0
             if batch is not None:
-                if flies:
+                if batch.c.left > 0:
                     self.entries += len(entries)
-                    batch.refused = error > 0
                     for entry in entries:
                         entry.lane.flying += 1
                 else:
                     self._flying.remove(batch)
                     self._rest(batch)
-        return flies
+
+    def flies(self, entries: list[Entry]) -> bool:
+        """Whether this list was submitted, also if a signal handler has raised meanwhile."""
+        return any(batch.entries is entries and batch.c.left for batch in reversed(self._flying))
 
     def _unused(self) -> Batch:
         for _ in range(len(self._spare)):
@@ -87,31 +89,32 @@ class Lists:
         batch.entries = []
         self._spare.append(batch)
 
-    def harvest(self) -> list[Result]:
-        """What is newly complete."""
-        found: list[Result] = []
+    def harvest(self) -> None:
+        """Puts what is newly complete into ``found``.
+
+        A signal handler may raise after any call, so between two calls everything is in one table
+        or the other.
+        """
         done = []
         for batch in self._flying:
-            results = batch_collect(batch.address)
-            if not results:
-                continue
-            entries = batch.entries
-            for i, n in results:
+            results, entries = batch.results, batch.entries
+            batch_collect(batch.address, results)
+            while results:
+                i, n = results[0]
                 entry = entries[i]
-                entries[i] = None
                 if entry is not None:
+                    undone = n == -errno.ECANCELED or n == -errno.EAGAIN
+                    result = Result(entry, n, undone)
+                    self.found += (result,)
+                    entries[i] = None
                     entry.lane.flying -= 1
-                    undone = n < 0 and (
-                        n == -errno.ECANCELED or (n == -errno.EAGAIN and batch.refused)
-                    )
-                    found.append(Result(entry, n, undone))
-            self.entries -= len(results)
+                self.entries -= 1
+                del results[0]
             if not batch.c.left:
                 done.append(batch)
         for batch in done:
             self._flying.remove(batch)
             self._rest(batch)
-        return found
 
     def _all(self) -> Iterator[tuple[Batch, int, Entry]]:
         for batch in list(self._flying):

@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+import weakref
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -100,18 +100,34 @@ def watch(fd: int, call: Callable[[], None], closed: Callable[[], None]) -> None
     running().add_reader(fd, _Watch(call, closed))
 
 
+def _task() -> object:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        return None
+
+
 class Line:
     """A lock for the tasks of one loop at a time, in the order in which they asked for it."""
 
-    __slots__ = ("_next", "users")
+    __slots__ = ("_holder", "_next", "_of", "users")
 
     def __init__(self) -> None:
         self._next: deque[Future[None]] = deque()
+        self._holder: object = None  # its task
+        self._of: weakref.ref[Loop] | None = None
         self.users = 0  # who holds it or waits for it
 
     async def __aenter__(self) -> None:
+        if self.users and self._of is not None:
+            before = self._of()
+            if before is None or before.is_closed():  # whoever holds it will never run again
+                self._next.clear()
+                self.users = 0
         self.users += 1
         if self.users == 1:
+            self._of = weakref.ref(running())
+            self._holder = _task()
             return
         mine = new_future()
         self._next.append(mine)
@@ -120,11 +136,13 @@ class Line:
         except BaseException:
             if mine.done() and not mine.cancelled():
                 self._pass_on()
-            else:
+            elif mine in self._next:  # else passed over already, or the lock has begun anew
+                self._next.remove(mine)
                 self.users -= 1
-                with contextlib.suppress(ValueError):  # passed over already
-                    self._next.remove(mine)
+            elif mine.get_loop() is (self._of() if self._of is not None else None):
+                self.users -= 1
             raise
+        self._holder = _task()
 
     async def __aexit__(
         self,
@@ -132,9 +150,13 @@ class Line:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pass_on()
+        if kind is GeneratorExit and self._holder is not None:
+            return  # a task of a closed loop, as it is collected: a holder is not collected
+        if self._holder is _task():
+            self._pass_on()
 
     def _pass_on(self) -> None:
+        self._holder = None
         self.users -= 1
         while self._next:
             following = self._next.popleft()

@@ -52,6 +52,7 @@ class Ring:
         self._errands = Errands(self._bell)
         self._line: deque[Entry] = deque()
         self._flushing = False
+        self._left: Entry | None = None  # the entry that has left last
         self._due = 0.0  # of the next look; 0: none
         self._pause = LATEST
         self._progress = time.monotonic()
@@ -115,15 +116,15 @@ class Ring:
             entry = line[0]
             if entry.future.done():  # cancelled before it began
                 self._leave(line.popleft())
+                self._left = None
             elif aside or entry.lane.working:  # it must not overtake what is done there
                 self._errands.do(line.popleft())
             else:
                 entries = self._next_list()
-                done = False
                 try:
-                    done = self._lists.start(entries)
+                    self._lists.start(entries)
                 finally:  # also after an interruption
-                    if not done:
+                    if not self._lists.flies(entries):
                         for entry in entries:
                             self._errands.do(entry)
         if self._lists and not self._due:
@@ -154,17 +155,23 @@ class Ring:
         self._bell.hush()
         for entry, n in self._errands.collect():
             self._deliver(entry, n)
+            self._left = None
         self._harvest()
 
     def _harvest(self) -> bool:
         """Hands out what is complete; True if that was something."""
         found = False
-        for entry, n, undone in self._lists.harvest():
+        self._lists.harvest()
+        results = self._lists.found
+        while results:
+            entry, n, undone = results[0]
             if undone and not entry.future.done():
                 self._errands.do(entry)
             else:
                 found = True
                 self._deliver(entry, n)
+            del results[0]
+            self._left = None  # it has a future, which keeps its loop
             lane = entry.lane
             if lane.working and not lane.flying:
                 self._errands.begin(lane)
@@ -176,17 +183,19 @@ class Ring:
         return found
 
     def _deliver(self, entry: Entry, n: int) -> None:
-        self._leave(entry)
+        if self._left is not entry:  # else a signal handler has raised after it had left
+            self._leave(entry)
         if not entry.future.done():
             entry.future.set_result(n)
 
     def _leave(self, entry: Entry) -> None:
         """Frees the entry's place for the next one of its channel."""
         channel: Channel = entry.channel
-        if entry.kept is not None:
-            release(entry.kept)
+        self._left = entry
         channel.in_flight -= 1
         entry.lane.busy -= 1
+        if entry.kept is not None:
+            release(entry.kept)
         if channel.waiting:
             self._advance(channel)
         if not channel.in_flight:
@@ -263,6 +272,7 @@ class Ring:
 
     def close(self) -> None:
         """The loop has closed: whatever is in flight is released when glibc is done with it."""
+        self._left = None
         if self.born == loop.generation():
             self._lists.abandon()
             self._line.clear()

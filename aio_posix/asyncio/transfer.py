@@ -151,8 +151,8 @@ class Write:
         self._more(0)
 
     def done(self) -> bool:
-        """Whether nobody needs it any more."""
-        return False
+        """Whether it has ended; nobody can cancel it."""
+        return self.result is not None
 
     def set_result(self, n: int) -> None:
         """One request has ended."""

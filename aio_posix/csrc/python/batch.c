@@ -139,17 +139,17 @@ static PyObject *batch_abandon(PyObject *self, PyObject *address)
     return none();
 }
 
-static PyObject *batch_collect(PyObject *self, PyObject *address)
+/* Into a list of the caller's: what is returned is lost when a signal handler raises. */
+static PyObject *batch_collect(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
-    struct batch *b = PyLong_AsVoidPtr(address);
+    struct batch *b = nargs == 2 ? PyLong_AsVoidPtr(args[0]) : NULL;
     bool done[BATCH];
     void *kept[BATCH];
-    if (b == NULL)
+    if (b == NULL || !PyList_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "expected batch, results");
         return NULL;
-    PyObject *out = PyList_New(0);
-    if (out == NULL)
-        return NULL;
+    }
     pthread_mutex_lock(&life);
     for (unsigned i = 0; i < b->n; i++) {
         done[i] = b->open[i] && request_over(b->members[i]);
@@ -164,16 +164,15 @@ static PyObject *batch_collect(PyObject *self, PyObject *address)
         struct request *r = b->members[i];
         Py_ssize_t n = r->error ? -r->error : request_result(r);
         PyObject *pair = Py_BuildValue("In", i, n);
-        if (pair == NULL || PyList_Append(out, pair) != 0) {
+        if (pair == NULL || PyList_Append(args[1], pair) != 0) {
             Py_XDECREF(pair);
-            Py_DECREF(out);
             return NULL;
         }
         Py_DECREF(pair);
         b->open[i] = 0;
         b->left--;
     }
-    return out;
+    return none();
 }
 
 PyMethodDef batch_methods[] = {
@@ -182,9 +181,9 @@ PyMethodDef batch_methods[] = {
       "0, minus an errno with nothing submitted, or an errno when glibc refused some entries.  The "
       "bell rings when all are over, if there is a thread to wait for that.  The keeper lives "
       "until then." },
-    { "batch_collect", batch_collect, METH_O,
-      "batch_collect(batch, /) -> list of (index, count or minus errno)\n\n"
-      "What is complete and was not handed out before." },
+    { "batch_collect", FASTCALL(batch_collect),
+      "batch_collect(batch, results, /): appends (index, count or minus errno)\n\n"
+      "Of what is complete and was not handed out before." },
     { "batch_abandon", batch_abandon, METH_O,
       "batch_abandon(batch, /): nobody will collect; the sweeper notices the ends" },
     { NULL, NULL, 0, NULL },
