@@ -9,6 +9,7 @@ import gc
 import mmap
 import os
 import pickle
+import signal
 import warnings
 import weakref
 from pathlib import Path
@@ -478,3 +479,32 @@ def test_a_request_in_flight_cannot_be_made_anew(pipe: Pipe) -> None:
         cb.__init__(pipe.read, bytearray(2))  # type: ignore[misc]
     pipe.feed()
     assert done(cb) == 1
+
+
+@pytest.mark.parametrize("kind", ["nothing", "callback", "queue", "signal"])
+def test_exactly_what_is_in_flight_is_kept(pipe: Pipe, kind: str) -> None:
+    """Each request in C's ring has what it needs, and nothing else has; also after a refusal."""
+    with aio.CompletionQueue() as queue:
+        event = {
+            "nothing": None,
+            "callback": aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=id),
+            "queue": queue.sigevent(),
+            "signal": aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signal.SIGURG),
+        }[kind]
+        before = _calls.kept()
+        assert before == len(flight.in_flight())
+        alone = [aio.aiocb(pipe.read, bytearray(1), aio_sigevent=event) for _ in range(3)]
+        for cb in alone:
+            aio.aio_read(cb)
+        listed = [aio.aiocb(pipe.read, bytearray(1), aio_lio_opcode=aio.LIO_READ) for _ in range(4)]
+        aio.lio_listio(aio.LIO_NOWAIT, listed, event)
+        with pytest.raises(BlockingIOError):
+            aio.aio_read(alone[0])
+        with pytest.raises(BlockingIOError):
+            aio.lio_listio(aio.LIO_WAIT, listed)
+        assert _calls.kept() == len(flight.in_flight()) == before + 7
+        pipe.feed(bytes(7))
+        for cb in alone + listed:
+            while cb.in_progress:
+                aio.aio_suspend([cb], 10)
+        assert eventually(lambda: _calls.kept() == len(flight.in_flight()) == before)

@@ -14,6 +14,7 @@
 
 #include <dlfcn.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { CHUNK_SIZE = 16 << 10, SPARE = 64 };
@@ -47,13 +48,14 @@ static void chunk_free(void *context, void *chunk, size_t size)
     below.free(context, chunk, size);
 }
 
-/* Once, with the GIL held. */
+/* With the GIL held, if there is one; a later call does nothing. */
 void datastack_keep(void)
 {
+    static atomic_bool done;
     void (*get)(struct arena_allocator *), (*set)(struct arena_allocator *);
     *(void **)&get = dlsym(RTLD_DEFAULT, "PyObject_GetArenaAllocator");
     *(void **)&set = dlsym(RTLD_DEFAULT, "PyObject_SetArenaAllocator");
-    if (below.alloc == NULL && get != NULL && set != NULL) {
+    if (!atomic_exchange(&done, true) && get != NULL && set != NULL) {
         get(&below);
         struct arena_allocator ours = { below.context, chunk_alloc, chunk_free };
         set(&ours);
