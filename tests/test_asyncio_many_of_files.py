@@ -149,3 +149,16 @@ def test_close_waits_for_many_writes_and_sends_no_byte_elsewhere(loop: str, path
         assert path.read_bytes() == b"".join(data for data, _ in pieces)
 
     run_on(loop, program())
+
+
+def test_buffers_of_a_call_that_was_refused_can_be_resized(path: Path) -> None:
+    async def program() -> None:
+        buffer = bytearray(10)
+        async with aio.open(path, "r+b") as file:
+            for name in ("readinto_many", "pwrite_many"):
+                with pytest.raises(ValueError, match="negative") as caught:
+                    await getattr(file, name)([(buffer, 0), (buffer, -1)])
+                buffer.append(1)
+                del caught
+
+    run_on("asyncio", program())

@@ -389,3 +389,26 @@ def test_a_close_that_was_interrupted_before_its_thread_began_is_done_at_exit(
     """
     assert output(program, cwd=tmp_path) == "interrupted\n"
     assert (tmp_path / "file").read_text() == "x" * 100
+
+
+def test_what_waits_is_written_when_a_block_is_collected_after_its_loop_was_closed(
+    tmp_path: Path,
+) -> None:
+    program = """
+    import asyncio, gc
+    import aio_posix.asyncio as aio
+    async def block():
+        async with aio.open("file", "wb") as file:
+            await file.write(b"precious")
+            await asyncio.sleep(60)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(block())
+    loop.run_until_complete(asyncio.sleep(0.2))
+    loop.close()
+    del task, loop
+    gc.collect()
+    """
+    ended = run(program, cwd=tmp_path)
+    assert "lost at exit" not in ended.stderr
+    assert "no running event loop" not in ended.stderr
+    assert (tmp_path / "file").read_bytes() == b"precious"

@@ -214,8 +214,9 @@ class File(Generic[S]):
 
         One await does all, and the counts come in their order. Raises what pread_many() raises.
         """
-        wanted = [(arguments.writable(buffer, "readinto"), offset) for buffer, offset in buffers]
-        for _, offset in wanted:
+        wanted = list(buffers)
+        for buffer, offset in wanted:
+            arguments.writable(buffer, "readinto").release()  # a traceback must not hold an export
             arguments.not_negative("offset", arguments.position(offset))
         await self._at_offsets(writing=False)
         return await self._opened.requests.preadinto_many(wanted)
@@ -226,8 +227,9 @@ class File(Generic[S]):
         Returns the sizes in their order. Pieces that overlap land in their order. Raises what
         pread_many() raises.
         """
-        wanted = [(arguments.readable(data), offset) for data, offset in pieces]
-        for _, offset in wanted:
+        wanted = list(pieces)
+        for data, offset in wanted:
+            arguments.readable(data).release()
             arguments.not_negative("offset", arguments.position(offset))
         await self._at_offsets(writing=True)
         self._opened.wrote = True
