@@ -132,6 +132,8 @@ class Write:
     __slots__ = (
         "_channel",
         "_data",
+        "_ended",
+        "_left",
         "_offset",
         "_put",
         "_ring",
@@ -146,29 +148,34 @@ class Write:
         self._ring, self._channel = ring, channel
         self._data, self._view, self._offset = data, view, offset
         self._waiting: list[loop.Future[None]] = []
+        self._left = self._ended = False
         self.result: int | None = None  # how much was written, once it has ended
         self.error: OSError | None = None
         self._more(0)
 
     def done(self) -> bool:
         """Whether it has ended; nobody can cancel it."""
-        return self.result is not None
+        return self._ended
 
     def set_result(self, n: int) -> None:
-        """One request has ended."""
-        put, nbytes = self._put + max(n, 0), len(self._view)
-        if n >= 0 and put < nbytes:
-            self._more(put)
-            return
-        if n < 0:
-            self.error = self._channel.failure(WRITE, -n)
-            self.error.characters_written = put  # type: ignore[attr-defined]  # as in write()
+        """One request has ended. Called again if a signal handler has raised meanwhile."""
+        if self.result is None:
+            put = self._put + max(n, 0)
+            if n >= 0 and put < len(self._view):
+                self._more(put)
+                return
+            if n < 0:
+                self.error = self._channel.failure(WRITE, -n)
+                self.error.characters_written = put  # type: ignore[attr-defined]  # as in write()
+            self.result = put
         self._view.release()
-        self._ring.channels.left(self._channel)
-        self.result = put
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
+        if not self._left:
+            self._left = True
+            self._ring.channels.left(self._channel)
+        for future in self._waiting:
             loop.settle(future, None, None)
+        self._waiting = []
+        self._ended = True
 
     def _more(self, put: int) -> None:
         self._put = put
