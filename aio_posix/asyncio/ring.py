@@ -153,10 +153,14 @@ class Ring:
 
     def _ready(self) -> None:
         self._bell.hush()
-        for entry, n in self._errands.collect():
-            self._deliver(entry, n)
-            self._left = None
-        self._harvest()
+        try:
+            for entry, n in self._errands.collect():
+                self._deliver(entry, n)
+                self._left = None
+            self._harvest()
+        except BaseException:  # a signal handler has raised: there may be more
+            self._bell.ring()
+            raise
 
     def _harvest(self) -> bool:
         """Hands out what is complete; True if that was something."""
@@ -246,7 +250,11 @@ class Ring:
         if due != self._due:
             return
         self._due = 0.0
-        found = self._harvest()
+        try:
+            found = self._harvest()
+        except BaseException:
+            self._bell.ring()
+            raise
         if found:
             lib.waiters_more()
         if self._lists:
