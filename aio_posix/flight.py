@@ -21,7 +21,7 @@ import weakref
 from collections import namedtuple
 from itertools import count
 
-from aio_posix import _calls
+from aio_posix import _calls, log
 from aio_posix._calls import owed as owed  # tests ask for it here
 from aio_posix._ffi import lib
 from aio_posix.sigevent import signals_used
@@ -265,6 +265,7 @@ def _drain(deadline: float | None = None, callbacks: bool = True) -> bool:
 
                 text = f"{len(lost)} requests lost at exit, not done after {DRAIN:g} s: "
                 text += _named(lost)
+                log.lost_at_exit(text)
                 warnings.warn(text, RuntimeWarning, stacklevel=1)
                 return False
         elif (

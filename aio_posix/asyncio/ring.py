@@ -19,9 +19,10 @@ from collections import deque
 from itertools import islice
 from typing import Any
 
+from aio_posix import flight, log
 from aio_posix._ffi import lib
 from aio_posix.asyncio import errands, loop
-from aio_posix.asyncio.batch import BATCH, DSYNC, SYNC, Bell, Entry, Later, Wish
+from aio_posix.asyncio.batch import BATCH, DSYNC, READ, SYNC, WRITE, Bell, Entry, Later, Wish
 from aio_posix.asyncio.channel import WINDOW, Channel, Channels
 from aio_posix.asyncio.errands import Errands
 from aio_posix.asyncio.lists import Lists
@@ -260,6 +261,7 @@ class Ring:
         if self._lists:
             now = time.monotonic()
             if now - self._progress > STALLED:
+                _say_that_the_pool_is_stuck()
                 self._avoid_until = now + self._avoid
                 self._avoid = min(2 * self._avoid, AVOID_MOST)
                 self._lists.take_back()
@@ -287,6 +289,12 @@ class Ring:
             closed = self.loop()
             if closed is not None:
                 _rings.pop(closed, None)
+
+
+def _say_that_the_pool_is_stuck() -> None:
+    names = {READ: "read", WRITE: "write"}
+    blocked = [(names.get(one.op, "sync"), one.fd) for one in reversed(flight.in_flight())]
+    log.pool_is_stuck(blocked)
 
 
 _rings: weakref.WeakKeyDictionary[loop.Loop, Ring] = weakref.WeakKeyDictionary()

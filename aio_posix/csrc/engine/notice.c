@@ -53,6 +53,7 @@ struct notice *notice_owe(struct plan *plan, struct promise promise, struct sige
     n->generation++;
     n->state = NOTICE_OWED;
     n->sweeps = 0;
+    n->late = false;
     n->parts = 1;
     n->plan = plan;
     plan_hold(plan);
@@ -120,6 +121,7 @@ struct notice *notice_find_lost(uint32_t *from)
         struct notice *n = notice_at(i);
         if (n->state == NOTICE_OWED && over(n) && ++n->sweeps >= 2) {
             claim(n);
+            n->late = true;
             *from = i + 1;
             return n;
         }

@@ -27,6 +27,7 @@ struct notice {
     unsigned char state;
     unsigned char sweeps;              /* how many found it over and not yet claimed */
     bool held;                         /* plan->queue is, for the push */
+    bool late;                         /* the sweeper has claimed it */
     unsigned parts;                    /* pieces of its list whose notification has not come */
     struct plan *plan;
     struct promise promise;

@@ -60,6 +60,8 @@ static void call(struct delivery d, bool foreign)
         install(n_trace, "settrace");
         install(n_profile, "setprofile");
     }
+    if (!is_sweeper)
+        delivery_log(d);
     if (seen) {
         Py_INCREF(d.of);
         watch_tell("callback", d.of, "(O)", d.callable);

@@ -28,7 +28,8 @@ static void notice_ends(const struct notice *n)
 
 struct delivery promise_take(struct notice *n)
 {
-    struct delivery d = { n->promise.callable, n->promise.value, watched() ? watch_of(n) : NULL };
+    struct delivery d = { n->promise.callable, n->promise.value, watched() ? watch_of(n) : NULL,
+                          n->late };
     notice_ends(n);
     notice_free(n);
     return d;
@@ -39,6 +40,14 @@ void delivery_release(struct delivery d)
     Py_XDECREF(d.of);
     Py_XDECREF(d.callable);
     Py_XDECREF(d.value);
+}
+
+void delivery_log(struct delivery d)
+{
+    PyObject *result = d.late ? in_python("aio_posix.log", "delivered_late", "()") : NULL;
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable(d.value);
+    Py_XDECREF(result);
 }
 
 /* Whether the value of a notice is in the list `left`; if not, there is no memory and nothing has
@@ -53,6 +62,7 @@ static bool move_to(PyObject *left, struct notice *n)
         watch_tell("taken", d.of, "()");
         d.of = NULL;
     }
+    delivery_log(d);
     delivery_release(d);
     return true;
 }

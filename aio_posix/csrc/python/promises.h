@@ -6,11 +6,13 @@
 
 struct delivery {
     PyObject *callable, *value, *of;   /* of: for the watcher, or NULL */
+    bool late;                         /* glibc had lost the notification */
 };
 
 void promise_release(struct promise p);           /* of a submission that did not happen */
 struct delivery promise_take(struct notice *n);   /* the caller's now; the notice is free again */
 void delivery_release(struct delivery d);
+void delivery_log(struct delivery d);             /* in any thread but the sweeper */
 
 extern PyMethodDef promise_methods[];
 
