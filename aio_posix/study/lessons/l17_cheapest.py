@@ -63,8 +63,8 @@ def run(show: Show) -> None:
     quiet = reads(sigevent(SIGEV_NONE))
     for cb in quiet:
         aio_read(cb)
-    while any(map(aio_error, quiet)):
-        aio_suspend([cb for cb in quiet if aio_error(cb)])
+    while running := [cb for cb in quiet if aio_error(cb)]:
+        aio_suspend(running)
     show("  SIGEV_NONE    nobody; aio_suspend sleeps in the thread that waits")
 
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])

@@ -89,7 +89,7 @@ class Awaited:
         before(ring, channel, future, op, *rest)
 
     def _start(self, before: Any, lists: Any, entries: Sequence[Any]) -> Any:
-        entries, of = list(entries), []
+        of = []
         for entry in entries:
             serial = self._serials.get(id(entry.future))
             if serial is not None:
@@ -100,12 +100,10 @@ class Awaited:
                     nbytes=entry.nbytes, told="await",
                 )  # fmt: skip
         at = time.time_ns()
-        started = False
         try:
-            started = before(lists, entries)
-            return started
+            return before(lists, entries)
         finally:
-            error = "" if started else "EAGAIN"
+            error = "" if lists.flies(entries) else "EAGAIN"
             self._say(What.SUBMISSION, of, at, name="lio_listio", until=time.time_ns(), error=error)
 
     def _do(self, before: Any, errands: Any, entry: Any) -> Any:
