@@ -222,7 +222,7 @@ uint64_t request_look(struct request *r, void **kept)
 {
     uint64_t word = atomic_load(&r->word);
     *kept = NULL;
-    if (forked || (state_of(word) == IN_FLIGHT && error_code_of(r) == EINPROGRESS))
+    if (forked || request_pending(r))
         return word;
     pthread_mutex_lock(&life);
     request_over(r);

@@ -13,6 +13,7 @@
 #include "process.h"
 
 #include <aio.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -54,6 +55,12 @@ static inline int error_code_of(const struct request *r)
 static inline void set_error_code(struct request *r, int error)
 {
     __atomic_store_n(&r->cb.__error_code, error, __ATOMIC_RELEASE);
+}
+
+/* A look without any lock: whether the newest submission still flies as far as glibc's word says. */
+static inline bool request_pending(const struct request *r)
+{
+    return state_of(atomic_load(&r->word)) == IN_FLIGHT && error_code_of(r) == EINPROGRESS;
 }
 
 struct counters {                       /* since the process began; under life */

@@ -68,6 +68,8 @@ static void notice_ends(struct request **list, size_t n)
 {
     void *kept;
     for (size_t i = 0; i < n; i++) {
+        if (request_pending(list[i]))
+            continue;
         request_look(list[i], &kept);
         kept_release(kept);
     }
@@ -166,11 +168,13 @@ static Py_ssize_t watch_all(PyObject *cbs, struct listing *l)
 {
     Py_ssize_t n = PyList_Size(cbs), flying = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
-        void *kept;
+        void *kept = NULL;
         struct control *c = control_of(PyList_GetItem(cbs, i));
         if (c == NULL)
             return -1;
-        uint64_t word = request_look(c->request, &kept);
+        uint64_t word = atomic_load(&c->request->word);
+        if (!request_pending(c->request))
+            word = request_look(c->request, &kept);
         kept_release(kept);
         l->requests[i] = c->request;
         l->serials[i] = serial_of(word);
