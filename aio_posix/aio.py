@@ -145,7 +145,12 @@ def seconds(timeout: float | None) -> float | None:
     """A timeout as a number of seconds that every C interface accepts; None waits for ever."""
     if timeout is None:
         return None
-    if not timeout >= 0:  # nan is not
+    try:
+        valid = timeout >= 0
+    except TypeError:
+        kind = type(timeout).__name__
+        raise TypeError(f"timeout must be a number of seconds or None, not {kind}") from None
+    if not valid:  # nan is not
         raise ValueError(
             f"timeout must be a non-negative number of seconds or None, not {timeout!r}"
         )

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -358,3 +358,16 @@ def test_a_timeout_longer_than_any_float_waits_for_ever(file: int) -> None:
     assert aio.aio_suspend([cb], 10**400)
     with pytest.raises(ValueError, match="non-negative"):
         aio.aio_suspend([cb], -(10**400))
+
+
+@pytest.mark.parametrize("wait", ["aio_suspend", "get", "sigwaitinfo"])
+def test_a_timeout_that_is_no_number_is_named(file: int, wait: str) -> None:
+    wrong: Any = "1"
+    with aio.CompletionQueue() as queue:
+        calls: dict[str, Callable[[], object]] = {
+            "aio_suspend": lambda: aio.aio_suspend([aio.aiocb(file)], wrong),
+            "get": lambda: queue.get(wrong),
+            "sigwaitinfo": lambda: aio.sigwaitinfo([signal.SIGURG], wrong),
+        }
+        with pytest.raises(TypeError, match="timeout must be a number of seconds"):
+            calls[wait]()
