@@ -2,7 +2,7 @@
 
 - A list is checked and its buffers are exported as a whole before C sees it. C checks once more,
   under its lock, that no entry is in flight, and then submits all of it.
-- When glibc refuses some entries for want of memory or threads, those are complete with that error.
+- When glibc lacks memory or threads for some entries, those are complete with that error.
   The others run.
 """
 

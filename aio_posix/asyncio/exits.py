@@ -27,7 +27,7 @@ logger = logging.getLogger("aio_posix")
 
 
 class Unclosed(Protocol):
-    """What is told of here."""
+    """An open file, as this module sees it."""
 
     def write_out(self, seconds: float) -> None: ...
     def publish(self) -> None: ...

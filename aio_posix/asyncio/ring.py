@@ -5,7 +5,7 @@
   about one that nobody awaits any more.
 - Every wake-up looks at all lists: the bell rings only when the last entry of one is done. A timer
   looks as well, for lists that no waiter has taken.
-- What glibc refuses for want of threads, does not begin because all its helpers are blocked, or
+- What glibc refuses because it lacks threads, does not begin because all its helpers are blocked, or
   would never do in a forked child, is done by threads, or by the loop where none can be made.
 """
 
