@@ -5,8 +5,8 @@
   about one that nobody awaits any more.
 - Every wake-up looks at all lists: the bell rings only when the last entry of one is done. A timer
   looks as well, for lists that no waiter has taken.
-- What glibc refuses because it lacks threads, does not begin because all its helpers are blocked, or
-  would never do in a forked child, is done by threads, or by the loop where none can be made.
+- What glibc refuses because it lacks threads, does not begin because its helpers are all blocked,
+  or would never do in a forked child, is done by threads, or by the loop where none can be made.
 """
 
 from __future__ import annotations
