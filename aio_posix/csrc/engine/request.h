@@ -57,7 +57,7 @@ static inline void set_error_code(struct request *r, int error)
     __atomic_store_n(&r->cb.__error_code, error, __ATOMIC_RELEASE);
 }
 
-/* A look without any lock: whether the newest submission still flies as far as glibc's word says. */
+/* A look without any lock: whether the newest submission still flies, by glibc's own word. */
 static inline bool request_pending(const struct request *r)
 {
     return state_of(atomic_load(&r->word)) == IN_FLIGHT && error_code_of(r) == EINPROGRESS;

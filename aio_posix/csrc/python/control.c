@@ -125,7 +125,8 @@ static PyObject *become(PyObject *self, PyObject *args)
     Py_ssize_t stack;
     PyObject *raw, *callable, *value;
     struct plan *plan = NULL;
-    if (!PyArg_ParseTuple(args, "iiOKnOO", &notify, &signo, &raw, &queue, &stack, &callable, &value))
+    if (!PyArg_ParseTuple(args, "iiOKnOO", &notify, &signo, &raw, &queue, &stack, &callable,
+                          &value))
         return NULL;
     uintptr_t number = raw == Py_None ? 0 : (uintptr_t)PyLong_AsLongLong(raw);
     if (PyErr_Occurred())

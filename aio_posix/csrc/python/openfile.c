@@ -61,7 +61,8 @@ static int listed(int fd)
         long pid;
         unsigned major_, minor_;
         unsigned long long inode;
-        found = sscanf(line, "%*s POSIX %*s %*s %ld %x:%x:%llu", &pid, &major_, &minor_, &inode) == 4
+        found = sscanf(line, "%*s POSIX %*s %*s %ld %x:%x:%llu", &pid, &major_, &minor_,
+                       &inode) == 4
                 && pid == getpid() && inode == st.st_ino;
     }
     fclose(locks);

@@ -92,7 +92,8 @@ static void learn(int fd, uint64_t mount)
         return;
     switch ((uint32_t)fs.f_type) {
     case EXT4_SUPER_MAGIC: case XFS_SUPER_MAGIC: case BTRFS_SUPER_MAGIC: case F2FS_SUPER_MAGIC:
-    case TMPFS_MAGIC: case RAMFS_MAGIC: case BCACHEFS_SUPER_MAGIC: case SQUASHFS_MAGIC: case EROFS_SUPER_MAGIC_V1:
+    case TMPFS_MAGIC: case RAMFS_MAGIC: case BCACHEFS_SUPER_MAGIC: case SQUASHFS_MAGIC:
+    case EROFS_SUPER_MAGIC_V1:
         break;
     case OVERLAYFS_SUPER_MAGIC:
         mount |= 1;
@@ -113,7 +114,8 @@ static int openat2_cached(const char *path, uint64_t flags)
 
 static int open_cached(const char *path, int flags, struct found *found)
 {
-    static atomic_bool refused;   /* ENOSYS before Linux 5.12 for RESOLVE_CACHED it is EINVAL; EPERM by seccomp */
+    /* ENOSYS before Linux 5.6, EINVAL for RESOLVE_CACHED before 5.12, EPERM by seccomp */
+    static atomic_bool refused;
     if (atomic_load_explicit(&refused, memory_order_relaxed))
         return -1;
     int path_only = openat2_cached(path, O_PATH | O_CLOEXEC);

@@ -47,7 +47,8 @@ static void handler(union sigval value)
     char *text = (char *)cb->aio_buf;
     int n = (int)aio_return(cb);
     int fd = cb->aio_fildes;
-    fprintf(stderr, "%s %d %d\n", fd == 0 ? "stdin" : fd == listener ? "listener" : "client", error, n);
+    fprintf(stderr, "%s %d %d\n", fd == 0 ? "stdin" : fd == listener ? "listener" : "client",
+            error, n);
     if (fd == 0) {
         text[n] = '\0'; /* 4: one too far when all of the buffer was read, or before its start */
         if (strcmp(text, "exit\n") == 0)
