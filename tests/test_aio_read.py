@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from conftest import Pipe, done
+from deadline import eventually
 
 import aio_posix as aio
-from aio_posix import flight
+from aio_posix import _calls, flight
 
 
 def read(fd: Any, buffer: Any, *args: Any, **fields: Any) -> int:
@@ -335,6 +336,22 @@ def test_a_request_may_be_submitted_again_before_its_result_was_returned(file: i
         aio.aio_suspend([cb])
     assert len(flight.in_flight()) <= 1
     assert aio.aio_return(cb) == 2
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_submission_releases_what_was_kept_for_one_whose_end_nobody_noticed(
+    file: int, alone: bool
+) -> None:
+    before = _calls.kept()
+    cb = aio.aiocb(file, bytearray(2), aio_lio_opcode=aio.LIO_READ)
+    for _ in range(10):
+        if alone:
+            aio.aio_read(cb)
+        else:
+            aio.lio_listio(aio.LIO_NOWAIT, [cb])
+        assert eventually(lambda: not flight.in_flight())  # looks, and releases nothing
+    assert done(cb) == 2
+    assert _calls.kept() == before
 
 
 def test_a_request_in_flight_cannot_be_submitted_again_or_changed(
