@@ -81,7 +81,8 @@ static int token;   /* something to be kept */
 
 static struct wanted want(int fd, struct plan *plan, void *value)
 {
-    return (struct wanted){ .serial = serial_new(), .kept = &token, .buf = buf, .nbytes = sizeof buf,
+    return (struct wanted){ .serial = serial_new(), .kept = &token, .buf = buf,
+                            .nbytes = sizeof buf,
                             .plan = plan, .promise = { NULL, value }, .fd = fd, .op = LIO_READ };
 }
 
@@ -760,7 +761,8 @@ static void a_list_with_the_same_request_twice_flies_not_at_all(void)
     struct wanted w = want(FD, NULL, NULL);
     CHECK(request_submit(r, &w) == 0);
     serve(FD);
-    CHECK(list_submit(list_of(1, twice), false, &whole) == 0);   /* nothing is left of the refusal */
+    /* nothing is left of the refusal */
+    CHECK(list_submit(list_of(1, twice), false, &whole) == 0);
 }
 
 static void what_glibc_left_out_of_a_list_fails(void)

@@ -281,6 +281,15 @@ void kept_refuse(void *kept)
     release(kept);
 }
 
+void kept_notice_end(struct request *r)
+{
+    void *kept;
+    if (request_pending(r))
+        return;
+    request_look(r, &kept);
+    kept_release(kept);
+}
+
 void kept_abandon(struct request *r)
 {
     void *kept = NULL;

@@ -39,6 +39,7 @@ void kept_release(void *kept);                 /* leaves an exception as it was 
 void kept_orphaned(void *kept);                /* the same where the program did not look */
 void keep_for_signal(PyObject *what);
 void kept_refuse(void *kept);                  /* the same for a submission that did not happen */
+void kept_notice_end(struct request *r);       /* releases it if the submission is over */
 void kept_abandon(struct request *r);          /* nobody will look at it any more */
 long kept_count(void);
 void kept_silently(void);

@@ -66,13 +66,8 @@ static struct listing *describe_all(PyObject *cbs)
 
 static void notice_ends(struct request **list, size_t n)
 {
-    void *kept;
-    for (size_t i = 0; i < n; i++) {
-        if (request_pending(list[i]))
-            continue;
-        request_look(list[i], &kept);
-        kept_release(kept);
-    }
+    for (size_t i = 0; i < n; i++)
+        kept_notice_end(list[i]);
 }
 
 /* 0, or -1 with an exception of a signal handler. */

@@ -10,29 +10,28 @@ void promise_release(struct promise p)
     take_up(a);
 }
 
-static void notice_end(struct request *r)
-{
-    void *kept = NULL;
-    request_look(r, &kept);
-    kept_release(kept);
-}
-
 /* Whoever delivers has noticed that the submission, or the whole list, is over. */
 static void notice_ends(const struct notice *n)
 {
     if (n->request)
-        notice_end(n->request);
+        kept_notice_end(n->request);
     for (size_t i = 0; n->listing && i < n->listing->n; i++)
-        notice_end(n->listing->requests[i]);
+        kept_notice_end(n->listing->requests[i]);
+}
+
+/* Of a notice whose ends were noticed. */
+static struct delivery take_noticed(struct notice *n)
+{
+    struct delivery d = { n->promise.callable, n->promise.value, watched() ? watch_of(n) : NULL,
+                          n->late };
+    notice_free(n);
+    return d;
 }
 
 struct delivery promise_take(struct notice *n)
 {
-    struct delivery d = { n->promise.callable, n->promise.value, watched() ? watch_of(n) : NULL,
-                          n->late };
     notice_ends(n);
-    notice_free(n);
-    return d;
+    return take_noticed(n);
 }
 
 void delivery_release(struct delivery d)
@@ -57,7 +56,7 @@ static bool move_to(PyObject *left, struct notice *n)
     notice_ends(n);   /* first: the value may be another thread's from then on */
     if (PyList_Append(left, n->promise.value) != 0)
         return false;
-    struct delivery d = promise_take(n);
+    struct delivery d = take_noticed(n);
     if (d.of != NULL && watched()) {
         watch_tell("taken", d.of, "()");
         d.of = NULL;
