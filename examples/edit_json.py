@@ -7,7 +7,8 @@ import asyncio
 import json
 import sys
 
-from aio_posix.asyncio import open, replacing
+from aio_posix.asyncio import open
+from aio_posix.asyncio.files import replacing
 
 
 async def edit(path: str, key: str, value: str) -> None:

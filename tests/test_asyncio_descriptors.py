@@ -20,8 +20,8 @@ import pytest
 from deadline import eventually
 
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import openfile
-from aio_posix.asyncio.descriptor import Descriptor
+from aio_posix.asyncio.descriptors import openfile
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
 
 LOOPS = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
 SIZE = 65536
@@ -180,7 +180,7 @@ def test_writes_of_several_turns_keep_their_order_whoever_tells_what_file_it_is(
 ) -> None:
     if answer == "nobody":
         for module in ("access", "channel", "openfile"):
-            monkeypatch.setattr(f"aio_posix.asyncio.{module}.same_file", lambda a, b: -1)
+            monkeypatch.setattr(f"aio_posix.asyncio.descriptors.{module}.same_file", lambda a, b: -1)
 
     async def program() -> None:
         fd = new(two[0])

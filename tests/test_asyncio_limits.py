@@ -13,7 +13,7 @@ NOBODY = 65534  # RLIMIT_NPROC does not bind root
 PROGRAM = """
 import asyncio, os, resource, sys, threading, time
 import aio_posix, aio_posix.asyncio as aio
-from aio_posix.asyncio.descriptor import Descriptor
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
 aio.nowait(False)
 fd = os.memfd_create("m")
 async def mixed(n):
@@ -218,7 +218,7 @@ def test_what_a_stuck_pool_does_not_begin_is_done_in_threads_and_not_by_the_loop
     program = (
         PROGRAM
         + """
-from aio_posix.asyncio.batch import Entry
+from aio_posix.asyncio.descriptors.batch import Entry
 aio_posix.aio_init(aio_threads=1)
 r, w = os.pipe()
 blocked = aio_posix.aiocb(r, bytearray(1))

@@ -19,9 +19,10 @@ from deadline import eventually
 from fresh import output
 
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import access, channel, errands, lists, loop, native, ring, threads
-from aio_posix.asyncio.descriptor import Descriptor
-from aio_posix.asyncio.openfile import FILE
+from aio_posix.asyncio import loop, native, threads
+from aio_posix.asyncio.descriptors import access, channel, errands, lists, ring
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
+from aio_posix.asyncio.descriptors.openfile import FILE
 
 BLOCK = 512
 
@@ -245,8 +246,8 @@ def test_lists_that_are_stuck_hold_up_no_others(fd: int, tmp_path: Path) -> None
     program = f"""
 import asyncio, os
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import access, channel
-from aio_posix.asyncio.openfile import FILE
+from aio_posix.asyncio.descriptors import access, channel
+from aio_posix.asyncio.descriptors.openfile import FILE
 aio.nowait(False)
 channel.kind = access.kind = lambda fd: FILE
 pipes = [os.pipe() for _ in range(12)]
@@ -299,8 +300,8 @@ def test_a_buffer_cannot_be_resized_while_a_helper_may_read_into_it(call: str) -
     program = f"""
 import asyncio, os
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import access, channel
-from aio_posix.asyncio.openfile import FILE
+from aio_posix.asyncio.descriptors import access, channel
+from aio_posix.asyncio.descriptors.openfile import FILE
 aio.nowait(False)
 channel.kind = access.kind = lambda fd: FILE
 r, w = os.pipe()

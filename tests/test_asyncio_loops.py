@@ -20,8 +20,9 @@ from deadline import eventually
 
 import aio_posix.asyncio as aio
 from aio_posix import flight
-from aio_posix.asyncio import lists, native
-from aio_posix.asyncio.descriptor import Descriptor
+from aio_posix.asyncio import native
+from aio_posix.asyncio.descriptors import lists
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
 from aio_posix.asyncio.loop import Line
 
 BLOCK = 4096

@@ -16,8 +16,8 @@ from fresh import output
 
 import aio_posix.asyncio as aio
 from aio_posix import flight
-from aio_posix.asyncio import many
-from aio_posix.asyncio.descriptor import Descriptor
+from aio_posix.asyncio.descriptors import many
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB
 

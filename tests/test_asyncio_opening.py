@@ -19,7 +19,8 @@ from fresh import output, run
 from loops import LOOPS, run_on
 
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import native, opening
+from aio_posix.asyncio import native
+from aio_posix.asyncio.files import opening
 
 
 @pytest.fixture(params=LOOPS)

@@ -1,4 +1,4 @@
-"""aio_posix.asyncio.replacing: the old file or the new one, whole, and nothing else."""
+"""aio_posix.asyncio.files.replacing: the old file or the new one, whole, and nothing else."""
 
 from __future__ import annotations
 

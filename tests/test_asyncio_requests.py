@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import aio_posix.asyncio as aio
-from aio_posix.asyncio.descriptor import Descriptor
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 

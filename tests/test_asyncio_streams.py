@@ -18,8 +18,8 @@ import pytest
 
 import aio_posix.asyncio as aio
 from aio_posix.asyncio import threads
-from aio_posix.asyncio.descriptor import Descriptor
-from aio_posix.asyncio.poller import Poller
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
+from aio_posix.asyncio.descriptors.poller import Poller
 
 LOOPS = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
 

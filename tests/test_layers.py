@@ -136,6 +136,8 @@ def members(name: str, folder: Path) -> set[str]:
 FOLDERS = {
     "aio_posix": PACKAGE,
     "asyncio": PACKAGE / "asyncio",
+    "descriptors": PACKAGE / "asyncio" / "descriptors",
+    "files": PACKAGE / "asyncio" / "files",
     "study": PACKAGE / "study",
     "trace": PACKAGE / "study" / "trace",
 }
@@ -158,6 +160,14 @@ def test_a_module_imports_only_from_those_before_it(
         for module in imported(path):
             for other in members(module, FOLDERS[folder]) & known - {name}:
                 assert place(folder, other) < here, f"{path.name} imports {module}"
+
+
+def test_one_module_of_the_files_knows_who_does_their_requests() -> None:
+    files = (PACKAGE / "asyncio" / "files").glob("*.py")
+    below = "aio_posix.asyncio.descriptors."
+    assert [
+        path.name for path in files if any(name.startswith(below) for name in imported(path))
+    ] == ["opening.py"]
 
 
 def test_the_package_itself_loads_neither_asyncio_nor_study() -> None:

@@ -2,7 +2,7 @@
 
 from typing import NoReturn
 
-from aio_posix.asyncio.bare import (
+from aio_posix.asyncio.descriptors.bare import (
     fdatasync,
     fsync,
     pread_many,
@@ -12,11 +12,11 @@ from aio_posix.asyncio.bare import (
     readinto_many,
     write,
 )
-from aio_posix.asyncio.binary import BinaryFile
+from aio_posix.asyncio.files.binary import BinaryFile
+from aio_posix.asyncio.files.opening import open
+from aio_posix.asyncio.files.replacing import replacing
+from aio_posix.asyncio.files.text import TextFile
 from aio_posix.asyncio.native import nowait
-from aio_posix.asyncio.opening import open
-from aio_posix.asyncio.replacing import replacing
-from aio_posix.asyncio.text import TextFile
 
 __all__ = [
     "BinaryFile",

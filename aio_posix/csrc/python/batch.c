@@ -52,8 +52,8 @@ int64_t perform(int op, int fd, void *buf, size_t nbytes, int64_t offset)
     return n == -1 ? -errno : n;
 }
 
-/* An Entry of asyncio/batch.py, by the place of its fields: future, op, fd, buffer (bytes, an
- * address or None), nbytes, offset, channel. */
+/* An Entry of asyncio/descriptors/batch.py, by the place of its fields: future, op, fd, buffer
+ * (bytes, an address or None), nbytes, offset, channel. */
 static int wish(struct wanted *w, struct kept *k, PyObject *entry, PyObject *batch)
 {
     PyObject *buffer = PyTuple_GetItem(entry, 3), *channel = PyTuple_GetItem(entry, 6);

@@ -41,11 +41,11 @@ class Awaited:
 
     def begin(self) -> None:
         """Nothing, if the program has not imported aio_posix.asyncio."""
-        if f"{PACKAGE}.ring" not in sys.modules:
+        if f"{PACKAGE}.descriptors.ring" not in sys.modules:
             return
-        from aio_posix.asyncio.errands import Errands
-        from aio_posix.asyncio.lists import Lists
-        from aio_posix.asyncio.ring import Ring
+        from aio_posix.asyncio.descriptors.errands import Errands
+        from aio_posix.asyncio.descriptors.lists import Lists
+        from aio_posix.asyncio.descriptors.ring import Ring
 
         if hasattr(Ring, "ask"):
             self._replace(Ring, "ask", self._ask)

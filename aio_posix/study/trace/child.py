@@ -21,7 +21,7 @@ DEFAULT = 20  # helpers at most, until the program says otherwise
 
 
 def main(events: str, program: str, *arguments: str) -> None:
-    import aio_posix.asyncio.ring  # noqa: F401  or its requests would not be seen
+    import aio_posix.asyncio.descriptors.ring  # noqa: F401  or its requests would not be seen
 
     # For good: what ends the process may submit requests too.
     slots = Slots(Path(events))

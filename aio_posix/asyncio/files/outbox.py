@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from aio_posix.asyncio import loop
-from aio_posix.asyncio.below import Writing
+from aio_posix.asyncio.files.below import Writing
+from aio_posix.asyncio.files.opened import Opened
+from aio_posix.asyncio.files.together import SMALL, Small, put
 from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
-from aio_posix.asyncio.opened import Opened
-from aio_posix.asyncio.together import SMALL, Small, put
 
 Data = bytes | memoryview
 BEHIND = 2 << 20  # bytes that may be on their way; half of them wake the loop up together

@@ -21,14 +21,25 @@ from typing import Any
 
 from aio_posix import flight, log
 from aio_posix._ffi import lib
-from aio_posix.asyncio import errands, loop
-from aio_posix.asyncio.batch import BATCH, DSYNC, READ, SYNC, WRITE, Bell, Entry, Later, Wish
-from aio_posix.asyncio.channel import WINDOW, Channel, Channels
-from aio_posix.asyncio.errands import Errands
-from aio_posix.asyncio.lists import Lists
+from aio_posix.asyncio import loop
+from aio_posix.asyncio.descriptors import errands
+from aio_posix.asyncio.descriptors.batch import (
+    BATCH,
+    DSYNC,
+    READ,
+    SYNC,
+    WRITE,
+    Bell,
+    Entry,
+    Later,
+    Wish,
+)
+from aio_posix.asyncio.descriptors.channel import WINDOW, Channel, Channels
+from aio_posix.asyncio.descriptors.errands import Errands
+from aio_posix.asyncio.descriptors.lists import Lists
+from aio_posix.asyncio.descriptors.poller import Poller
 from aio_posix.asyncio.memory import release
 from aio_posix.asyncio.native import fresh
-from aio_posix.asyncio.poller import Poller
 from aio_posix.asyncio.turn import Turn
 
 # requests of a loop in glibc, whose cost for each grows with the number of busy descriptors

@@ -18,7 +18,7 @@ import os
 import threading
 
 from aio_posix.asyncio import exits, loop, threads
-from aio_posix.asyncio.handle import Handle
+from aio_posix.asyncio.files.handle import Handle
 
 SMALL = 64 << 10  # bytes of one write
 MOST = 1 << 20  # bytes of one turn that one thread writes

@@ -17,12 +17,12 @@ import os
 from typing import Any, NamedTuple
 
 from aio_posix.asyncio import arguments
-from aio_posix.asyncio.binary import BinaryFile
-from aio_posix.asyncio.buffer import Buffer
-from aio_posix.asyncio.decoded import Decoded
-from aio_posix.asyncio.file import File
-from aio_posix.asyncio.opened import Opened
-from aio_posix.asyncio.window import read_line
+from aio_posix.asyncio.files.binary import BinaryFile
+from aio_posix.asyncio.files.buffer import Buffer
+from aio_posix.asyncio.files.decoded import Decoded
+from aio_posix.asyncio.files.file import File
+from aio_posix.asyncio.files.opened import Opened
+from aio_posix.asyncio.files.window import read_line
 
 
 class How(NamedTuple):

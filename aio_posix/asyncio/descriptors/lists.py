@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from aio_posix._ffi import lib
-from aio_posix.asyncio.batch import Batch, Bell, Entry
+from aio_posix.asyncio.descriptors.batch import Batch, Bell, Entry
 from aio_posix.asyncio.native import batch_abandon, batch_collect, batch_submit
 
 

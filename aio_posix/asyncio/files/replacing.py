@@ -26,15 +26,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from aio_posix.asyncio import exits
-from aio_posix.asyncio.binary import BinaryFile
-from aio_posix.asyncio.modes import parse
+from aio_posix.asyncio.files.binary import BinaryFile
+from aio_posix.asyncio.files.modes import parse
+from aio_posix.asyncio.files.opening import Opening, open
+from aio_posix.asyncio.files.text import TextFile
 from aio_posix.asyncio.offload import offload
-from aio_posix.asyncio.opening import Opening, open
-from aio_posix.asyncio.text import TextFile
 
 if TYPE_CHECKING:
-    from aio_posix.asyncio.modes import BinaryMode, TextMode
-    from aio_posix.asyncio.opening import Path
+    from aio_posix.asyncio.files.modes import BinaryMode, TextMode
+    from aio_posix.asyncio.files.opening import Path
 
 F = TypeVar("F", bound=BinaryFile | TextFile)
 PERMISSIONS = 0o777  # without the bits that let a program run as its owner

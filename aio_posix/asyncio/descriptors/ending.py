@@ -13,9 +13,10 @@ import sys
 import time
 
 from aio_posix import flight
-from aio_posix.asyncio import errands, loop
-from aio_posix.asyncio.batch import READ, Entry
-from aio_posix.asyncio.ring import rings
+from aio_posix.asyncio import loop
+from aio_posix.asyncio.descriptors import errands
+from aio_posix.asyncio.descriptors.batch import READ, Entry
+from aio_posix.asyncio.descriptors.ring import rings
 
 
 def _left() -> list[Entry]:

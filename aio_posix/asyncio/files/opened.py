@@ -14,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 from aio_posix.asyncio import exits, threads
-from aio_posix.asyncio.below import Below, Requests
-from aio_posix.asyncio.handle import PUBLIC, Handle
+from aio_posix.asyncio.files.below import Below, Requests
+from aio_posix.asyncio.files.handle import PUBLIC, Handle
 from aio_posix.asyncio.memory import ALIGNMENT, pin
 from aio_posix.asyncio.native import NOW_MOST, REST, declined, may_now, read_now
 from aio_posix.asyncio.offload import offload

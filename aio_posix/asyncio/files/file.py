@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aio_posix.asyncio import arguments, loop
-from aio_posix.asyncio.buffer import Buffer
-from aio_posix.asyncio.handle import CLOSED
-from aio_posix.asyncio.opened import Opened
-from aio_posix.asyncio.window import Window
+from aio_posix.asyncio.files.buffer import Buffer
+from aio_posix.asyncio.files.handle import CLOSED
+from aio_posix.asyncio.files.opened import Opened
+from aio_posix.asyncio.files.window import Window
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer

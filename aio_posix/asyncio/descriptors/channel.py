@@ -16,9 +16,9 @@ from collections import deque
 from typing import Any
 
 from aio_posix.asyncio import loop
-from aio_posix.asyncio.batch import READ, WRITE, Lane, Wish
+from aio_posix.asyncio.descriptors.batch import READ, WRITE, Lane, Wish
+from aio_posix.asyncio.descriptors.openfile import Kind, OpenFile, duplicate, kind
 from aio_posix.asyncio.native import lock_held_here, same_file
-from aio_posix.asyncio.openfile import Kind, OpenFile, duplicate, kind
 
 WINDOW = 64  # glibc walks the queue for each new request: 64 steps cost less than 0.2 us
 # helpers that take turns at one file: with more of glibc's 20, waking them costs more than it

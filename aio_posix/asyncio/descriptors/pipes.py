@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 from aio_posix.asyncio import loop, threads
-from aio_posix.asyncio.channel import Channel
+from aio_posix.asyncio.descriptors.channel import Channel
+from aio_posix.asyncio.descriptors.poller import READABLE, WRITABLE
+from aio_posix.asyncio.descriptors.ring import Ring
 from aio_posix.asyncio.offload import offload
-from aio_posix.asyncio.poller import READABLE, WRITABLE
-from aio_posix.asyncio.ring import Ring
 
 UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EINVAL)
 PIECE = 4096  # bytes that a thread is given to write: they count as gone when it begins

@@ -21,8 +21,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from aio_posix.asyncio.files.modes import Mode
 from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
-from aio_posix.asyncio.modes import Mode
 from aio_posix.asyncio.native import close_now
 
 PUBLIC = -1  # the position is the system's

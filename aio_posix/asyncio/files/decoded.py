@@ -16,7 +16,7 @@ import struct
 from collections import deque
 from typing import Any, NamedTuple
 
-from aio_posix.asyncio.window import text_window
+from aio_posix.asyncio.files.window import text_window
 
 
 class Chunk(NamedTuple):

@@ -13,10 +13,10 @@ import os
 import warnings
 
 from aio_posix.asyncio import exits
+from aio_posix.asyncio.files.opened import Opened
+from aio_posix.asyncio.files.outbox import Data, Outbox
+from aio_posix.asyncio.files.window import byte_window, read_line
 from aio_posix.asyncio.native import NOW_MOST, read_now
-from aio_posix.asyncio.opened import Opened
-from aio_posix.asyncio.outbox import Data, Outbox
-from aio_posix.asyncio.window import byte_window, read_line
 
 
 class Buffer:

@@ -33,20 +33,20 @@ from typing import (
     overload,
 )
 
-from aio_posix.asyncio.below import Below
-from aio_posix.asyncio.binary import BinaryFile, RawFile
-from aio_posix.asyncio.buffer import Buffer
-from aio_posix.asyncio.descriptor import Descriptor
-from aio_posix.asyncio.handle import Handle
-from aio_posix.asyncio.modes import Mode, parse
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
+from aio_posix.asyncio.descriptors.ring import rest
+from aio_posix.asyncio.files.below import Below
+from aio_posix.asyncio.files.binary import BinaryFile, RawFile
+from aio_posix.asyncio.files.buffer import Buffer
+from aio_posix.asyncio.files.handle import Handle
+from aio_posix.asyncio.files.modes import Mode, parse
+from aio_posix.asyncio.files.opened import Opened
+from aio_posix.asyncio.files.text import How, TextFile, how
 from aio_posix.asyncio.native import is_local, open_now, open_wait
 from aio_posix.asyncio.offload import offload
-from aio_posix.asyncio.opened import Opened
-from aio_posix.asyncio.ring import rest
-from aio_posix.asyncio.text import How, TextFile, how
 
 if TYPE_CHECKING:
-    from aio_posix.asyncio.modes import BinaryMode, TextMode
+    from aio_posix.asyncio.files.modes import BinaryMode, TextMode
 
     Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
     FileDescriptorOrPath: TypeAlias = int | Path

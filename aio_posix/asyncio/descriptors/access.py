@@ -12,11 +12,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from aio_posix.asyncio import ending, loop
-from aio_posix.asyncio.channel import Channel
+from aio_posix.asyncio import loop
+from aio_posix.asyncio.descriptors import ending
+from aio_posix.asyncio.descriptors.channel import Channel
+from aio_posix.asyncio.descriptors.openfile import Kind, OpenFile, kind
+from aio_posix.asyncio.descriptors.ring import Ring, current
 from aio_posix.asyncio.native import same_file
-from aio_posix.asyncio.openfile import Kind, OpenFile, kind
-from aio_posix.asyncio.ring import Ring, current
 
 CLOSED = "I/O operation on closed file."
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.arguments import count, place, positive, readable, writable
-from aio_posix.asyncio.batch import MOST, READ, WRITE
-from aio_posix.asyncio.channel import Channel
+from aio_posix.asyncio.descriptors.batch import MOST, READ, WRITE
+from aio_posix.asyncio.descriptors.channel import Channel
+from aio_posix.asyncio.descriptors.ring import Ring
 from aio_posix.asyncio.memory import ALIGNMENT, Aligned, pin, read_resident
 from aio_posix.asyncio.native import (
     ABSENT,
@@ -31,7 +32,6 @@ from aio_posix.asyncio.native import (
     plain_ranges,
     read_many_now,
 )
-from aio_posix.asyncio.ring import Ring
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer

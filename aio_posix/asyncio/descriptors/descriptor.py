@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from aio_posix.asyncio import many, pipes, transfer
-from aio_posix.asyncio.access import Access, Use
 from aio_posix.asyncio.arguments import count, place, positive, readable, writable
-from aio_posix.asyncio.batch import DSYNC, READ, SYNC, Later
+from aio_posix.asyncio.descriptors import many, pipes, transfer
+from aio_posix.asyncio.descriptors.access import Access, Use
+from aio_posix.asyncio.descriptors.batch import DSYNC, READ, SYNC, Later
+from aio_posix.asyncio.descriptors.openfile import FILE, OpenFile, duplicate
+from aio_posix.asyncio.descriptors.ring import current
 from aio_posix.asyncio.memory import read_resident
 from aio_posix.asyncio.native import (
     ABSENT,
@@ -23,8 +25,6 @@ from aio_posix.asyncio.native import (
     may_now,
     read_now,
 )
-from aio_posix.asyncio.openfile import FILE, OpenFile, duplicate
-from aio_posix.asyncio.ring import current
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from aio_posix.asyncio.descriptor import Descriptor
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
 from aio_posix.asyncio.native import read_now
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from aio_posix.asyncio import arguments, loop
-from aio_posix.asyncio.buffer import Buffer
-from aio_posix.asyncio.file import File
-from aio_posix.asyncio.opened import Opened
+from aio_posix.asyncio.files.buffer import Buffer
+from aio_posix.asyncio.files.file import File
+from aio_posix.asyncio.files.opened import Opened
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from aio_posix import flight
 from aio_posix.asyncio import loop, threads
-from aio_posix.asyncio.batch import READ, Bell, Entry, Lane
+from aio_posix.asyncio.descriptors.batch import READ, Bell, Entry, Lane
 
 OWN_TURN = 0.002  # seconds that the loop works for itself before it gives others a turn
 
