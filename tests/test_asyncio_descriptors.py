@@ -180,7 +180,9 @@ def test_writes_of_several_turns_keep_their_order_whoever_tells_what_file_it_is(
 ) -> None:
     if answer == "nobody":
         for module in ("access", "channel", "openfile"):
-            monkeypatch.setattr(f"aio_posix.asyncio.descriptors.{module}.same_file", lambda a, b: -1)
+            monkeypatch.setattr(
+                f"aio_posix.asyncio.descriptors.{module}.same_file", lambda a, b: -1
+            )
 
     async def program() -> None:
         fd = new(two[0])

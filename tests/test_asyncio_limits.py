@@ -11,7 +11,7 @@ from fresh import output, run
 NOBODY = 65534  # RLIMIT_NPROC does not bind root
 
 PROGRAM = """
-import asyncio, os, resource, sys, threading, time
+import asyncio, os, resource, sys, threading, time, traceback
 import aio_posix, aio_posix.asyncio as aio
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
 aio.nowait(False)
@@ -89,6 +89,8 @@ def in_child(program):
         try:
             asyncio.run(asyncio.wait_for(program(), 20))
             print("child", flush=True)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
     os.wait()
@@ -180,6 +182,8 @@ async def main():
         try:
             loop.run_until_complete(asyncio.wait_for(child(), 20))
             print("child", flush=True)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
     os.waitpid(pid, 0)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,22 @@ def test_threads_are_used_again() -> None:
         assert done.wait(10)
         assert eventually(lambda: pool._idle == 1, 10)  # it has come back
     assert len(seen) == 1
+
+
+def test_an_idle_thread_keeps_nothing_of_its_first_job() -> None:
+    """A job may hold the last reference to an open file."""
+
+    class Job:
+        def __call__(self) -> None:
+            pass
+
+    job = Job()
+    gone = weakref.ref(job)
+    pool = threads.Threads()
+    assert pool.start(job)
+    del job
+    assert eventually(lambda: gone() is None, threads.IDLE / 2)
+    assert pool._number == 1  # the thread still lives
 
 
 def test_an_error_of_a_job_is_raised_where_it_is_awaited() -> None:

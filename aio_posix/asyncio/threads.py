@@ -53,11 +53,12 @@ class Threads:
         return True
 
     def _more(self, job: Job) -> bool:
-        begun = _thread(self._work, job)
+        begun = _thread(self._work, [job])  # in a list: a Thread keeps its arguments while it lives
         self._number += begun
         return begun
 
-    def _work(self, job: Job | None) -> None:
+    def _work(self, first: list[Job]) -> None:
+        job: Job | None = first.pop()
         while True:
             if job is not None:
                 self._begun += 1
