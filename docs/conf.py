@@ -1,6 +1,11 @@
 """The site: `python -m sphinx -W docs build/site` builds it without a network."""
 
+from pathlib import Path
 from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
 
 from aio_posix import __version__
 
@@ -30,3 +35,24 @@ html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options: dict[str, Any] = {"navigation_with_keys": True}
+
+
+class DarkPictures(SphinxTransform):
+    """A picture NAME.svg beside which NAME-dark.svg stands is shown in the colours of the page."""
+
+    default_priority = 500
+
+    def apply(self, **_: Any) -> None:
+        here = Path(self.env.doc2path(self.env.docname)).parent
+        for light in list(self.document.findall(nodes.image)):
+            dark = light["uri"].removesuffix(".svg") + "-dark.svg"
+            if (here / dark).exists():
+                twin = light.deepcopy()
+                twin["uri"] = dark
+                light["classes"].append("only-light")
+                twin["classes"].append("only-dark")
+                light.parent.insert(light.parent.index(light) + 1, twin)
+
+
+def setup(app: Sphinx) -> None:
+    app.add_transform(DarkPictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 import urllib.parse
@@ -102,3 +103,9 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("[eb
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_of_a_document_leads_somewhere_without_the_site(path: Path) -> None:
     assert [link for link in linked(path) if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_picture_of_a_document_is_there(path: Path) -> None:
+    places = re.findall(r'(?:srcset|src)="([^"]+)"', path.read_text())
+    assert [place for place in places if not (path.parent / place).exists()] == []

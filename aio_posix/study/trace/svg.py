@@ -8,6 +8,7 @@ of it when the pointer is on it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from aio_posix.study.trace.clip import clip
@@ -15,12 +16,13 @@ from aio_posix.study.trace.rows import Row, Rows, rows
 from aio_posix.study.trace.scale import Scale, duration, unit_of
 from aio_posix.study.trace.timeline import Arrow, Box, Group, Kind, Timeline
 
-ROOM = 14  # of a request: its boxes are as wide on average, when a picture has as many as it shows
-WIDTH, LEFT, RIGHT = 1400, 190, 20  # of the whole, unless told otherwise; beside the rows
-# Above the rows; of a row; of a queue's row; between groups; below
-TOP, ROW, QUEUED, GAP, FOOT = (110, 40, 26, 16, 66)
-HIGH, SMALL, LOW = 24, 18, 11  # of a box; of one in a queue; of what is inside a callback
-LETTER = 7.0  # width of a letter, on average; the font is 12 high
+ROOM = 14  # pixels of width for each request that the picture shows
+WIDTH, LEFT, RIGHT = 1400, 190, 20  # of the picture; beside the rows
+# Above the rows, with one line of legend; a row; a queue's row; between groups; below
+TOP, ROW, QUEUED, GAP, FOOT = (110, 44, 26, 16, 66)
+HIGH, SMALL, LOW = 28, 18, 14  # of a box; of one in a queue; of what is inside a callback
+LINE = 22  # of legend
+LETTER = 7.0  # average width of a letter of 12 pixels
 COLOURS = {
     Kind.SUBMIT: "#d55e00",
     Kind.AWAITED: "#8073ac",
@@ -45,59 +47,78 @@ LEGEND = {
 }
 PACKED = (Group.QUEUE, Group.AWAITED)
 ARROWS = {"submits": "#d55e00", "is taken": "#b87f00", "starts": "#7b8794", "notifies": "#b3548a"}
+
+
+class Palette(NamedTuple):
+    paper: str
+    band: str  # behind the rows of a group
+    ink: str
+    pale: str  # small text
+    grid: str
+    life: str  # the line of a thread
+    error: str
+
+
+LIGHT = Palette("#ffffff", "#f5f7fa", "#1f2933", "#52606d", "#e4e7eb", "#cbd2d9", "#a4161a")
+DARK = Palette("#0d1117", "#161b22", "#e6edf3", "#a9b4c0", "#2a313a", "#4a5560", "#ff8a8a")
+# Boxes have the same colours on both papers, so the text in them does not change either.
 STYLE = """
-    .title { font-weight: 600; font-size: 19px }
-    .small { font-size: 12px; fill: #52606d }
-    .box text { font-size: 12px; fill: #1f2933 }
-    .box .light { fill: #fff }
-    .box .inner { font-size: 10px }
-    .box .error { font-size: 11px; font-weight: 600; fill: #a4161a }
-    .box .error { paint-order: stroke; stroke: #f5f7fa; stroke-width: 4 }
-    .grid { stroke: #e4e7eb; stroke-width: 1 }
-    .life { stroke: #cbd2d9; stroke-width: 2 }
-    .middle { text-anchor: middle }
-    .end { text-anchor: end }
+    text {{ fill: {0.ink} }}
+    .title {{ font-weight: 600; font-size: 19px }}
+    .small {{ font-size: 12px; fill: {0.pale} }}
+    .box text {{ font-size: 12px; fill: #0b1015 }}
+    .box .light {{ fill: #fff }}
+    .box .error {{ font-weight: 600; fill: {0.error} }}
+    .box .error {{ paint-order: stroke; stroke: {0.band}; stroke-width: 4 }}
+    .paper {{ fill: {0.paper} }}
+    .band {{ fill: {0.band} }}
+    .grid {{ stroke: {0.grid}; stroke-width: 1 }}
+    .life {{ stroke: {0.life}; stroke-width: 2 }}
+    .middle {{ text-anchor: middle }}
+    .end {{ text-anchor: end }}
 """
 
 
-def svg(line: Timeline, width: int = WIDTH) -> str:
-    """Of a long timeline the beginning."""
+def svg(line: Timeline, width: int = WIDTH, palette: Palette = LIGHT, about: str = "") -> str:
+    """Of a long timeline the beginning; `about` is written below it, such as the machine."""
     line = clip(line, most=width // ROOM)
     moments = [moment for box in line.boxes for moment in (box.begin, box.end)]
     scale = Scale(line.begin, line.end, moments, LEFT, width - LEFT - RIGHT)
     placed = rows(line, scale.x)
-    tops, y, group = {}, TOP, Group.PROGRAM
+    legend = list(_legend(line, width))
+    top = TOP + max((item.y for item in legend), default=0)
+    tops, y, group = {}, top, Group.PROGRAM
     bands: dict[Group, list[float]] = {}
     for row in placed.rows:
         y += GAP if row.group is not group else 0
         tops[id(row)], group = y, row.group
         bands.setdefault(group, [y, y])[1] = y + high(row)
         y += high(row)
-    height = y + FOOT + 18 * len(_files(line, width))
+    notes = [*_files(line, width), *([about] if about else [])]
+    height = y + FOOT + 18 * len(notes)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        "font-family=\"system-ui, 'DejaVu Sans', Verdana, sans-serif\" "
-        'font-size="14" fill="#1f2933">',
+        'font-family="system-ui, \'DejaVu Sans\', Verdana, sans-serif" font-size="14">',
         f"<title>{escape(line.title)}</title>",
-        f"<style>{STYLE}</style>",
+        f"<style>{STYLE.format(palette)}</style>",
         PATTERN,
-        f'<rect width="{width}" height="{height}" rx="10" fill="#fff"/>',
+        f'<rect class="paper" width="{width}" height="{height}" rx="10"/>',
         f'<text class="title" x="{GAP}" y="36">{escape(line.title)}</text>',
         f'<text class="small end" x="{width - GAP}" y="36">{escape(summary(line))}</text>',
-        *_legend(line),
+        *(part for item in legend for part in item.drawn()),
         *(
-            f'<rect x="8" y="{top - 4}" width="{width - 16}" height="{end - top + 8}" rx="8" '
-            'fill="#f5f7fa"/>'
-            for top, end in bands.values()
+            f'<rect class="band" x="8" y="{begin - 4}" width="{width - 16}" '
+            f'height="{end - begin + 8}" rx="8"/>'
+            for begin, end in bands.values()
         ),
-        *_axis(scale, y),
+        *_axis(scale, top, y),
         *(part for row in placed.rows for part in _lives(row, scale, tops[id(row)])),
         *_arrows(line.arrows, placed, scale, tops),
         *(part for row in placed.rows for part in _boxes(row, scale, tops[id(row)])),
-        *_breaks(scale, y),
+        *_breaks(scale, top, y),
         *(
-            f'<text class="small" x="{LEFT}" y="{y + FOOT - 8 + 18 * n}">{escape(words)}</text>'
-            for n, words in enumerate(_files(line, width))
+            f'<text class="small" x="{GAP}" y="{y + FOOT - 8 + 18 * n}">{escape(words)}</text>'
+            for n, words in enumerate(notes)
         ),
     ]
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -125,39 +146,59 @@ def summary(line: Timeline) -> str:
     return "  ·  ".join([*words, duration(line.end - line.begin)])
 
 
-def _legend(line: Timeline) -> Iterable[str]:
+class Item(NamedTuple):
+    """Of the legend: what the boxes of one kind are."""
+
+    kind: Kind
+    x: float
+    y: int  # below the first line
+
+    def drawn(self) -> Iterable[str]:
+        at = f'x="{self.x:.0f}" y="{58 + self.y}"'
+        yield f'<rect {at} width="16" height="14" rx="3" fill="{filling(self.kind)}"/>'
+        words = escape(LEGEND[self.kind])
+        yield f'<text class="small" x="{self.x + 22:.0f}" y="{70 + self.y}">{words}</text>'
+
+
+def _legend(line: Timeline, width: int) -> Iterable[Item]:
     kinds = {box.kind for box in line.boxes}
-    x = float(GAP)
+    x, y = float(GAP), 0
     for kind, words in LEGEND.items():
         if kind in kinds:
-            fill = "url(#waits)" if kind is Kind.QUEUE else COLOURS[kind]
-            yield f'<rect x="{x:.0f}" y="58" width="16" height="14" rx="3" fill="{fill}"/>'
-            yield f'<text class="small" x="{x + 22:.0f}" y="70">{escape(words)}</text>'
-            x += 22 + 6.5 * len(words) + 18
+            long = 22 + 6.5 * len(words)
+            if x + long > width - GAP:
+                x, y = float(GAP), y + LINE
+            yield Item(kind, x, y)
+            x += long + 18
 
 
-def _axis(scale: Scale, y: float) -> Iterable[str]:
+def filling(kind: Kind) -> str:
+    return "url(#waits)" if kind is Kind.QUEUE else COLOURS[kind]
+
+
+def _axis(scale: Scale, top: float, y: float) -> Iterable[str]:
     _, ticks = scale.ticks(apart=60)
     size, unit = unit_of(ticks[-1] - scale.begin)
     for tick in ticks:
         x = scale.x(tick)
-        yield f'<path class="grid" d="M{x:.1f} {TOP - 4}V{y + 4}"/>'
+        yield f'<path class="grid" d="M{x:.1f} {top - 4}V{y + 4}"/>'
         words = f"{(tick - scale.begin) / size:g}"
         yield f'<text class="small middle" x="{x:.1f}" y="{y + 22}">{words}</text>'
     yield f'<text class="small end" x="{LEFT - 20}" y="{y + 22}">time, in {unit}</text>'
 
 
-def _breaks(scale: Scale, y: float) -> Iterable[str]:
+def _breaks(scale: Scale, top: float, y: float) -> Iterable[str]:
+    tall = y - top + 16
     for one in scale.breaks:
         left, right = scale.x(one.begin), scale.x(one.end)
         middle = (left + right) / 2
-        tall = y - TOP + 16
-        yield f'<rect x="{middle - 5:.1f}" y="{TOP - 8}" width="10" height="{tall}" fill="#fff"/>'
+        place = f'x="{middle - 5:.1f}" y="{top - 8}" width="10" height="{tall}"'
+        yield f'<rect class="paper" {place}/>'
         for edge in (middle - 5, middle + 5):
-            zigzag = "l4 8l-8 8l4 8" * int((y - TOP + 16) // 24)
-            yield f'<path d="M{edge:.1f} {TOP - 8}{zigzag}" fill="none" stroke="#9aa5b1"/>'
+            zigzag = "l4 8l-8 8l4 8" * int(tall // 24)
+            yield f'<path d="M{edge:.1f} {top - 8}{zigzag}" fill="none" stroke="#9aa5b1"/>'
         words = f"{duration(one.end - one.begin)} left out"
-        yield f'<text class="small middle" x="{middle:.1f}" y="{TOP - 12}">{words}</text>'
+        yield f'<text class="small middle" x="{middle:.1f}" y="{top - 12}">{words}</text>'
 
 
 def _lives(row: Row, scale: Scale, y: float) -> Iterable[str]:
@@ -178,21 +219,18 @@ def _boxes(row: Row, scale: Scale, y: float) -> Iterable[str]:
         )
         tall = SMALL if row.group in PACKED else HIGH
         top = y + (high(row) - tall) / 2 + (tall - LOW if inner else 0)
-        fill = "url(#waits)" if box.kind is Kind.QUEUE else COLOURS[box.kind]
-        told = f"{box.label}, {duration(box.end - box.begin)}{' and more' if box.open else ''}"
+        tip = f"{box.label}, {duration(box.end - box.begin)}{' and more' if box.open else ''}"
         if box.detail:
-            told += f"\n{box.detail}"
-        yield f'<g class="box" data-of="{" ".join(map(str, box.of))}"><title>{escape(told)}</title>'
+            tip += f"\n{box.detail}"
+        yield f'<g class="box" data-of="{" ".join(map(str, box.of))}"><title>{escape(tip)}</title>'
         size = f'width="{width:.1f}" height="{LOW if inner else tall}" rx="{1 if inner else 3}"'
-        yield f'<rect x="{x:.1f}" y="{top:.1f}" {size} fill="{fill}"/>'
+        yield f'<rect x="{x:.1f}" y="{top:.1f}" {size} fill="{filling(box.kind)}"/>'
         from_, to = scale.longest(x, x + width)
         words = _fits(box, to - from_)
         if words:
-            light = (
-                "light" if box.kind in (Kind.CALL, Kind.CALLBACK, Kind.SUBMIT) else ""
-            ) + " inner" * inner
-            at = top + (9 if inner else 11 if box.kind is Kind.CALLBACK else tall / 2 + 4)
-            yield f'<text class="{light}" x="{from_ + 5:.1f}" y="{at:.1f}">{escape(words)}</text>'
+            light = ' class="light"' if box.kind is Kind.CALL else ""
+            at = top + (11 if inner or box.kind is Kind.CALLBACK else tall / 2 + 4)
+            yield f'<text{light} x="{from_ + 5:.1f}" y="{at:.1f}">{escape(words)}</text>'
         end = x + 9 * len(box.error)
         if box.error and not inner and x > noted and scale.longest(x, end) == (x, end):
             yield f'<text class="error" x="{x + 5:.1f}" y="{y + 5:.1f}">{box.error}</text>'
@@ -233,7 +271,7 @@ def _arrows(
 def _files(line: Timeline, width: int) -> list[str]:
     """What the descriptors are, in lines that fit."""
     words = [f"fd {fd}: {file}" for fd, file in sorted(line.files.items())]
-    lines, most = [""], int((width - LEFT - RIGHT) / 6.7)
+    lines, most = [""], int((width - 2 * GAP) / 6.7)
     for one in words[:24]:
         joined = f"{lines[-1]}  ·  {one}" if lines[-1] else one
         if len(joined) > most:

@@ -1,0 +1,53 @@
+"""The pictures of README and the site are drawn again from what is stored beside them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STUDY = ROOT / "docs" / "study"
+NAMES = ("trace-echo.svg", "trace-echo-dark.svg")
+
+
+@pytest.fixture(scope="module")
+def redrawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the pictures as the stored recording gives them today."""
+    root = tmp_path_factory.mktemp("pictures")
+    (root / "benchmarks").mkdir()
+    (root / "docs" / "study").mkdir(parents=True)
+    shutil.copy(ROOT / "benchmarks" / "picture.py", root / "benchmarks")
+    shutil.copy(STUDY / "trace-echo.json", root / "docs" / "study")
+    script = root / "benchmarks" / "picture.py"
+    subprocess.run([sys.executable, script], check=True, timeout=60)
+    return root / "docs" / "study"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_is_what_the_stored_recording_gives(name: str, redrawn: Path) -> None:
+    assert (STUDY / name).read_text() == (redrawn / name).read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_text_of_a_picture_is_12_pixels_high_at_least(name: str) -> None:
+    picture = (STUDY / name).read_text()
+    sizes = [int(size) for size in re.findall(r'font-size(?:="|: )(\d+)', picture)]
+    assert sizes
+    assert min(sizes) >= 12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_names_the_machine_and_the_versions(name: str) -> None:
+    picture = (STUDY / name).read_text()
+    assert re.search(r"Measured on \d+ .*cores .*glibc [\d.]+, Python [\d.]+", picture)
+
+
+def test_the_two_forms_of_a_picture_differ_in_colours_only() -> None:
+    light, dark = (re.sub(r"<style>.*?</style>", "", (STUDY / name).read_text(), flags=re.DOTALL)
+                   for name in NAMES)  # fmt: skip
+    assert light == dark
