@@ -7,8 +7,7 @@ import asyncio
 import json
 import sys
 
-from aio_posix.asyncio import open
-from aio_posix.asyncio.files import replacing
+from aio_posix.asyncio import open, replacing
 
 
 async def edit(path: str, key: str, value: str) -> None:
