@@ -1,4 +1,4 @@
-"""python benchmarks/asyncio_files.py [--svg FILE]: awaited reads and files beside those of the
+"""python benchmarks/asyncio_files.py [--json FILE]: awaited reads and files beside those of the
 peers, in one run.
 
 Needs the package and its extra [bench]; fio for its rows; a peer that is not there costs its rows.
@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bars import Bar, svg
+from bars import Bar, store
 from machine import described, versions
 
 HERE = Path(__file__).resolve().parent
@@ -45,34 +45,39 @@ class Group(NamedTuple):
 IN_CACHE: dict[str, float | None] = {"turbofile": 1.6, "caio-uring": 3, "aiofiles": 50}
 OTHERS: dict[str, float | None] = {"aiofile": None, "to_thread": None, "sync": None}
 GROUPS = [
-    Group("hot, 1 in flight", "ours", 1, "", IN_CACHE | OTHERS),
-    Group("hot, 32 in flight", "ours", 32, "", IN_CACHE | OTHERS),
+    Group("page cache, 1 in flight", "ours", 1, "", IN_CACHE | OTHERS),
+    Group("page cache, 32 in flight", "ours", 32, "", IN_CACHE | OTHERS),
     Group(
-        "fast path off, 1", "ours-aio", 1, "",
+        "page cache not asked, 1 in flight", "ours-aio", 1, "",
         {"caio-thread": 1, "caio-uring": None, "caio-linux": None},
     ),
     Group(
-        "fast path off, 32", "ours-aio", 32, "",
+        "page cache not asked, 32 in flight", "ours-aio", 32, "",
         {"caio-uring": 0.8, "caio-thread": 8, "caio-linux": None},
     ),
     Group(
-        "O_DIRECT, 32", "ours-file", 32, "direct",
+        "O_DIRECT, 32 in flight", "ours-file", 32, "direct",
         {"fio-posixaio": 3.3, "fio-io_uring": 0.65, "caio-linux": None, "sync": None},
     ),
     Group(
-        "gathered by one await, fast path off", "ours-many-aio", 32, "",
+        "one await for 32 reads, page cache not asked", "ours-many-aio", 32, "",
         {"caio-uring": 1.2, "caio-uring-gathered": None, "ours-gathered-aio": None},
     ),
     Group(
-        "gathered by one await, hot", "ours-many", 32, "",
+        "one await for 32 reads, page cache", "ours-many", 32, "",
         {"ours-gathered": 3, "caio-uring-gathered": None},
     ),
-    Group("the same into buffers", "ours-readinto-many", 32, "", {"ours-gathered": 3}),
     Group(
-        "written by one await", "ours-write-many", 32, "write",
+        "one await for 32 reads into buffers", "ours-readinto-many", 32, "", {"ours-gathered": 3}
+    ),
+    Group(
+        "one await for 32 writes", "ours-write-many", 32, "write",
         {"ours-write-gathered": 1, "caio-write-gathered": None},
     ),
-    Group("cold, 32", "ours", 32, "cold", {"fio-posixaio": 2.5, "caio-uring": None}),
+    Group(
+        "not in the page cache, 32 in flight", "ours", 32, "cold",
+        {"fio-posixaio": 2.5, "caio-uring": None},
+    ),
     Group("read() of 256 MiB", "ours", 1, "whole", {"builtin": 0.9, "aiofiles": None}),
     Group("read() of 256 MiB of text", "ours", 1, "text", {"builtin": 0.9, "aiofiles": None}),
     Group("1,000,000 lines", "ours", 1, "lines", {"builtin": 0.5, "aiofiles": 5}),
@@ -223,7 +228,7 @@ def main() -> None:
     )
     parser.add_argument("--turns", action="store_true", help="longest turns and least served, too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the rates")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the rates, for bars.py")
     options = parser.parse_args()
     prepare()
     print(described())
@@ -241,9 +246,9 @@ def main() -> None:
         table = [["", "rate", "ours / theirs", "goal"], ["---"] * 4, *SHOWN]
         lines = ["| " + " | ".join(row) + " |" for row in table]
         options.markdown.write_text("\n".join([*lines, "", f"({foot})"]) + "\n")
-    if options.svg:
+    if options.json:
         title = "Awaited reads of 4 KiB, whole files and lines: rates, medians of one run"
-        options.svg.write_text(svg(title, foot, bars))
+        store(options.json, title, foot, bars)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from statistics import median
 from typing import NamedTuple
 
 import adapters
-from bars import Bar, svg
+from bars import Bar, store
 from chores import CHORES, Chore
 from machine import described, versions
 from programs import checkout
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--library", metavar="NAME", action="append", choices=RIVALS)
     parser.add_argument("--against", metavar="DIR", type=Path, help="another checkout, with .venv")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the table to FILE")
-    parser.add_argument("--svg", metavar="FILE", type=Path, help="draw the rates")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="the rates, for bars.py")
     options = parser.parse_args()
     sides = {"ours": sys.executable}
     if options.against is not None:
@@ -144,7 +144,7 @@ def main() -> None:
             print(f"    {name:<12} {rate:>12,.0f} {ratio}{'  best' * (name == row.best(RIVALS))}")
         turn, share = cells(row, [])[-2:]
         print(f"    {'; '.join(judged(row))}; longest turn {turn}, least of 32 {share}", flush=True)
-    if options.svg is not None:
+    if options.json is not None:
         bars = [
             Bar(row.chore.title, row.chore.unit, name, rate)
             for row in rows
@@ -152,7 +152,7 @@ def main() -> None:
             for name, rate in row.rates.items()
         ]
         title = "What programs do with files all day: rates, medians of one run"
-        options.svg.write_text(svg(title, about, bars))
+        store(options.json, title, about, bars)
     if options.markdown is not None:
         names = [name for name in sides if any(name in row.rates for row in rows)]
         table = [headings(names), ["---"] * len(headings(names))]

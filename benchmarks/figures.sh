@@ -5,7 +5,8 @@
 #
 # PYTHON has the package and the rivals (default: .venv/bin/python; turbofile needs 3.12 or newer).
 # BEFORE is another checkout with a .venv, whose figures are taken in the same runs. Tables go to
-# benchmarks/build/figures/, plots to docs/. PAIRS (5) and SECONDS_EACH (1) are what their runs take.
+# benchmarks/build/figures/, rates to docs/*.json, and pictures are drawn from those beside them.
+# PAIRS (5) and SECONDS_EACH (1) are what their runs take.
 set -eu
 cd "$(dirname "$0")/.."
 python=${1:-.venv/bin/python}
@@ -20,8 +21,11 @@ mkdir -p "$out"
     echo "== the calls, beside C"
     "$python" benchmarks/run.py $how $against --json "$out/calls.json" | tee "$out/calls.txt"
     echo "== awaited reads and files"
-    "$python" benchmarks/asyncio_files.py $how --markdown "$out/files.md" --svg docs/asyncio.svg
+    "$python" benchmarks/asyncio_files.py $how --markdown "$out/files.md" \
+        --json docs/asyncio.json
     echo "== what programs do all day"
     "$python" benchmarks/everyday.py $how $against --markdown "$out/everyday.md" \
-        --svg docs/everyday.svg
+        --json docs/everyday.json
 }
+"$python" benchmarks/bars.py docs/asyncio.json docs/everyday.json
+"$python" benchmarks/picture.py

@@ -17,7 +17,9 @@ def machine() -> dict[str, object]:
 
 
 def described() -> str:
-    return ", ".join(f"{name} {value}" for name, value in machine().items())
+    kernel = platform.release().split("-")[0]
+    libc = os.confstr("CS_GNU_LIBC_VERSION")
+    return f"{os.cpu_count()} cores, Linux {kernel}, {libc}, Python {platform.python_version()}"
 
 
 def versions(distributions: list[str]) -> dict[str, str]:
