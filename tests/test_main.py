@@ -58,13 +58,21 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert ended.returncode == 0
 
 
-@pytest.mark.parametrize(
-    "arguments", [("limits",), ("study",), ("--help",), ("study", "8")], ids=str
-)
-def test_a_full_disk_is_one_line_on_stderr(arguments: tuple[str, ...]) -> None:
+HELP = [("--help",), ("study", "play", "--help"), ("study", "try", "--help")]
+HELP += [(command, "--help") for command in COMMANDS]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("arguments", [("limits",), ("study",), ("study", "8"), *HELP], ids=str)
+def test_a_full_disk_is_one_line_on_stderr(arguments: tuple[str, ...], unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
-            [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+            [*COMMAND, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
     assert ended.returncode == 1
     assert ended.stderr == "aio-posix: cannot write to standard output: No space left on device\n"

@@ -5,13 +5,24 @@ Python has no sys.stdout where the shell closed it (`>&-`), and then there is no
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import textwrap
+from typing import IO
 
 WIDTH = 80  # columns where nobody tells
 NARROWEST = 40  # columns below which nothing is wrapped any more
-PLAIN = str.maketrans({"µ": "u", "·": "-", "…": "...", "–": "-"})  # noqa: RUF001  these are meant
+PLAIN = str.maketrans(
+    {"µ": "u", "·": "-", "…": "...", "–": "-"}  # noqa: RUF001  these are meant
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse ignores an error of writing its help; here it is raised."""
+
+    def print_help(self, file: IO[str] | None = None) -> None:  # type: ignore[override]
+        print(self.format_help(), end="", file=file)
 
 
 def columns() -> int:

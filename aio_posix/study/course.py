@@ -7,14 +7,13 @@ the parts have colours. The words are the same without.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 import textwrap
 import time
 from collections.abc import Callable
 
-from aio_posix.study.console import columns, hanging, is_terminal, say
+from aio_posix.study.console import Parser, columns, hanging, is_terminal, say
 from aio_posix.study.guesses import QUESTIONS, Question
 from aio_posix.study.lesson import Failed, Lesson, load
 
@@ -32,9 +31,7 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in OTHERS:
         status: int = importlib.import_module(OTHERS[argv[0]]).main(argv[1:])
         return status
-    parser = argparse.ArgumentParser(
-        "aio-posix study", description="see how glibc's AIO works", epilog=EPILOG
-    )
+    parser = Parser("aio-posix study", description="see how glibc's AIO works", epilog=EPILOG)
     parser.add_argument(
         "which", nargs="*", metavar="N | all", help="lessons; without them: their questions"
     )

@@ -6,13 +6,12 @@ is shown as unknown. If there is no limit, it is INFINITE.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import json
 from dataclasses import asdict, dataclass
 
 from aio_posix.study.allowed import INFINITE, Facts, read
-from aio_posix.study.console import columns, hanging, say
+from aio_posix.study.console import Parser, columns, hanging, say
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def text(table: list[Row], width: int) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("aio-posix limits", description="what this system allows AIO")
+    parser = Parser("aio-posix limits", description="what this system allows AIO")
     parser.add_argument(
         "--json", action="store_true", help="the facts: -1 is no limit, null unknown"
     )

@@ -8,7 +8,6 @@ that the model makes of it: no file, no process and no other part of this progra
 
 from __future__ import annotations
 
-import argparse
 import json
 import secrets
 import sys
@@ -17,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from aio_posix.study.console import say
+from aio_posix.study.console import Parser, say
 from aio_posix.study.model import Glibc
 from aio_posix.study.notation import Play, Wrong, parse
 from aio_posix.study.page import filled, read, script
@@ -32,7 +31,7 @@ SOCKETS = 6  # descriptors that the real glibc is given
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("aio-posix study play", description="the model, to play with")
+    parser = Parser("aio-posix study play", description="the model, to play with")
     parser.add_argument(
         "script", nargs="?", metavar="SCRIPT | N", help="a file, or the script of lesson N"
     )

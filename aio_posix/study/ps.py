@@ -12,14 +12,13 @@ Facts (proc.read) -> report (pure) -> text or JSON (pure). How threads are told 
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import sys
 import time
 from dataclasses import asdict, dataclass
 
-from aio_posix.study.console import is_terminal, say
+from aio_posix.study.console import Parser, is_terminal, say
 from aio_posix.study.history import History
 from aio_posix.study.proc import Process, Socket, Thread, named, read
 
@@ -212,9 +211,7 @@ def bar(found: Report) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "aio-posix ps", description="glibc's AIO threads in live processes"
-    )
+    parser = Parser("aio-posix ps", description="glibc's AIO threads in live processes")
     parser.add_argument(
         "which",
         nargs="+",

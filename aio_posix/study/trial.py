@@ -6,22 +6,19 @@ over: it is yours from the moment it is there.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 import time
 from pathlib import Path
 
-from aio_posix.study.console import say
+from aio_posix.study.console import Parser, say
 from aio_posix.study.lesson import Failed, Lesson, experiment, load
 
 AGAIN = 0.3  # seconds between two looks at the file
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "aio-posix study try", description="change a lesson, and see what glibc does"
-    )
+    parser = Parser("aio-posix study try", description="change a lesson, and see what glibc does")
     parser.add_argument("number", type=int, metavar="N")
     parser.add_argument("--once", action="store_true", help="run it once; do not wait for changes")
     options = parser.parse_args(argv)

@@ -7,7 +7,6 @@ system calls, where it is installed and may.
 
 from __future__ import annotations
 
-import argparse
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from aio_posix.study.console import say
+from aio_posix.study.console import Parser, say
 from aio_posix.study.echoes.counting import may_trace
 from aio_posix.study.trace import event, strace
 from aio_posix.study.trace.calls import Calls
@@ -47,7 +46,7 @@ class Program(NamedTuple):
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "aio-posix trace", USAGE, "Run a program and draw what its AIO did; without FILE as text."
     )
     what = parser.add_mutually_exclusive_group()
