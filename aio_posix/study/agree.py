@@ -142,7 +142,7 @@ def tally(script: Script, verdict: Verdict, seen: list[Seen]) -> Counter[str]:
             "completions compared in order": len(seen[-1].done),
             "scripts in which the model allowed one outcome only": int(verdict.most_ways == 1),
             "scripts with a full pool and more to do": int(starved),
-            "scripts with a submission refused for want of threads": int(
+            "scripts with a submission refused for lack of threads": int(
                 -EAGAIN in seen[-1].answers
             ),
             "scripts with a cancelled request": int(cancelled),

@@ -94,8 +94,9 @@ def experiment(which: str) -> Iterator[str]:
     ) as child:
         errors: list[str] = []
         late = threading.Event()
-        assert child.stdout is not None and child.stderr is not None  # noqa: PT018  both were asked for
-        stderr = child.stderr
+        stdout, stderr = child.stdout, child.stderr
+        assert stdout is not None
+        assert stderr is not None
         drain = threading.Thread(target=lambda: errors.append(stderr.read()))
         drain.start()
 
@@ -110,7 +111,7 @@ def experiment(which: str) -> Iterator[str]:
         timer = threading.Timer(LIMIT, end_late)
         timer.start()
         try:
-            for line in child.stdout:
+            for line in stdout:
                 yield line.rstrip("\n")
             status = child.wait()
         finally:

@@ -115,8 +115,9 @@ def run(show: Show) -> None:
         write = aiocb(here, b"abc", aio_sigevent=told)
         aio_read(read)
         aio_write(write)
-        eventually(lambda: errno.EINPROGRESS not in (aio_error(read), aio_error(write)))  # noqa: B023  runs now
-        errors = [errno.errorcode.get(aio_error(cb), "0") for cb in (read, write)]
+        both = read, write
+        eventually(lambda: errno.EINPROGRESS not in map(aio_error, both))  # noqa: B023  runs now
+        errors = [errno.errorcode.get(aio_error(cb), "0") for cb in both]
         seen.append((*errors, bytes(read.aio_buf), os.read(there, 9)))
         show(f"  {signo.name:<8}  read: {errors[0]:<6}  its buffer: {seen[-1][2]!r}  "
              f"write: {errors[1]:<6}  in the pipe: {seen[-1][3]!r}")  # fmt: skip

@@ -43,7 +43,8 @@ function panels(now, changed, names, about) {
     const marks = (changed.has(of) ? " changed" : "") + (about.pinned === of ? " pinned" : "");
     return `<span class="box ${kind}${marks}" data-of="${of}">${escaped(words)}</span>`;
   };
-  const rest = (all, most) => all > most ? `<div class="dim">and ${all - most} more</div>` : "";
+  const rest = (all, most) =>
+    all > most ? `<div class="dim">and ${all - most} more</div>` : "";
 
   const helpers = [...now.helpers].slice(0, MOST_HELPERS).map(([tid, one]) => {
     const name = about.helperNames.get(tid) || `helper ${tid}`;

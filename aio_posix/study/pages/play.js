@@ -17,7 +17,8 @@ function changed(before, now) { // what is not where it was
     const found = new Map();
     for (const [fd, queue] of one.queues) queue.forEach(of => found.set(of, `queue ${fd}`));
     for (const of of one.runlist) found.set(of, found.get(of) + " runlist");
-    for (const [n, of] of one.helpers) found.set(of || `h${n}`, `${found.get(of) || ""} helper ${n}`);
+    for (const [n, of] of one.helpers)
+      found.set(of || `h${n}`, `${found.get(of) || ""} helper ${n}`);
     for (const [name] of one.done) found.set(name, "done");
     return found;
   };
