@@ -51,11 +51,12 @@ function panels(now, changed, names, about) {
     const words = one.of ? `${name}: ${names(one.of)}` : `${name} is ${one.state || "idle"}`;
     return `<div>${box(one.of || `h${tid}`, one.of ? "run" : "tail", words)}</div>`;
   });
-  const absent = about.threads === null ? "" :
-    `<div class="dim">${Math.max(0, about.threads - now.helpers.size)} more may be started</div>`;
+  const absent = about.threads === null ? NaN : about.threads - now.helpers.size;
+  const full = absent <= 0 && [...now.helpers.values()].every(one => one.of);
+  const limit = absent > 0 ? `${absent} more may be started` : full ? "the pool is full" : "";
   const pool = about.traced === false
     ? `<p class="dim">unknown: strace did not watch</p>`
-    : helpers.join("") + rest(now.helpers.size, MOST_HELPERS) + absent;
+    : helpers.join("") + rest(now.helpers.size, MOST_HELPERS) + `<div class="dim">${limit}</div>`;
 
   const runlist = about.traced === false ? `<p class="dim">unknown</p>` :
     now.runlist.slice(0, MOST_LISTED)

@@ -17,11 +17,12 @@ const canvas = by("lanes");
 let pen = canvas.getContext("2d");
 const EVERY = 256; // moments between two that are kept whole
 const AXIS = 24, BAND = 10, GAP = 10, MIN_SPAN = 2000; // pixels; nanoseconds
-const HEIGHT = { queued: 20, awaited: 20 }, ROW = 30;
-const DARK = new Set(["submission", "callback", "system call", "awaited"]);
+const HEIGHT = { queued: 20, awaited: 20 }, ROW = 30, INNER = 6, LEAST = 14;
+const DARK = new Set(["submission", "awaited"]); // white letters
 
 let width = 0, still = null, stillIs = ""; // the time line without the scrubber, and what is on it
-let left = 0, right = DATA.end, at = 0, pinned = 0, playing = 0, gutter = 150, colours = {};
+let left = 0, right = DATA.end, at = 0, pinned = 0, playing = false, gutter = 150, colours = {};
+const FONT = "12px system-ui, 'DejaVu Sans', sans-serif", NARROW = 600; // pixels
 let wanted = null, searched = ""; // boxes that a search found, and its words
 
 // --- moments
@@ -96,8 +97,10 @@ function readColours() {
 
 function resize() {
   width = canvas.clientWidth;
-  gutter = width < 600 ? 84 : 150;
   const scale = window.devicePixelRatio || 1, height = tall();
+  pen.font = FONT;
+  const names = rows.map(row => pen.measureText(laneName(row)).width);
+  gutter = Math.ceil(Math.max(60, ...names)) + 14;
   canvas.style.height = `${height}px`;
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
@@ -106,6 +109,10 @@ function resize() {
   still.height = canvas.height;
   stillIs = "";
   draw();
+}
+
+function laneName(row) {
+  return width < NARROW ? row.name.replace("notification thread", "thread") : row.name;
 }
 
 function ticks() {
@@ -136,7 +143,7 @@ function drawStill() {
   pen = still.getContext("2d");
   pen.setTransform(scale, 0, 0, scale, 0, 0);
   pen.clearRect(0, 0, width, height);
-  pen.font = "12px system-ui, 'DejaVu Sans', sans-serif";
+  pen.font = FONT;
   pen.textBaseline = "middle";
   pen.fillStyle = colours.starved;
   for (const [from, to] of DATA.starved)
@@ -184,26 +191,33 @@ function drawRow(row, paper) {
     const mine = pinned ? box[4].includes(pinned) : wanted ? wanted.has(box) : true;
     if (end < (inner ? inside : reached) + 1 && !(mine && (pinned || wanted))) continue;
     if (inner) inside = Math.floor(end); else reached = Math.floor(end);
-    const high = row.high - 8 - (inner ? 10 : 0), top = row.y + 4 + (inner ? 9 : 0);
+    const full = row.high - 8, high = inner ? INNER : full;
+    const top = row.y + 4 + full - high;
     pen.globalAlpha = mine ? 1 : 0.15;
     pen.fillStyle = colours[box[0]];
     pen.fillRect(begin, top, end - begin, high);
-    if (box[6]) { pen.fillStyle = colours.wrong; pen.fillRect(begin, top - 2, Math.min(8, end - begin), 2); }
-    const room = Math.floor((end - begin - 6) / 6.6);
-    if (room >= 3 && !inner) {
-      pen.fillStyle = DARK.has(box[0]) ? colours.dark : colours.box;
-      pen.textAlign = "left";
-      const words = box[3].length <= room ? box[3] : box[3].split(" ").pop();
-      if (words.length <= room) pen.fillText(words, begin + 3, top + high / 2 + 1);
+    if (box[6]) {
+      pen.fillStyle = colours.wrong;
+      pen.fillRect(begin, top - 2, Math.min(8, end - begin), 2);
     }
+    if (inner || end - begin < LEAST) continue;
+    pen.fillStyle = DARK.has(box[0]) ? colours.dark : colours.box;
+    pen.textAlign = "left";
+    const up = box[0] === "callback" ? INNER / 2 : 0; // above the strips of what happens inside
+    const fits = shorter(box[3]).find(words => pen.measureText(words).width <= end - begin - 6);
+    if (fits) pen.fillText(fits, begin + 3, top + high / 2 + 1 - up);
   }
   pen.globalAlpha = 1;
   pen.fillStyle = paper;
   pen.fillRect(0, row.y, gutter - 2, row.high);
   pen.fillStyle = colours.ink;
   pen.textAlign = "right";
-  const most = Math.floor(gutter / 7);
-  pen.fillText(row.name.length > most ? row.name.slice(0, most - 1) + "…" : row.name, gutter - 8, middle);
+  pen.fillText(laneName(row), gutter - 8, middle);
+}
+
+function shorter(words) { // read fd 5, fd 5, 5
+  const parts = words.split(" ");
+  return parts.map((_, n) => parts.slice(n).join(" "));
 }
 
 let due = false;
@@ -224,7 +238,7 @@ function show() {
 }
 
 function go(n, follow = true) {
-  at = Math.max(0, Math.min(moments.length - 1, n));
+  at = Math.min(moments.length - 1, Math.max(0, n)); // -1 if there is none
   const time = moments.length ? moments[at][0] : 0;
   if (follow && (time < left || time > right)) {
     const span = right - left;
@@ -250,15 +264,16 @@ function zoom(factor, time) {
 
 const SPEEDS = [["1 moment a second", 1], ["5 moments a second", 5], ["25 moments a second", 25],
   ["1/1000 of real time", -0.001], ["1/100 of real time", -0.01], ["real time", -1]];
-by("speed").innerHTML = SPEEDS.map(([name], n) => `<option value="${n}">${name}</option>`).join("");
+by("speed").innerHTML =
+  SPEEDS.map(([name], n) => `<option value="${n}">${name}</option>`).join("");
 by("speed").value = "1";
 
 function play() {
-  playing = playing ? 0 : playing + 1;
+  playing = !playing && moments.length > 0;
   by("play").textContent = playing ? "❚❚" : "▶";
   if (!playing) return;
   if (at >= moments.length - 1) at = 0;
-  let before = performance.now(), due = 0, clock = moments.length ? moments[at][0] : 0;
+  let before = performance.now(), due = 0, clock = moments[at][0];
   const tick = now => {
     if (!playing) return;
     const speed = SPEEDS[by("speed").value][1], passed = now - before;
@@ -314,8 +329,10 @@ function search(words) {
   by("found").textContent = "";
   if (words) {
     wanted = new Set();
-    const whole = /\d$/.test(words) ? new RegExp(`(^|\\W)${words.replace(/\W/g, "\\$&")}(?!\\d)`) : null;
-    const fits = text => whole ? whole.test(text.toLowerCase()) : text.toLowerCase().includes(words);
+    const whole = // "fd 1" is not in "fd 12"
+      /\d$/.test(words) && new RegExp(`(^|\\W)${words.replace(/\W/g, "\\$&")}(?!\\d)`);
+    const fits = text =>
+      whole ? whole.test(text.toLowerCase()) : text.toLowerCase().includes(words);
     const serials = new Set();
     for (const row of rows) for (const box of row.boxes) {
       const thread = helperNames.get(box[8]) || row.name;
@@ -324,7 +341,7 @@ function search(words) {
         box[4].forEach(of => serials.add(of));
       }
     }
-    by("found").textContent = `${serials.size} requests`;
+    by("found").textContent = `${serials.size} request${serials.size === 1 ? "" : "s"}`;
   }
   soon();
 }
@@ -418,11 +435,14 @@ canvas.addEventListener("pointercancel", lift);
 
 const kinds = new Set(rows.flatMap(row => row.boxes.map(box => box[0])));
 by("legend").innerHTML = Object.entries(DATA.legend).filter(([kind]) => kinds.has(kind))
-  .map(([kind, words]) => `<span class="dim"><span style="display:inline-block;width:14px;height:12px;` +
-    `border-radius:3px;background:var(--${kind.replace(/[ /]/g, "-")})"></span> ${escaped(words)}</span>`)
+  .map(([kind, words]) => {
+    const colour = `var(--${kind.replace(/[ /]/g, "-")})`;
+    return `<span class="dim"><i style="background:${colour}"></i> ${escaped(words)}</span>`;
+  })
   .join("");
 window.addEventListener("resize", resize);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); resize(); });
+matchMedia("(prefers-color-scheme: dark)")
+  .addEventListener("change", () => { readColours(); resize(); });
 readColours();
 resize();
 const asked = /^#m=(\d+)$/.exec(location.hash);

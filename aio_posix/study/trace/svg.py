@@ -141,6 +141,8 @@ def summary(line: Timeline) -> str:
     words = [f"{len(of):,} requests"]
     if line.left_out:
         words = [f"the first {len(of):,} of {len(of) + line.left_out:,} requests"]
+    if cached := sum(box.kind is Kind.CACHE for box in line.boxes):
+        words.append(f"{cached:,} awaited reads from the page cache")
     if line.traced:
         words += [f"{count[group]:,} {group.value}" for group in (Group.HELPER, Group.NOTIFICATION)]
     return "  ·  ".join([*words, duration(line.end - line.begin)])
