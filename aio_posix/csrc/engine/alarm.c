@@ -1,4 +1,4 @@
-/* State: the condition that the sweeper waits for, made by its first wait or ring; `rung`. */
+/* State: the condition that the sweeper waits for, and `rung`.  The first wait or ring makes it. */
 #include "alarm.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 
 void alarm_ring(void);                                /* takes life */
 void alarm_ring_held(void);                           /* under life */
-void alarm_wait(const struct timespec *until);        /* under life; NULL: until it rings */
+void alarm_wait(const struct timespec *until);        /* under life; NULL for ever */
 struct timespec alarm_in_ms(long ms);
 
 #endif

@@ -1,5 +1,6 @@
-/* State: `free_batons`, 1 when nobody has the baton; `holder`, the callback that runs with it;
- * `waiting`, the threads that wait for it; `watched`, whether the sweeper looks; `abolished`.
+/* State: `free_batons` is 1 when nobody has the baton.  `holder` is the callback that runs with it,
+ * `waiting` counts the threads that wait for it, and `watched` says whether the sweeper looks.
+ * `abolished` is set for good when no thread could be made.
  */
 #include "baton.h"
 #include "alarm.h"
@@ -7,7 +8,8 @@
 #include <errno.h>
 #include <semaphore.h>
 
-/* looks in a row that find nobody waiting, before they end: waking the sweeper takes some us */
+/* The sweeper stops looking after so many looks that found nobody waiting.  Waking it takes some
+ * us, so it does not stop at the first. */
 enum { CALM = 100 };
 
 static sem_t free_batons;

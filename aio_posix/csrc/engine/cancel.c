@@ -1,10 +1,10 @@
 /* aio_cancel, without stranding the requests behind the one that is cancelled.
  *
  * glibc keeps one queue for each descriptor, and a run list with the head of each.  Cancelling a
- * head that no helper has taken yet removes it from both but puts no new head on the run list:
- * all that follows would never run.  Only emptying such a queue revives it.  So we take the
+ * head that no helper has taken yet removes it from both but puts no new head on the run list.
+ * The requests behind it would never run.  Only emptying such a queue revives it.  So we take the
  * followers out as well, without a notification, and submit them again in their old order.
- * `submitting` and `life` are held: nothing of ours comes in between.
+ * `submitting` and `life` are held meanwhile, so nothing of ours comes in between.
  */
 #include "cancel.h"
 #include "submit.h"
@@ -13,7 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Still in progress although it came before r and is no less urgent: then r was not the head. */
+/* If a request that came before r and is no less urgent is still in progress, r was not the
+ * head. */
 static int somebody_is_ahead(const struct request *r)
 {
     for (struct request *p = request_before(r), *next; p != NULL; p = next) {
@@ -28,7 +29,7 @@ static void resubmit(struct request *r)
 {
     request_await_watchers(r);
     int error = submit_start(r);
-    if (error) {   /* no memory, or no thread could be made: the sweeper delivers this */
+    if (error) {   /* no memory or no thread, so the sweeper delivers this */
         set_error_code(r, error);
         r->cb.__return_value = -1;
     }
@@ -45,16 +46,16 @@ static void send_signal(const struct request *r)
     syscall(SYS_rt_sigqueueinfo, info.si_pid, info.si_signo, &info);
 }
 
-/* If it was no head that was cancelled, the head may be running and end while it is silent: then
- * the sweeper delivers its notice, and we send its signal.  What remains is a moment around each
- * change, in which a signal can be lost or come twice: in pools that did nothing but this, after
- * 19 of 96,000 cancellations (some 500 without send_signal). */
+/* If the cancelled request was not the head, the head may be running and end while it is silent.
+ * Then the sweeper delivers its notice, and we send its signal.  A signal can still be lost or come
+ * twice in a moment around each change.  In pools that did nothing but this it happened after 19 of
+ * 96,000 cancellations (some 500 without send_signal). */
 static void revive(int fd)
 {
     struct request *first = NULL;
     for (struct request *r = request_next(NULL, fd), *next; r != NULL; r = next) {
         next = request_next(r, fd);
-        if (request_over(r))   /* cancelled before, perhaps: it stays so */
+        if (request_over(r))   /* perhaps cancelled before, and that stays */
             continue;
         r->notify = r->cb.aio_sigevent.sigev_notify & 3;
         r->cb.aio_sigevent.sigev_notify = SIGEV_NONE;
@@ -70,8 +71,7 @@ static void revive(int fd)
         if (r->notify == SIGEV_SIGNAL && error != EINPROGRESS && error != ECANCELED)
             send_signal(r);
     }
-    /* A queue's first request is its head whatever its priority; glibc sorts only what comes
-     * after. */
+    /* A queue's first request is its head whatever its priority.  glibc sorts only the others. */
     if (aio_error(&first->cb) == ECANCELED)
         resubmit(first);
     for (struct request *r = request_next(NULL, fd); r != NULL; r = request_next(r, fd))
@@ -100,7 +100,7 @@ int request_cancel(int fd, struct request *r)
     return rc;
 }
 
-/* The whole queue of a descriptor: what glibc does right by itself. */
+/* The whole queue of a descriptor, which glibc cancels correctly by itself. */
 int fildes_cancel(int fd)
 {
     pthread_mutex_lock(&submitting);

@@ -1,4 +1,4 @@
-/* What the engine asks of its surroundings: csrc/python/gate.c answers with an interpreter,
+/* What the engine asks of its surroundings.  csrc/python/gate.c answers with an interpreter, and
  * tests/c/host.c without one.
  */
 #ifndef AIO_POSIX_HOST_H

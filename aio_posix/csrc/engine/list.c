@@ -6,9 +6,9 @@
 
 enum { ERRAND_STACK = 256 << 10 };   /* for lio_listio, beside the list itself */
 
-/* Between two pieces: every request walks the queue of its descriptor, so let helpers shorten it
- * if they can (100,000 reads of one file: 0.3 s instead of 4 to 58), but wait for none that
- * blocks.  0 if that one was done. */
+/* Called between two pieces.  Every submission walks the queue of its descriptor, so helpers may
+ * shorten it first, which makes 100,000 reads of one file take 0.3 s instead of 4 to 58.  A request
+ * that blocks is not waited for.  0 if that one was done. */
 static int breathe(struct request *last)
 {
     const struct timespec pause = { 0, 5000000 };
@@ -79,7 +79,7 @@ static int start_whole(struct request **list, size_t n, struct sigevent *sig)
     return error ? error : e.error;
 }
 
-/* Why the list cannot fly: 0 or an errno. */
+/* 0, or the errno that says why the list cannot fly. */
 static int refusal(struct listing *l, size_t notices)
 {
     int error = 0;
@@ -98,7 +98,7 @@ static int refusal(struct listing *l, size_t notices)
     return error;
 }
 
-/* Under life: all entries fly, or (an errno) none. */
+/* Under life.  0 if all entries fly, or an errno if none does. */
 static int fly(struct listing *l, struct wanted *whole, struct sigevent *sig)
 {
     submit_sigev(sig, whole->plan, whole->number);
@@ -151,7 +151,7 @@ int list_submit(struct listing *l, bool waits, struct wanted *whole)
         pthread_mutex_unlock(&submitting);
         if (!waits)
             breathe(l->requests[from - 1]);
-        else if (!blocked && from > most)   /* of the piece before: helpers are never out of work */
+        else if (!blocked && from > most)   /* of the piece before, so helpers have work */
             blocked = breathe(l->requests[from - most - 1]);
         pthread_mutex_lock(&submitting);
     }
@@ -180,9 +180,9 @@ size_t list_left(struct request **list, const uint64_t *serials, size_t n)
     return n;
 }
 
-/* One slice of waiting: 0, EAGAIN when it ended first, EINTR.  A longer list than PIECE is
- * watched in pieces, a different one each time: glibc copies the list to the stack and searches
- * its queues for every entry. */
+/* One slice of waiting.  0, EINTR, or EAGAIN when the slice ended first.  glibc copies the list to
+ * the stack and searches its queues for every entry, so a list longer than PIECE is watched in
+ * pieces, a different one each time. */
 int list_suspend(struct request **list, size_t n, int64_t nanoseconds)
 {
     static atomic_size_t turn;

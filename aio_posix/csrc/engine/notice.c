@@ -1,4 +1,4 @@
-/* State: the table of notices; the free ones and their number; how many are owed. */
+/* State: the table of notices, the free ones and their number, and how many are owed. */
 #include "notice.h"
 
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static void put_back(struct notice *n)
     free_count++;
 }
 
-/* So many can be owed now.  False when there is no memory for that. */
+/* So many notices can be owed now.  False when there is no memory for that. */
 bool notices_reserve(size_t n)
 {
     while (free_count < n) {
@@ -68,7 +68,8 @@ struct notice *notice_owe(struct plan *plan, struct promise promise, struct sige
     return n;
 }
 
-/* The submission failed: nothing will be announced.  False: somebody has claimed it already. */
+/* The submission failed, so nothing will be announced.  False if somebody has claimed it
+ * already. */
 bool notice_forgive(struct notice *n)
 {
     if (n->state != NOTICE_OWED)
@@ -100,7 +101,7 @@ static void claim(struct notice *n)
     owed--;
 }
 
-/* For a notification thread: the notice if this thread is to deliver it, else NULL. */
+/* Called by a notification thread.  Returns the notice if this thread is to deliver it. */
 struct notice *notice_claim(uintptr_t ticket)
 {
     struct notice *n = notice_at((uint32_t)ticket);
@@ -114,7 +115,8 @@ struct notice *notice_claim(uintptr_t ticket)
     return mine ? n : NULL;
 }
 
-/* For the sweeper: the next notice that two sweeps found over and that nobody has claimed. */
+/* Called by the sweeper.  The next notice that two sweeps found over and that nobody has
+ * claimed. */
 struct notice *notice_find_lost(uint32_t *from)
 {
     for (uint32_t i = *from; owed > 0 && i < notices; i++) {
@@ -129,7 +131,7 @@ struct notice *notice_find_lost(uint32_t *from)
     return NULL;
 }
 
-/* What it promised has been handed out. */
+/* Its promise has been handed out. */
 void notice_free(struct notice *n)
 {
     struct plan *plan = n->plan;

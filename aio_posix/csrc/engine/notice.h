@@ -1,4 +1,4 @@
-/* A notice: one notification that glibc owes us, of a submission or of a list.
+/* A notice is one notification that glibc owes us, of a submission or of a list.
  *
  * - A SIGEV_THREAD notification carries a ticket (generation, index) through glibc instead of a
  *   pointer.  The table of notices is never freed, so a ticket that comes late or twice is only
@@ -17,12 +17,12 @@
 
 enum { NOTICE_FREE, NOTICE_OWED, NOTICE_CLAIMED };
 
-struct promise {                       /* the host's: what a notification will hand out */
+struct promise {                       /* what a notification will hand out, for the host */
     void *callable, *value;
 };
 
 struct notice {
-    struct queued queued;              /* first; its place in a queue, or among the free ones */
+    struct queued queued;              /* first, for its place in a queue or among the free ones */
     uint32_t index, generation;        /* together the ticket */
     unsigned char state;
     unsigned char sweeps;              /* how many found it over and not yet claimed */
@@ -31,7 +31,7 @@ struct notice {
     unsigned parts;                    /* pieces of its list whose notification has not come */
     struct plan *plan;
     struct promise promise;
-    struct request *request;           /* held; or NULL: */
+    struct request *request;           /* held, or NULL for a listing */
     struct listing *listing;           /* held */
     uint64_t serial;                   /* of the request */
 };
@@ -47,7 +47,7 @@ int notices_owed(void);
 /* without a lock */
 struct notice *notice_claim(uintptr_t ticket);
 void notice_free(struct notice *n);
-int notices_open(void);                /* not free: owed, or delivered and not handed out */
+int notices_open(void);                /* owed, or delivered and not handed out */
 int notices_of_writes(void);           /* whether a callable is due for a write or sync */
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum {
-    CALLBACK_STACK = 4 << 20,   /* for Python: 1,000 frames that go through C take 3 MiB */
+    CALLBACK_STACK = 4 << 20,   /* 1,000 Python frames that go through C take 3 MiB */
     QUEUE_STACK = 64 << 10,     /* for queue_push, which needs less than 1 KiB */
 };
 

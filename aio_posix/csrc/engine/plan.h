@@ -1,4 +1,4 @@
-/* A plan: a sigevent as the user wrote it, from which each submission takes its notification. */
+/* A plan is a sigevent as the user wrote it.  Each submission takes its notification from it. */
 #ifndef AIO_POSIX_PLAN_H
 #define AIO_POSIX_PLAN_H
 #include "queue.h"
@@ -7,15 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* si_value of a signal whose sigev_value is an object: this plus a number.  It is no address, and
- * no int that a C program would send. */
+/* The si_value of a signal whose sigev_value is an object is this plus a number.  It is no address,
+ * and no int that a C program would send. */
 #define TOKEN ((uint64_t)0xa105 << 48)
 
 struct plan {
     struct sigevent sigev;
     pthread_attr_t attr;
-    bool token;                        /* SIGEV_SIGNAL: si_value is TOKEN plus a number */
-    struct queue *queue;               /* SIGEV_THREAD: NULL means a callable of the host's */
+    bool token;                        /* si_value is TOKEN plus a number */
+    struct queue *queue;               /* of SIGEV_THREAD; NULL for a callable of the host's */
     _Atomic unsigned users;            /* the sigevent, and submissions that glibc may notify of */
 };
 

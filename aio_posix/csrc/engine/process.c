@@ -1,4 +1,5 @@
-/* State: the two locks; `forked`; `touched`, whether a submission has begun in this process. */
+/* State: the two locks, `forked`, and `touched`, which says whether a submission has begun in this
+ * process. */
 #include "process.h"
 
 pthread_mutex_t submitting = PTHREAD_MUTEX_INITIALIZER, life = PTHREAD_MUTEX_INITIALIZER;

@@ -1,4 +1,5 @@
-/* State: struct queue; `discarded`, what arrived for closed queues and waits for the sweeper. */
+/* State: struct queue, and `discarded`, which arrived for closed queues and waits for the
+ * sweeper. */
 #include "queue.h"
 #include "alarm.h"
 
@@ -114,7 +115,7 @@ static void discard_all(struct queue *q)
 void queue_ring(struct queue *q)
 {
     if (eventfd_write(q->fd, 1) != 0) {
-        /* EAGAIN: the counter is at its maximum, so it is readable already */
+        /* EAGAIN means that the counter is at its maximum, so it is readable already */
     }
 }
 

@@ -1,13 +1,13 @@
-/* The C side of CompletionQueue: notification threads push without a lock, readers take batches.
+/* The C side of CompletionQueue.  Notification threads push without a lock, readers take batches.
  *
  * - A push that finds the stack empty makes the eventfd readable.  A taker clears the eventfd
  *   before it takes the whole stack, so nothing can arrive unseen.
  * - What does not fit into a batch waits in `ready`, and the eventfd stays readable.
- * - The last user closes the eventfd: Python until close(), a notice that will push, a taker.  A
- *   thread that is about to push must never write to another file of the same number.
+ * - The last user closes the eventfd.  Users are Python until close(), a notice that will push, and
+ *   a taker.  A thread that is about to push must never write to another file of the same number.
  * - The memory belongs to the users, to the Python object and to every plan that names the queue.
  * - Nothing stays in a closed queue.  close() and push() both look after they have done their
- *   part, and pass on what is there to the sweeper: values of Python cannot be released in a
+ *   part, and pass on what is there to the sweeper.  Python objects cannot be released in a
  *   notification thread, whose stack is for C alone.
  */
 #ifndef AIO_POSIX_QUEUE_H
@@ -31,14 +31,14 @@ struct queue *queue_new(void);         /* NULL with errno */
 void queue_own(struct queue *q);
 void queue_free(struct queue *q);
 void queue_close(struct queue *q);
-bool queue_hold(struct queue *q);      /* false: it is closed and its last user has gone */
+bool queue_hold(struct queue *q);      /* false if closed and its last user has gone */
 void queue_drop(struct queue *q);
 void queue_push(struct queue *q, struct queued *item);   /* of one that was held for it */
 void queue_discard(struct queued *item);
 bool queue_has_discarded(void);
 struct queued *queue_discarded(void);  /* all of them, for the sweeper */
 void queue_ring(struct queue *q);
-int queue_take(struct queue *q, struct queued **out, int room);   /* -1: it is closed */
+int queue_take(struct queue *q, struct queued **out, int room);   /* -1 if closed */
 void queue_put_back(struct queue *q, struct queued **items, int n);   /* what was taken just now */
 void queue_wait(struct queue *q, int milliseconds);
 

@@ -1,6 +1,6 @@
-/* State: `flying`, the ring of requests in flight, oldest first; `over`, the ring of unattended
- * ones that are over and wait for the sweeper; how many unattended ones are flying; whether glibc
- * has been used.
+/* State: `flying` is the ring of requests in flight, oldest first.  `over` is the ring of
+ * unattended ones that are over and wait for the sweeper.  Counted are the unattended ones that
+ * fly, and a flag says whether glibc has been used.
  *
  * - aio_error() takes glibc's mutex, so once it says that a request is done no helper touches the
  *   aiocb any more.  Only then is a request settled, and only settled memory is freed.
@@ -94,9 +94,9 @@ static void land(struct request *r, uint64_t word)
     atomic_store(&r->word, word);
 }
 
-/* glibc refused the submission: the request is as it was, with what was kept for it then.
- * Returns what was kept for the refused one, or NULL: somebody saw it complete with the error,
- * and noticed. */
+/* glibc refused the submission.  The request is as it was, with what was kept for it then.  Returns
+ * what was kept for the refused submission, or NULL if somebody saw it complete with the error and
+ * noticed. */
 void *request_unfly(struct request *r, uint64_t was, void *unnoticed)
 {
     if (state_of(atomic_load(&r->word)) == IN_FLIGHT)
@@ -152,7 +152,7 @@ bool request_notified(struct request *r, uint64_t serial)
     return land_with(r, serial, error);
 }
 
-/* What was kept for a submission that is over; NULL if somebody has taken it, or if it flies. */
+/* What was kept for a submission that is over.  NULL if somebody has taken it, or if it flies. */
 void *request_take_kept(struct request *r)
 {
     void *kept = r->kept;
@@ -192,8 +192,8 @@ struct request *request_older(const struct request *r)
     return r->before == &flying ? NULL : r->before;
 }
 
-/* For the sweeper: what was kept for unattended requests that are over; -1 when there are none and
- * none can come to be. */
+/* Called by the sweeper.  Stores what was kept for unattended requests that are over.  -1 when
+ * there are none and none can come to be. */
 int requests_reap(void **kept, int room)
 {
     int n = 0;
@@ -217,7 +217,7 @@ bool requests_used(void)
     return atomic_load(&used);
 }
 
-/* The word as of now; `kept`: what the caller has to release. */
+/* The word as of now.  The caller has to release `kept`. */
 uint64_t request_look(struct request *r, void **kept)
 {
     uint64_t word = atomic_load(&r->word);
@@ -233,7 +233,7 @@ uint64_t request_look(struct request *r, void **kept)
 }
 
 /* Returns the word as it was.  Of several callers one gets a word whose state is COMPLETE, and with
- * it the result: a count, or minus an errno. */
+ * it the result, which is a count or minus an errno. */
 uint64_t request_return(struct request *r, ssize_t *result, void **kept)
 {
     *kept = NULL;
@@ -251,7 +251,7 @@ uint64_t request_return(struct request *r, ssize_t *result, void **kept)
     return word;
 }
 
-/* As if it had never been submitted.  False: it is in flight, or a thread is waiting for it. */
+/* As if it had never been submitted.  False if it is in flight, or if a thread waits for it. */
 bool request_reset(struct request *r, void **kept)
 {
     *kept = NULL;
@@ -271,7 +271,7 @@ ssize_t request_result(const struct request *r)
     return r->cb.__return_value;   /* all that aio_return() looks at */
 }
 
-/* The aiocb object is gone: the sweeper notices the end.  Whether the request was in flight. */
+/* The aiocb object is gone, so the sweeper notices the end.  Whether the request was in flight. */
 bool request_abandon(struct request *r)
 {
     pthread_mutex_lock(&life);
@@ -284,7 +284,7 @@ bool request_abandon(struct request *r)
     return flies;
 }
 
-/* aio_suspend: 0, or an errno. */
+/* aio_suspend, with 0 or an errno. */
 int request_watch(struct request **list, size_t n, const struct timespec *timeout)
 {
     const struct aiocb *const *cbs = (const struct aiocb *const *)(void *)list;
@@ -296,9 +296,10 @@ int request_watch(struct request **list, size_t n, const struct timespec *timeou
     return error;
 }
 
-/* Before a complete request is submitted again.  A thread that glibc woke for its completion
- * takes a request that is in progress once more for one that never ended, and walks what is left
- * of the old one's waiters: SIGSEGV.  They have been woken, and need no lock of ours to leave. */
+/* Called before a complete request is submitted again.  A thread that glibc woke for its
+ * completion takes a request that is in progress once more for one that never ended.  It would
+ * walk what is left of the old one's waiters, which is a SIGSEGV.  They have been woken, and
+ * need no lock of ours to leave. */
 void request_await_watchers(const struct request *r)
 {
     const struct timespec moment = { 0, 20000 };

@@ -1,8 +1,8 @@
-/* A request: one struct aiocb and what became of it.
+/* A request is one struct aiocb and what became of it.
  *
  * - `word` holds the serial number of the newest submission and its state in one atomic, so that
  *   nobody can pair the state of one submission with the serial of another.
- * - A submission is described and kept by the host first; nobody else can see it then.  It is in
+ * - The host describes and keeps a submission first, when nobody else can see it.  It is in
  *   flight from request_fly() on, and over once request_settle() has said so.  `kept` belongs to
  *   the request from flight until somebody who can release it notices that the submission is
  *   over.
@@ -22,14 +22,14 @@
 enum { UNSUBMITTED, IN_FLIGHT, COMPLETE, RETURNED, STATE_MASK = 3 };   /* the low bits of word */
 
 struct request {
-    struct aiocb cb;                    /* first: a struct request * is a struct aiocb * to glibc */
+    struct aiocb cb;                    /* first, so that glibc sees a struct aiocb */
     _Atomic uint64_t word;              /* serial << 2 | state */
-    void *kept;                         /* the host's: what the submission needs till it is over */
+    void *kept;                         /* what the submission needs till it is over */
     struct request *before, *after;     /* in the ring of those in flight, or to be reaped */
     _Atomic unsigned owners;            /* of this memory */
     _Atomic unsigned short watchers;    /* threads inside glibc's aio_suspend with it */
-    unsigned char error;                /* an errno (below 134); valid once the state is COMPLETE */
-    bool unattended : 1;                /* perhaps nobody looks: the sweeper notices its end */
+    unsigned char error;                /* an errno (below 134), once COMPLETE */
+    bool unattended : 1;                /* nobody may look, so the sweeper notices its end */
     bool listed : 1;                    /* while list.c looks for a request that is listed twice */
     unsigned char notify : 2;           /* sigev_notify while cancel.c silences the request */
     int op;                             /* LIO_READ, LIO_WRITE, O_SYNC or O_DSYNC */
@@ -45,8 +45,8 @@ static inline uint64_t serial_of(uint64_t word)
     return word >> 2;
 }
 
-/* glibc's own word for a request.  Anybody may look at it without glibc's mutex: a look that finds
- * EINPROGRESS is right, any other only says that it is worth asking aio_error(). */
+/* glibc's own word for a request.  Anybody may look at it without glibc's mutex.  A look that finds
+ * EINPROGRESS is right.  Any other only says that it is worth asking aio_error(). */
 static inline int error_code_of(const struct request *r)
 {
     return __atomic_load_n(&r->cb.__error_code, __ATOMIC_ACQUIRE);
@@ -57,13 +57,13 @@ static inline void set_error_code(struct request *r, int error)
     __atomic_store_n(&r->cb.__error_code, error, __ATOMIC_RELEASE);
 }
 
-/* A look without any lock: whether the newest submission still flies, by glibc's own word. */
+/* Whether the newest submission still flies, by glibc's own word and without any lock. */
 static inline bool request_pending(const struct request *r)
 {
     return state_of(atomic_load(&r->word)) == IN_FLIGHT && error_code_of(r) == EINPROGRESS;
 }
 
-struct counters {                       /* since the process began; under life */
+struct counters {                       /* since the process began, under life */
     uint64_t submitted, completed, cancelled;
     uint64_t late;                      /* notifications that the sweeper sent */
 };
@@ -85,7 +85,7 @@ bool request_notified(struct request *r, uint64_t serial);
 void *request_take_kept(struct request *r);
 struct request *request_next(const struct request *r, int fd);
 struct request *request_before(const struct request *r);
-struct request *request_newest(void);           /* in flight; its `before` leads on, back to NULL */
+struct request *request_newest(void);           /* in flight; `before` leads on to NULL */
 struct request *request_older(const struct request *r);
 int requests_reap(void **kept, int room);
 

@@ -1,5 +1,5 @@
-/* What Python's signal module lacks: sigwaitinfo with si_value, and ignoring a signal that may
- * arrive at any moment. */
+/* What Python's signal module lacks.  sigwaitinfo has si_value here, and a signal that may
+ * arrive at any moment can be ignored. */
 #include "signals.h"
 
 #include <errno.h>

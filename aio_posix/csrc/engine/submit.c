@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* glibc's call for this operation: 0 or an errno. */
+/* glibc's call for this operation, with 0 or an errno. */
 int submit_start(struct request *r)
 {
     int rc;
@@ -21,7 +21,7 @@ int submit_start(struct request *r)
     return rc == 0 ? 0 : errno;
 }
 
-/* What a plan says, for one submission or one list; SIGEV_THREAD gets its ticket later. */
+/* What a plan says, for one submission or one list.  SIGEV_THREAD gets its ticket later. */
 void submit_sigev(struct sigevent *sigev, const struct plan *p, uint64_t number)
 {
     if (p == NULL) {
@@ -34,7 +34,7 @@ void submit_sigev(struct sigevent *sigev, const struct plan *p, uint64_t number)
         sigev->sigev_value.sival_ptr = (void *)(uintptr_t)(TOKEN | number);
 }
 
-/* r is not in flight: it becomes what is wanted, and flies. */
+/* r, which is not in flight, becomes what is wanted and flies. */
 void submit_fly(struct request *r, struct wanted *w)
 {
     struct sigevent sigev;

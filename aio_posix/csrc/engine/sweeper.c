@@ -1,5 +1,5 @@
-/* State: `sweeping` and `dozing`, whether the sweeper exists, and sleeps until it is needed; the
- * attributes of the threads that it makes.
+/* State: `sweeping` and `dozing` say whether the sweeper exists, and whether it sleeps until it is
+ * needed.  The attributes are those of the threads that it makes.
  */
 #include "sweeper.h"
 #include "alarm.h"
@@ -7,7 +7,7 @@
 #include "host.h"
 
 enum {
-    SWEEP_MS = 250,         /* a lost notification comes after two sweeps: at most 0.5 s */
+    SWEEP_MS = 250,         /* a lost notification comes after two sweeps, in 0.5 s at most */
     IDLE_SWEEPS = 8,        /* then it sleeps until something is owed again */
     REAPED_AT_ONCE = 256,
 };
@@ -41,7 +41,7 @@ static void *courier(void *notice)
     return NULL;
 }
 
-/* A callback may block, so it gets a thread of its own; the sweeper's when there can be no
+/* A callback may block, so it gets a thread of its own.  The sweeper runs it when there can be no
  * thread. */
 static void deliver_lost(struct notice *n)
 {
@@ -59,7 +59,8 @@ static bool later(const struct timespec *a, const struct timespec *b)
     return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec >= b->tv_nsec);
 }
 
-/* Under life: until the next sweep is due (never, when it dozes) or something was discarded. */
+/* Under life.  Waits until the next sweep is due (never, when it dozes) or something was
+ * discarded. */
 static void rest(void)
 {
     const struct timespec next = alarm_in_ms(SWEEP_MS);

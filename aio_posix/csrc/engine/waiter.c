@@ -1,6 +1,6 @@
-/* State, under `mutex`: `first` and `last`, the lists that no waiter has taken, oldest first;
- * `threads`, how many waiters there are; `idle`, how many of them have no list; `most`, how many
- * there may be.
+/* State, under `mutex`: `first` and `last` are the ends of the lists that no waiter has taken,
+ * oldest first.  `threads` counts the waiters, `idle` those of them that have no list, and `most`
+ * says how many there may be.
  */
 #include "waiter.h"
 
@@ -44,7 +44,7 @@ void bell_drop(struct bell *bell)
 void bell_ring(struct bell *bell)
 {
     if (eventfd_write(bell->fd, 1) != 0) {
-        /* EAGAIN: the counter is at its maximum, so it is readable already */
+        /* EAGAIN means that the counter is at its maximum, so it is readable already */
     }
 }
 
@@ -52,7 +52,7 @@ void bell_hush(struct bell *bell)
 {
     eventfd_t seen;
     if (eventfd_read(bell->fd, &seen) != 0) {
-        /* EAGAIN: nobody has rung it */
+        /* EAGAIN means that nobody has rung it */
     }
 }
 
@@ -94,7 +94,7 @@ static void *wait_on(void *unused)
         struct bell *bell = w->bell;
         int expected = A_WAITER;
         if (!atomic_compare_exchange_strong(&w->holder, &expected, NO_WAITER))
-            free(w->memory);   /* given up; else the list may be gone from here on */
+            free(w->memory);   /* given up, and otherwise the list may be gone from here on */
         bell_ring(bell);
         bell_drop(bell);
         pthread_mutex_lock(&mutex);
@@ -134,8 +134,8 @@ static int start_one(void)
     return error;
 }
 
-/* The bell rings when all n requests are complete.  0, or an errno when there is no thread to
- * wait: then it will not. */
+/* The bell rings when all n requests are complete.  0, or an errno when there is no thread to wait
+ * and the bell will not ring. */
 int wait_post(struct wait *w, struct request **members, size_t n, struct bell *bell)
 {
     int error = 0;
@@ -162,7 +162,7 @@ int wait_post(struct wait *w, struct request **members, size_t n, struct bell *b
     return error;
 }
 
-/* The owner of a list gives its memory back: at once, or when the waiter has left it. */
+/* The owner of a list gives its memory back, at once or when the waiter has left it. */
 void wait_give_up(struct wait *w, void *memory)
 {
     w->memory = memory;
@@ -170,8 +170,8 @@ void wait_give_up(struct wait *w, void *memory)
         free(memory);
 }
 
-/* Lists were complete and nobody had rung for them: all waiters may be asleep with lists that are
- * stuck. */
+/* Lists were complete and nobody had rung for them, so all waiters may be asleep with lists that
+ * are stuck. */
 void waiters_more(void)
 {
     pthread_mutex_lock(&mutex);

@@ -1,4 +1,4 @@
-/* Waiters: standing threads that sleep in aio_suspend for lists of an event loop, and wake the
+/* Waiters are standing threads that sleep in aio_suspend for lists of an event loop, and wake the
  * loop when one is done.
  *
  * - A waiter waits for one list at a time, always for its last entry that is not complete.  So
@@ -10,7 +10,8 @@
  *   hold up others briefly.
  * - The requests of a list stay where they are, and are not submitted again, while a waiter holds
  *   the list.  If its owner gives it up meanwhile, the waiter frees its memory.
- * - The last user closes a bell: the loop until it closes, and each list that will ring it.
+ * - The last user closes a bell.  Users are the loop until it closes, and each list that will ring
+ *   it.
  * - A waiter that has had no list for a second ends.  It never calls Python and takes no signal.
  *   A forked child has none.
  */
@@ -23,7 +24,7 @@ struct bell {                          /* what wakes a loop */
     int fd;                            /* eventfd */
 };
 
-enum { NO_WAITER, A_WAITER, GIVEN_UP };   /* wait.holder: a waiter has the list, or will have it */
+enum { NO_WAITER, A_WAITER, GIVEN_UP };   /* wait.holder; A_WAITER also before it has the list */
 
 struct wait {                          /* of one list */
     struct request **members;
