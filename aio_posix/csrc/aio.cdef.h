@@ -41,7 +41,7 @@ void gate_close(void);
 /* sigevent */
 extern size_t callback_stack;
 
-/* aio_init: no error, ever */
+/* aio_init, which has no errors */
 void pool_init(int threads, int num, int idle_time);
 
 /* CompletionQueue */
@@ -50,7 +50,7 @@ void queue_free(struct queue *q);
 void queue_close(struct queue *q);
 void queue_wait(struct queue *q, int milliseconds);
 
-/* sigwaitinfo: 0, or an errno */
+/* sigwaitinfo, with 0 or an errno */
 struct caught { int signo, code, pid, uid; uintptr_t value; };
 void signal_ignore(int signo);
 int signal_wait(const int *signals, int n, int64_t nanoseconds, struct caught *out);

@@ -34,13 +34,13 @@ int batch_held(struct batch *b)
     return atomic_load(&b->wait.holder) != NO_WAITER;
 }
 
-/* As aio_cancel: a constant, or minus an errno. */
+/* As aio_cancel, with minus an errno for an error. */
 int batch_cancel(struct batch *b, unsigned i)
 {
     return request_cancel(b->requests[i].cb.aio_fildes, &b->requests[i]);
 }
 
-/* What glibc would not do, in the calling thread: the count, or minus an errno. */
+/* Does in the calling thread what glibc would not do.  The count, or minus an errno. */
 int64_t perform(int op, int fd, void *buf, size_t nbytes, int64_t offset)
 {
     ssize_t n;
@@ -52,8 +52,8 @@ int64_t perform(int op, int fd, void *buf, size_t nbytes, int64_t offset)
     return n == -1 ? -errno : n;
 }
 
-/* An Entry of asyncio/descriptors/batch.py, by the place of its fields: future, op, fd, buffer
- * (bytes, an address or None), nbytes, offset, channel. */
+/* The fields of an Entry of asyncio/descriptors/batch.py are future, op, fd, buffer (bytes, an
+ * address or None), nbytes, offset, channel, in this order. */
 static int wish(struct wanted *w, struct kept *k, PyObject *entry, PyObject *batch)
 {
     PyObject *buffer = PyTuple_GetItem(entry, 3), *channel = PyTuple_GetItem(entry, 6);
@@ -139,7 +139,7 @@ static PyObject *batch_abandon(PyObject *self, PyObject *address)
     return none();
 }
 
-/* Into a list of the caller's: what is returned is lost when a signal handler raises. */
+/* Into a list of the caller's, because a returned value is lost when a signal handler raises. */
 static PyObject *batch_collect(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;

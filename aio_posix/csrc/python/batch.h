@@ -1,23 +1,23 @@
-/* A turn of an event loop in one call: many requests in, many results out, few Python operations
- * for each.
+/* A turn of an event loop in one call.  Many requests go in and many results come out, with few
+ * Python operations for each.
  *
  * - A batch's memory is freed when Python gives it up and no waiter holds it.  Python keeps it
  *   until all its entries are over, so nothing of glibc's refers to it any more.
  * - What the entries refer to (buffers, descriptors) lives as long as the batch, which is kept
  *   for each entry until somebody notices that entry's end.
- * - `life` is taken with the GIL held: its holders never wait for the GIL.
+ * - `life` is taken with the GIL held, because its holders never wait for the GIL.
  */
 #ifndef AIO_POSIX_BATCH_H
 #define AIO_POSIX_BATCH_H
 #include "../engine/list.h"
 #include "../engine/waiter.h"
 
-/* Entries of one list.  Fewer wake the loop more often; with more, a loop waits for the last of
+/* Entries of one list.  Fewer wake the loop more often.  With more, a loop waits for the last of
  * what it asked for while no helper has anything to do. */
 enum { BATCH = 16 };
 
 struct batch {
-    unsigned n, left;                  /* left: not handed out by batch_collect yet */
+    unsigned n, left;                  /* left counts those not handed out yet */
     struct wait wait;
     struct listing list;               /* of these: */
     struct request requests[BATCH];

@@ -1,9 +1,9 @@
 /* The calls of <aio.h> for one request, as aio.py uses them.
  *
- * State: `checked`, whether flight.py has looked that this process may submit.
+ * State: `checked` says whether flight.py has looked that this process may submit.
  *
- * - `life` is taken with the GIL held: its holders never wait for the GIL.  glibc is called
- *   without.
+ * - `life` is taken with the GIL held, because its holders never wait for the GIL.  glibc is
+ *   called without.
  */
 #include "calls.h"
 #include "control.h"
@@ -65,7 +65,7 @@ static PyObject *start(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return error ? refused(error) : none();
 }
 
-/* The word as of now; releases what was kept if the submission is over.  That may run code which
+/* The word as of now.  Releases what was kept if the submission is over.  That may run code which
  * submits it again. */
 static uint64_t look(struct request *r)
 {
@@ -92,7 +92,7 @@ static PyObject *error_of(PyObject *self, PyObject *cb)
     return c ? in_python("aio_posix.aio", "not_due", "(O)", cb) : NULL;
 }
 
-/* The answer of aio_return to a request that is complete: a count, or NULL with its OSError.  What
+/* The answer of aio_return to a request that is complete, a count or NULL with its OSError.  What
  * else comes in between (no memory, a signal handler that raises) leaves the result where it is,
  * and *given is false. */
 static PyObject *answer(struct control *c, bool *given)

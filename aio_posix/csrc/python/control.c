@@ -115,8 +115,8 @@ static void notifier_dealloc(PyObject *self)
 }
 
 /* _become(sigev_notify, signo, value of a signal or None for a number of ours, address of a queue
- * or 0, stack, callable, sigev_value): all at once, so that nobody sees a half of it and no signal
- * handler comes in between. */
+ * or 0, stack, callable, sigev_value) sets all at once, so that nobody sees a half of it and no
+ * signal handler comes in between. */
 static PyObject *become(PyObject *self, PyObject *args)
 {
     struct notifier *n = (struct notifier *)self, old;

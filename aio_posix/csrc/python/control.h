@@ -1,4 +1,4 @@
-/* The C halves of aiocb and sigevent: their fields, and the C structs that they own.
+/* The C halves of aiocb and sigevent, which are their fields and the C structs that they own.
  *
  * - An aiocb owns one request for as long as it lives.  If it dies in flight the request lives
  *   on, and the sweeper notices its end.  That happens in the destructor, where no signal handler
@@ -10,7 +10,7 @@
 #include "python.h"
 #include "../engine/submit.h"
 
-struct control {               /* aiocb; the fields as Python objects, NULL before __init__ */
+struct control {               /* aiocb, its fields NULL before __init__ */
     PyObject_HEAD
     struct request *request;
     PyObject *fildes, *buf, *offset, *nbytes, *reqprio, *sigevent, *opcode, *told;
@@ -18,7 +18,7 @@ struct control {               /* aiocb; the fields as Python objects, NULL befo
 
 struct notifier {              /* sigevent */
     PyObject_HEAD
-    struct plan *plan;         /* NULL: SIGEV_NONE */
+    struct plan *plan;         /* NULL for SIGEV_NONE */
     PyObject *callable;        /* None for a queue */
     PyObject *value;           /* sigev_value */
 };

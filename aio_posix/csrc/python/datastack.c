@@ -1,14 +1,14 @@
 /* Keeps the interpreter's data stacks for the next notification thread.
  *
- * State: `spare`, chunks nobody uses; `below`, the allocator that was there before.
+ * State: `spare` holds chunks that nobody uses.  `below` is the allocator that was there before.
  *
- * Since Python 3.11 every thread state maps a chunk of 16 KiB for its frames when it runs its
- * first function and unmaps it when it dies.  A notification thread lives for one callback, and
- * in a process with other threads that pair costs as much as making the thread itself (26 of 58
- * us; 3 of 33 with this file).  So, from the first SIGEV_THREAD request with a Python callable
- * on, chunks of just that size pass through here (PEP 445's arena allocator, which is documented
- * but not in the stable ABI: looked up by name, and left alone if it is missing). obmalloc's own
- * arenas are 256 KiB or more and never match.  Lock-free, because a fork may come at any moment.
+ * Since Python 3.11 every thread state maps a chunk of 16 KiB for its frames when it runs its first
+ * function and unmaps it when it dies.  A notification thread lives for one callback, and in a
+ * process with other threads that pair costs as much as making the thread itself, 26 of 58 us, but
+ * 3 of 33 with this file.  So, from the first SIGEV_THREAD request with a Python callable on,
+ * chunks of just that size pass through PEP 445's arena allocator, which is documented but not in
+ * the stable ABI.  It is looked up by name, and left alone if it is missing.  obmalloc's own arenas
+ * are 256 KiB or more and never match.  Lock-free, because a fork may come at any moment.
  */
 #include "datastack.h"
 
@@ -48,7 +48,7 @@ static void chunk_free(void *context, void *chunk, size_t size)
     below.free(context, chunk, size);
 }
 
-/* With the GIL held, if there is one; a later call does nothing. */
+/* With the GIL held, if there is one.  A later call does nothing. */
 void datastack_keep(void)
 {
     static atomic_bool done;

@@ -20,7 +20,7 @@ static int names(void)
     return 0;
 }
 
-/* Whether the fields are what C sees; a subclass may compute them. */
+/* Whether the fields are what C sees.  A subclass may compute them. */
 static int is_plain(PyObject *cb)
 {
     static PyTypeObject *plain;
@@ -37,7 +37,7 @@ static PyObject *field(PyObject *cb, int plain, PyObject **slot, PyObject *name)
     return value ? value : PyObject_GetAttr(cb, name);
 }
 
-/* An int field as C has it; on an error its exception is set. */
+/* An int field as C has it.  On an error its exception is set. */
 static long long number(PyObject *cb, int plain, PyObject **slot, PyObject *name, long long most)
 {
     PyObject *value = field(cb, plain, slot, name);
@@ -48,7 +48,7 @@ static long long number(PyObject *cb, int plain, PyObject **slot, PyObject *name
     return n;
 }
 
-/* The descriptor: an int, or what fileno() says. */
+/* The descriptor, an int or what fileno() says. */
 static int descriptor(PyObject *file, struct kept *k)
 {
     PyObject *fd = file;
@@ -94,7 +94,7 @@ static int pin(PyObject *cb, int plain, struct wanted *w, struct kept *k)
             k->buffer.obj = NULL;
         }
     }
-    if (!fits) {   /* Python says what is wrong; what user's code raised gets through */
+    if (!fits) {   /* Python says what is wrong, and what the user's code raised gets through */
         PyObject *was = PyErr_Occurred();
         if (was == NULL || PyErr_ExceptionMatches(PyExc_TypeError)
             || PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_BufferError)
@@ -112,8 +112,8 @@ static int pin(PyObject *cb, int plain, struct wanted *w, struct kept *k)
     return fits ? 0 : -1;
 }
 
-/* How the end is to be announced.  value: what sigev_value None stands for (owned by the caller).
- * cb: the aiocb, or NULL for a list.  also: what must live for a signal. */
+/* How the end is to be announced.  `value` is what sigev_value None stands for, and the caller's.
+ * `cb` is the aiocb, or NULL for a list.  `also` gets what must live for a signal. */
 int describe_notification(PyObject *sig, PyObject *value, PyObject *cb, struct wanted *w,
                           PyObject **also)
 {

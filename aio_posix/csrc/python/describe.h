@@ -11,9 +11,9 @@
 
 enum described { FAILED = -1, DESCRIBED, NOTHING_TO_DO };
 
-enum { OWN_OPCODE = -1 };   /* as aio_lio_opcode says; LIO_NOP is NOTHING_TO_DO */
+enum { OWN_OPCODE = -1 };   /* as aio_lio_opcode says, where LIO_NOP is NOTHING_TO_DO */
 
-/* Fills w and k.  After FAILED, or to drop it: describe_drop(). */
+/* Fills w and k.  Call describe_drop() after FAILED, or to drop it. */
 enum described describe(PyObject *cb, int op, struct wanted *w, struct kept *k);
 int describe_notification(PyObject *sig, PyObject *value, PyObject *cb, struct wanted *w,
                           PyObject **also);

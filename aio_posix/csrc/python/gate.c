@@ -1,5 +1,5 @@
-/* State: the gate (`closed`, `entering`, `inside`); `birth` and `interpreter`, for new thread
- * states; `threading`, once there are callbacks.
+/* State: the gate (`closed`, `entering`, `inside`), `birth` and `interpreter` for new thread
+ * states, and `threading`, once there are callbacks.
  */
 #include "gate.h"
 #include "datastack.h"
@@ -27,8 +27,8 @@ struct pass {
     PyGILState_STATE gil;
 };
 
-/* threading.settrace() and setprofile() are for all threads that are to come: coverage and
- * debuggers see callbacks so. */
+/* threading.settrace() and setprofile() are for all threads that are to come.  Coverage and
+ * debuggers see callbacks by them. */
 static void install(PyObject *name, const char *setter)
 {
     PyObject *hook = PyObject_GetAttr(threading, name), *result = NULL;
@@ -81,7 +81,7 @@ static void call(struct delivery d, bool foreign)
         forget_dummy();
 }
 
-/* Around os.fork, by os.register_at_fork: in 3.13 Python holds that lock when it calls
+/* Around os.fork, by os.register_at_fork.  In 3.13 Python holds that lock when it calls
  * pthread_atfork's handlers. */
 void gate_fork_begins(void)
 {
@@ -104,8 +104,8 @@ static bool there_is_memory(void)
     return some != NULL || raw_malloc == NULL;
 }
 
-/* PyGILState_Ensure of a thread that Python has not seen: a state that PyGILState_Release
- * deletes.  Without memory for one there is nothing to do but to wait; false when the gate was
+/* As PyGILState_Ensure for a thread that Python has not seen, with a state that PyGILState_Release
+ * deletes.  Without memory for one there is nothing to do but to wait.  False when the gate was
  * closed meanwhile. */
 static bool be_born(PyGILState_STATE *gil)
 {

@@ -1,5 +1,5 @@
-/* State: how many are not released yet; `users`, the sockets in use; `close_it`, what closes the
- * descriptor of a socket object; `silent`, from the exit on.
+/* State: a count of those that are not released yet.  `users` are the sockets in use, `close_it`
+ * closes the descriptor of a socket object, and `silent` is set from the exit on.
  */
 #include "kept.h"
 #include "../engine/sweeper.h"
@@ -48,7 +48,7 @@ long kept_count(void)
     return atomic_load(&count);
 }
 
-/* The socket's own counter; what it is now, or -1 with an exception. */
+/* The socket's own counter as it is now, or -1 with an exception. */
 static long add_to_io_refs(PyObject *socket, long change)
 {
     PyObject *refs = PyObject_GetAttr(socket, n_io_refs), *now = NULL;
@@ -69,7 +69,7 @@ static struct user **user_of(const PyObject *socket)
     return u;
 }
 
-/* One request less; whether it was the last. */
+/* One request less.  Whether it was the last. */
 static bool leave(PyObject *socket)
 {
     struct user **u = user_of(socket), *last = *u;
@@ -80,7 +80,7 @@ static bool leave(PyObject *socket)
     return true;
 }
 
-/* One request more; -1 with an exception. */
+/* One request more, or -1 with an exception. */
 static int join(PyObject *socket)
 {
     struct user **u = user_of(socket), *new;
@@ -155,7 +155,7 @@ static int raise_it(void *error)
 }
 
 /* An error of code that runs while something is released.  Errors of the kind that this code may
- * have are reported; others, which a signal handler has raised (Ctrl-C), must not be swallowed. */
+ * have are reported.  Others, which a signal handler has raised (Ctrl-C), must not be swallowed. */
 static void report(PyObject *object, PyObject *kind)
 {
     struct aside a;
@@ -189,7 +189,7 @@ static void let_socket_go(PyObject *socket)
     long left = add_to_io_refs(socket, -1);
     PyObject *closed = left >= 0 ? PyObject_GetAttr(socket, n_closed) : NULL, *result = NULL;
     if (closed != NULL && PyObject_IsTrue(closed) == 1 && left == 0) {
-        if ((PyObject *)Py_TYPE(socket) != socket_type())   /* of the program: it may do more */
+        if ((PyObject *)Py_TYPE(socket) != socket_type())   /* the program's, which may do more */
             result = PyObject_CallMethodObjArgs(socket, n_close, NULL);
         report(socket, PyExc_Exception);
         if (result == NULL)
@@ -226,8 +226,8 @@ static void keep(PyObject *what, PyObject *kind)
     take_up(a);
 }
 
-/* The signal that stands for `what` may be taken later.  In a destructor: all errors are reported,
- * as those of __del__ are. */
+/* The signal that stands for `what` may be taken later.  All errors of a destructor are
+ * reported, as those of __del__ are. */
 void keep_for_signal(PyObject *what)
 {
     keep(what, PyExc_BaseException);
@@ -303,7 +303,7 @@ void kept_abandon(struct request *r)
     }
 }
 
-/* At exit: modules go, and nothing can be warned of or signalled any more. */
+/* At exit modules go, and nothing can be warned of or signalled any more. */
 void kept_silently(void)
 {
     atomic_store(&silent, true);

@@ -5,12 +5,12 @@
  *   it.  So each is released once, and "kept but not in flight yet" is visible to nobody.
  * - The buffer is exported (not resized, not freed), the file object and the C request are owned.
  * - A socket object counts its users, as makefile() shows.  While it has requests in flight we
- *   are one of them: close() takes effect when the last of these requests is over and that was
+ *   are one of them.  close() takes effect when the last of these requests is over and that was
  *   noticed.
- * - Any other file object is asked for its descriptor once more in the end: if that has changed,
+ * - Any other file object is asked for its descriptor once more in the end.  If that has changed,
  *   glibc may have used another file, and a ResourceWarning says so.
- * - The GIL is held.  Releasing runs Python code: never under a lock, nor in a notification
- *   thread before the gate.
+ * - The GIL is held.  Releasing runs Python code, so it never happens under a lock, nor in a
+ *   notification thread before the gate.
  */
 #ifndef AIO_POSIX_KEPT_H
 #define AIO_POSIX_KEPT_H
@@ -18,12 +18,12 @@
 #include "../engine/submit.h"
 
 struct kept {
-    Py_buffer buffer;          /* buffer.obj NULL: there is none */
-    PyObject *file;            /* NULL: an int was given */
-    PyObject *also;            /* SIGEV_SIGNAL: what its number stands for; the keeper of a batch */
+    Py_buffer buffer;          /* buffer.obj is NULL if there is none */
+    PyObject *file;            /* NULL if an int was given */
+    PyObject *also;            /* what a signal's number stands for, or a batch's keeper */
     PyObject *of_list;         /* the same for the signal of its list */
     uint64_t number;           /* not 0 for a signal of its own */
-    struct request *request;   /* held, or NULL: somebody else sees to its memory */
+    struct request *request;   /* held, or NULL where somebody else sees to its memory */
     struct plan *plan;         /* held, or NULL */
     struct plan *plan_of_list; /* the same */
     struct kept_block *block;

@@ -28,7 +28,7 @@ static int64_t now_ns(void)
     return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
 }
 
-/* Describes the entries; NULL with an exception and nothing kept. */
+/* Describes the entries, or NULL with an exception and nothing kept. */
 static struct listing *describe_all(PyObject *cbs)
 {
     Py_ssize_t n = PyList_Size(cbs);
@@ -85,7 +85,7 @@ static int wait_for_all(struct listing *l)
     return 0;
 }
 
-/* Submits; 0, glibc's errno, or -1 with an exception and nothing submitted. */
+/* Submits.  0, glibc's errno, or -1 with an exception and nothing submitted. */
 static int submit(struct listing *l, bool waits, PyObject *sig, PyObject *value)
 {
     struct wanted whole = { .plan = NULL };
@@ -157,7 +157,7 @@ static PyObject *listio(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return PyLong_FromLong(waits ? (failed ? EIO : 0) : error);
 }
 
-/* Enters the requests of a list, which lives as long as the caller waits; how many are in flight,
+/* Enters the requests of a list, which lives as long as the caller waits.  How many are in flight,
  * or -1 with an exception. */
 static Py_ssize_t watch_all(PyObject *cbs, struct listing *l)
 {

@@ -1,5 +1,5 @@
-/* The module aio_posix._calls: all of our C that takes and returns Python objects, in the library
- * that cffi builds as _ffi.  It has one state for the process, so it can be loaded once.
+/* The module aio_posix._calls has all of our C that takes and returns Python objects.  It is in the
+ * library that cffi builds as _ffi.  It has one state for the process, so it can be loaded once.
  */
 #include "python.h"
 #include "batches.h"

@@ -1,9 +1,9 @@
-/* What Linux tells of an open file: whether two descriptors share one, and whether a descriptor
- * may be closed.
+/* What Linux says about an open file.  Two descriptors may share it, and to close one may drop a
+ * lock.
  *
  * Closing any descriptor of a file drops all fcntl locks that the process has on that file,
- * whoever took them.  On the event loop only local files are asked: for one of NFS or FUSE the
- * answer comes from a server.
+ * whoever took them.  On the event loop only local files are asked, because for one of NFS or
+ * FUSE the answer comes from a server.
  */
 #include "python.h"
 #include "openfile.h"
@@ -25,10 +25,10 @@
 #endif
 #define MNT_ID 0x1000U                  /* STATX_MNT_ID, of Linux 5.8 */
 #define LAST INT64_MAX
-#define LARGE (16 << 11)                /* blocks of 512 bytes: to free 16 MiB takes a while */
+#define LARGE (16 << 11)                /* 16 MiB in blocks of 512 bytes */
 
 enum { MOUNTS = 64, LOCAL = 1, DISTANT };
-static _Atomic uint64_t mounts[MOUNTS]; /* what is known: a key, whose lowest bit means LOCAL */
+static _Atomic uint64_t mounts[MOUNTS]; /* keys, whose lowest bit means LOCAL */
 
 /* 1, 0, or -1 when this system does not tell. */
 static int same(int a, int b)
@@ -99,14 +99,14 @@ static const char *const answer_themselves[] = {
     "squashfs", "erofs", "iso9660", "udf", "jfs", "nilfs2",
 };
 
-/* LOCAL or DISTANT, by its line in mountinfo: the kernel writes that without asking a server, as
+/* LOCAL or DISTANT, by its line in mountinfo.  The kernel writes that without asking a server, as
  * fstatfs() would. */
 static int ask_kernel(uint64_t mount, const struct statx *st)
 {
     char line[4096], type[64];
     unsigned long long id;
     FILE *table = fopen("/proc/self/mountinfo", "re");
-    int answer = st->stx_nlink == 0 ? LOCAL : DISTANT;   /* of no mount of this table: a memfd is */
+    int answer = st->stx_nlink == 0 ? LOCAL : DISTANT;   /* not of this table, as a memfd */
     while (table != NULL && fgets(line, sizeof line, table) != NULL) {
         const char *tail = strstr(line, " - ");
         if (tail == NULL || sscanf(line, "%llu", &id) != 1 || id != mount
@@ -123,14 +123,14 @@ static int ask_kernel(uint64_t mount, const struct statx *st)
     return answer;
 }
 
-/* Without asking a server: 0, or -1. */
+/* 0 or -1, without asking a server. */
 static int look(int fd, struct statx *st)
 {
     unsigned mask = STATX_TYPE | STATX_NLINK | STATX_BLOCKS | STATX_INO | MNT_ID;
     return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask, st);
 }
 
-/* LOCAL or DISTANT.  A mount may be given the number of an earlier one; then the worst is that the
+/* LOCAL or DISTANT.  A mount may be given the number of an earlier one.  Then the worst is that the
  * loop waits once. */
 static int mount_of(const struct statx *st)
 {
@@ -172,21 +172,22 @@ static PyObject *held(PyObject *arg, int anywhere)
     return PyBool_FromLong(answer);
 }
 
-/* lock_held(fd) -> bool: closing fd would drop a lock of this process; may wait for a server */
+/* lock_held(fd) -> bool says whether closing fd would drop a lock of this process.  It may wait for
+ * a server. */
 static PyObject *lock_held(PyObject *self, PyObject *arg)
 {
     (void)self;
     return held(arg, 1);
 }
 
-/* lock_held_here(fd) -> bool: the same for a local file, and False for another */
+/* lock_held_here(fd) -> bool says the same for a local file, and False for another. */
 static PyObject *lock_held_here(PyObject *self, PyObject *arg)
 {
     (void)self;
     return held(arg, 0);
 }
 
-/* kind_of(fd) -> 0, or STREAM_KIND and DIRECT_KIND: asks no server */
+/* kind_of(fd) -> 0, or STREAM_KIND and DIRECT_KIND, without asking a server */
 static PyObject *kind_of(PyObject *self, PyObject *arg)
 {
     int fd, flags, rc = 0;
@@ -205,8 +206,8 @@ static PyObject *kind_of(PyObject *self, PyObject *arg)
     return PyLong_FromLong(rc);
 }
 
-/* close_local(fd) -> CLOSED; LOCKED: it would drop a lock; MAY_WAIT: not closed, for to look or
- * to close may take long */
+/* close_local(fd) -> CLOSED, or LOCKED if it would drop a lock, or MAY_WAIT if to look or to close
+ * may take long, so that it is not closed */
 static PyObject *close_local(PyObject *self, PyObject *arg)
 {
     int fd, rc;

@@ -1,19 +1,19 @@
-/* Opening and closing files: at once on the event loop where that cannot wait, else in a thread
- * of the caller's.
+/* Opens and closes files at once on the event loop where that cannot wait, and otherwise in a
+ * thread of the caller's.
  *
- * State: `local`, the mounts that are known to hold files of this machine.
+ * State: `local` holds the mounts that are known to hold files of this machine.
  *
  * - open_now() opens only what the kernel finds in its caches (RESOLVE_CACHED), and only regular
- *   files of known local mounts.  An O_PATH descriptor is looked at first: to open a FIFO or a
- *   device has effects, and to open a file of NFS or FUSE waits for others.  O_NONBLOCK keeps a
- *   lease from being waited for and is taken off again.
- * - A mount becomes known when open_wait() has opened a file of it, in a thread: statfs() may
- *   wait, too.  The key is the mount's number that is never used again (Linux 6.8), else the
- *   number of a real device.  Numbers of other file systems, whose major is 0, are given to the
- *   next mount, so without the first kind of number they stay unknown.
- * - A file of overlayfs is opened at once only for reading: the first writer copies the whole
- *   file.
- * - Whatever is wrong makes open_now() decline; open_wait() finds out and raises.
+ *   files of known local mounts.  An O_PATH descriptor is looked at first, because to open a FIFO
+ *   or a device has effects, and to open a file of NFS or FUSE waits for others.  O_NONBLOCK keeps
+ *   a lease from being waited for and is taken off again.
+ * - A mount becomes known when open_wait() has opened a file of it.  That is in a thread, because
+ *   statfs() may wait, too.  The key is the mount's number that is never used again (Linux 6.8),
+ *   else the number of a real device.  Numbers of other file systems, whose major is 0, are given
+ *   to the next mount, so without the first kind of number they stay unknown.
+ * - A file of overlayfs is opened at once only for reading, because the first writer copies the
+ *   whole file.
+ * - Whatever is wrong makes open_now() decline.  open_wait() finds out and raises.
  */
 #include "python.h"
 
@@ -45,8 +45,8 @@
 enum { MOUNTS = 64, SMALL = 1 << 20 };
 enum trust { UNKNOWN, READING, ALL };
 
-/* One word each, so that readers need no lock: a key, whose lowest bit tells whether only reading
- * is trusted. */
+/* Each is one word, so that readers need no lock.  It is a key, whose lowest bit says whether only
+ * reading is trusted. */
 static _Atomic uint64_t local[MOUNTS];
 
 /* statx's struct as far as it is needed, whatever the C library knows of it. */
@@ -140,7 +140,7 @@ static int open_cached(const char *path, int flags, struct found *found)
     return -1;
 }
 
-/* open_now(path, flags) -> (fd, size) | None: a regular file that needs no waiting */
+/* open_now(path, flags) -> (fd, size) of a regular file that needs no waiting, or None */
 static PyObject *open_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -167,7 +167,7 @@ static PyObject *open_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     return result;
 }
 
-/* open_wait(path, flags) -> (fd, mode, size, local); raises OSError, as io.FileIO does */
+/* open_wait(path, flags) -> (fd, mode, size, local).  Raises OSError, as io.FileIO does. */
 static PyObject *open_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -214,7 +214,7 @@ static PyObject *open_wait(PyObject *self, PyObject *const *args, Py_ssize_t nar
     return result;
 }
 
-/* is_local(fd) -> bool: whether it is of a file system whose files can be asked for their size
+/* is_local(fd) -> bool says whether it is of a file system whose files can be asked for their size
  * without waiting for others.  It may itself wait. */
 static PyObject *is_local(PyObject *self, PyObject *number)
 {
@@ -230,7 +230,7 @@ static PyObject *is_local(PyObject *self, PyObject *number)
     return PyBool_FromLong(known(found.mount) != UNKNOWN);
 }
 
-/* close_now(fd) -> bool: closes a file of open_now() that was not written to.  Not the last link
+/* close_now(fd) -> bool closes a file of open_now() that was not written to.  Not the last link
  * of a large file, whose blocks close() would give back. */
 static PyObject *close_now(PyObject *self, PyObject *number)
 {

@@ -1,16 +1,16 @@
-/* Reads of what is in the page cache already: no thread, no waiting, a bounded time for each
- * task.
+/* Reads what is in the page cache already, without a thread and without waiting, and for a bounded
+ * time in each task.
  *
- * State, for each thread: its slice, the time until which the task that runs may go on reading
- * without giving the event loop a turn; and what is known of descriptors, trusted no longer than
- * the slice.
+ * State, for each thread: its slice, which ends when the running task has to give the event loop a
+ * turn.  What is known of descriptors is trusted no longer than the slice.
  *
  * - A read is made only with RWF_NOWAIT, on a regular file or block device, and not with O_DIRECT
  *   (where the flag does not keep the kernel from waiting for the device).  Whatever else
- *   happens, the answer is None: declined() tells why, and AIO finds out about errors.
- * - The clock is asked every CREDIT units of work (a read, or the copy of UNIT bytes; 1 to
- *   UNIT_NS nanoseconds); an open slice is good for one read at least.
- * - Up to HELD bytes are copied with the GIL held: handing it over and back takes longer.
+ *   happens, the answer is None.  declined() says why, and AIO finds out about errors.
+ * - The clock is read every CREDIT units of work.  A unit is a read, or the copy of UNIT bytes, and
+ *   takes 1 to UNIT_NS nanoseconds.  An open slice is good for one read at least.
+ * - Up to HELD bytes are copied with the GIL held, because to release it and to take it takes
+ *   longer.
  */
 #include "python.h"
 #include "page_cache.h"
@@ -27,7 +27,7 @@
 enum { CREDIT = 16, UNIT = 16 << 10, UNIT_NS = 4000, HELD = 64 << 10, KNOWN = 64 };
 
 static _Thread_local struct {
-    int64_t until;                    /* nanoseconds; 0: no slice is open */
+    int64_t until;                    /* nanoseconds, or 0 if no slice is open */
     Py_ssize_t credit;
     int spent;                        /* the last slice ran out, and nobody has rested since */
     int why;
@@ -55,7 +55,7 @@ static int look_at(int fd)
     return fcntl(fd, F_GETFL) & O_DIRECT ? UNCACHED : MAY;
 }
 
-/* Whether the task may go on for so many units of work (see above); declined() says REST if not. */
+/* Whether the task may go on for so many units of work.  If not, declined() says REST. */
 int slice_spend(ssize_t units)
 {
     slice.why = REST;
@@ -109,7 +109,7 @@ static ssize_t resident(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
     return -1;
 }
 
-/* An int that C's int holds: no other file is meant by what is left of a larger one. */
+/* An int that C's int holds.  What is left of a larger one would mean another file. */
 static int descriptor(PyObject *value, int *fd)
 {
     long n = PyLong_AsLong(value);
@@ -123,8 +123,7 @@ static int descriptor(PyObject *value, int *fd)
     return 0;
 }
 
-/* read_now(fd, nbytes, offset) -> bytes | None: all of it, or what is left before the end of the
- * file */
+/* read_now(fd, nbytes, offset) -> all of it, or what is left before the end of the file, or None */
 static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -167,7 +166,7 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     return less;
 }
 
-/* A tuple (nbytes, offset) of ints that a read can have: 1, 0 or, with an error, -1. */
+/* Whether it is a tuple (nbytes, offset) of ints that a read can have.  -1 with an error. */
 static int range_of(PyObject *range, Py_ssize_t *nbytes, int64_t *offset)
 {
     if (!PyTuple_Check(range) || PyTuple_Size(range) != 2)
@@ -217,8 +216,8 @@ static PyObject *read_many_now(PyObject *self, PyObject *const *args, Py_ssize_t
     return none();
 }
 
-/* fill_now(fd, data, at, nbytes, offset) -> int | None: into bytes that nobody else has seen yet;
- * may be short */
+/* fill_now(fd, data, at, nbytes, offset) -> int | None reads into bytes that nobody else has seen
+ * yet.  The count may be short. */
 static PyObject *fill_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -246,7 +245,7 @@ static PyObject *fill_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     return PyLong_FromSsize_t(got);
 }
 
-/* may_now(fd, nbytes) -> bool: for os.preadv into a buffer of the user */
+/* may_now(fd, nbytes) -> bool, for os.preadv into a buffer of the user */
 static PyObject *may_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -313,7 +312,7 @@ int slice_close(void)
     return was;
 }
 
-/* What is resident is read at once, or not; returns what held before. */
+/* Whether what is resident is read at once.  Returns what held before. */
 int now_enable(int on)
 {
     return !atomic_exchange(&off, !on);

@@ -4,9 +4,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define NOW_MOST (1 << 20)   /* bytes of one such read: some 200 us */
+#define NOW_MOST (1 << 20)   /* bytes of one such read, some 200 us */
 
-/* declined(): why a read was not made at once */
+/* declined() says why a read was not made at once */
 enum { MAY, REST, ABSENT, UNSUPPORTED, UNCACHED, STREAM, OTHERWISE };
 
 int slice_spend(ssize_t units);

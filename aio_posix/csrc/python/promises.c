@@ -49,11 +49,11 @@ void delivery_log(struct delivery d)
     Py_XDECREF(result);
 }
 
-/* Whether the value of a notice is in the list `left`; if not, there is no memory and nothing has
+/* Whether the value of a notice is in the list `left`.  If not, there is no memory and nothing has
  * happened. */
 static bool move_to(PyObject *left, struct notice *n)
 {
-    notice_ends(n);   /* first: the value may be another thread's from then on */
+    notice_ends(n);   /* first, as the value may be another thread's from then on */
     if (PyList_Append(left, n->promise.value) != 0)
         return false;
     struct delivery d = take_noticed(n);

@@ -9,15 +9,15 @@
 #include <Python.h>
 #include <structmember.h>
 
-/* Not Py_RETURN_NONE: with the headers of 3.12 and later that takes None for immortal, which it is
- * not in 3.11. */
+/* Not Py_RETURN_NONE, which takes None for immortal with the headers of 3.12 and later.  In 3.11 it
+ * is not. */
 static inline PyObject *none(void)
 {
     Py_INCREF(Py_None);
     return Py_None;
 }
 
-/* Without a GIL: nobody changes the fields of an object meanwhile. */
+/* Without a GIL, nobody changes the fields of an object meanwhile. */
 #ifdef Py_GIL_DISABLED
 #define LOCKED(object, statement) \
     do { Py_BEGIN_CRITICAL_SECTION(object); statement; Py_END_CRITICAL_SECTION(); } while (0)
@@ -54,11 +54,11 @@ static inline void take_up(struct aside a)
 #endif
 }
 
-/* An int that fits C's; -1 with an exception: what is left of a larger one is another number. */
+/* An int that fits C's, or -1 with an exception.  A larger one would become another number. */
 int int_of(PyObject *number, int *n);
 
-/* Calls a function of one of our Python modules: what is not common is written in Python.  NULL
- * with its exception.  The format is that of Py_BuildValue for a tuple. */
+/* Calls a function of one of our Python modules, where rare cases are written.  NULL with its
+ * exception.  The format is that of Py_BuildValue for a tuple. */
 PyObject *in_python(const char *module, const char *function, const char *format, ...);
 
 #endif

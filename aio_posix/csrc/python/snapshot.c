@@ -8,11 +8,11 @@ struct seen {
     uint64_t serial;
     size_t nbytes;
     off_t offset;
-    PyObject *file;   /* owned; NULL: the descriptor is all there is */
+    PyObject *file;   /* owned, or NULL if a descriptor is all there is */
     int op, fd;
 };
 
-/* Under life, in which nothing may be allocated by Python: a collection could submit. */
+/* Under life, where Python may allocate nothing, because a collection could submit. */
 static size_t look_round(struct seen *seen, size_t room)
 {
     size_t n = 0;
@@ -64,7 +64,7 @@ static PyObject *in_flight(PyObject *self, PyObject *unused)
     return all;
 }
 
-/* The newest write or sync in flight, held; NULL if there is none. */
+/* The newest write or sync in flight, held, or NULL if there is none. */
 static struct request *newest_write(void)
 {
     pthread_mutex_lock(&life);

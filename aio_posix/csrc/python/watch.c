@@ -1,4 +1,4 @@
-/* State: the watcher, or NULL. */
+/* State: the watcher or NULL */
 #include "watch.h"
 
 #include <stdarg.h>

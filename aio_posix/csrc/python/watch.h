@@ -6,13 +6,13 @@
 
 bool watched(void);
 
-/* Calls watcher(event, of, *details); `of` is a serial or a list of them, and stolen.  The format
+/* Calls watcher(event, of, *details).  `of` is a serial or a list of them, and stolen.  The format
  * of the details is that of Py_BuildValue for a tuple.  Nothing the watcher raises gets through. */
 void watch_tell(const char *event, PyObject *of, const char *format, ...);
 PyObject *watch_of(const struct notice *n);
 
-/* A call that submits: when it begins, 0 if nobody watches; and when it is over.  op: LIO_NOP for a
- * list. */
+/* When a call that submits begins (0 if nobody watches), and when it is over.  `op` is LIO_NOP
+ * for a list. */
 int64_t watch_begins(void);
 void watch_cancel(int64_t began, int fd, const uint64_t *serial, int rc);
 void watch_submission(int64_t began, int op, const uint64_t *serials, size_t n, int error);
