@@ -14,7 +14,7 @@ class Control:
     aio_reqprio: int
     aio_sigevent: sigevent | None
     _nbytes: int | None
-    _told: Any
+    _signalled: Any
     @property
     def aio_fildes(self) -> Any: ...
     @aio_fildes.setter

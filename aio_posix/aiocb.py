@@ -253,7 +253,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "aio_sigevent": _sigevent,
     "aio_lio_opcode": LioOpcode,
 }
-_HIDDEN = {"_nbytes", "_told"}
+_HIDDEN = {"_nbytes", "_signalled"}
 
 
 def plain_type() -> type[aiocb]:

@@ -180,14 +180,14 @@ def signalled_by(cb: Any, default: Any, own: Any) -> tuple[int, Any]:
         new = Signalled(default if own is None else own, None)
         new.pending = 1
         return new.number, new
-    old: Signalled | None = cb._told
+    old: Signalled | None = cb._signalled
     if old is None or (
         old.cb is None if own is None else old.cb is not None or old.value is not own
     ):
         if old is not None and old.cb is None:
             unheard(old)
         old = Signalled(own, cb if own is None else None)
-        type(cb)._told.__set__(cb, old)
+        type(cb)._signalled.__set__(cb, old)
     old.returned = False
     old.pending += 1
     return old.number, cb if own is None else old
@@ -197,30 +197,30 @@ def unheard(kept: Any) -> None:
     """Nobody else keeps what a signal stands for that may be taken later: an aiocb that the sweeper
     has found over, or the Signalled of a list or of a dropped aiocb.
     """
-    told = kept if type(kept) is Signalled else kept._told
-    if told is kept and told.cb is not None:
+    record = kept if type(kept) is Signalled else kept._signalled
+    if record is kept and record.cb is not None:
         return  # the aiocb is gone
-    if told.pending and not told.returned:
-        Unheard.keep(told.number, told.requests(), kept)
+    if record.pending and not record.returned:
+        Unheard.keep(record.number, record.requests(), kept)
 
 
-def returned(told: Signalled) -> None:
+def returned(record: Signalled) -> None:
     """The aiocb's result is about to be returned; it lives as long as the program holds it."""
-    told.returned = True
-    Unheard.drop(told.number)
+    record.returned = True
+    Unheard.drop(record.number)
 
 
 def value_of(number: int) -> Any:
     """What a signal with this number stands for; None if that has gone."""
-    told = signalled.get(number)
-    if told is None:
+    record = signalled.get(number)
+    if record is None:
         return None
-    cb = None if told.cb is None else told.cb()
-    told.pending -= told.pending > 0
-    if not told.pending:
+    cb = None if record.cb is None else record.cb()
+    record.pending -= record.pending > 0
+    if not record.pending:
         Unheard.drop(number)
-    if told.cb is None:
-        return told.value
+    if record.cb is None:
+        return record.value
     if cb is not None:
         _calls.state(cb)  # it is over, and this releases what it needed
     return cb

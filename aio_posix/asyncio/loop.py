@@ -1,7 +1,7 @@
-"""The event loop as the rest of aio_posix.asyncio sees it; to serve another loop, write this anew.
+"""The event loop as the rest of aio_posix.asyncio sees it. To serve another loop, write this anew.
 
 - Futures, callbacks, timers and watched descriptors are had from here.
-- A watched callback is told when its loop closes: the loop drops it then, and only the loop holds
+- A watched callback is called when its loop closes. The loop drops it then, and only the loop holds
   it.
 - ``generation`` differs in a forked child, whose inherited futures and tables mean nothing.
 """

@@ -1,11 +1,11 @@
-"""Decoded text and where in the file it came from: what io.TextIOWrapper knows beside its buffer,
-without any I/O.
+"""Decoded text and where in the file it came from, without any I/O. io.TextIOWrapper knows this
+beside its buffer.
 
-- ``chunks`` are the reads whose text is not all taken yet, each with the decoder's state before it;
-  the last one stays until the next. Without chunks the position is that of the buffer below.
+- ``chunks`` are the reads whose text is not all taken yet, each with the decoder's state before it.
+  The last one stays until the next. Without chunks the position is that of the buffer below.
 - A position is TextIOWrapper's cookie, bit for bit: where the decoder can start, its flags there,
-  the bytes to feed it and the characters to skip. Either kind of file can seek to what the other
-  told.
+  the bytes to feed it and the characters to skip. Either kind of file can seek to a
+  position of the other.
 """
 
 from __future__ import annotations
@@ -153,5 +153,5 @@ def unpack(cookie: int) -> tuple[int, int, int, int, bool]:
     io.TextIOWrapper packs them.
     """
     if cookie < 0 or cookie >> 168:
-        raise OverflowError("not a position that tell() told")
+        raise OverflowError("not a position that tell() returned")
     return struct.unpack("<QIII?", cookie.to_bytes(21, "little"))

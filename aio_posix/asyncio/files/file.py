@@ -70,7 +70,7 @@ class File(Generic[S]):
     @property
     def mode(self) -> str:
         """As the built-in open() has it."""
-        return self._handle.mode.told
+        return self._handle.mode.shown
 
     @property
     def closed(self) -> bool:

@@ -85,7 +85,7 @@ class Handle:
 
     def __repr__(self) -> str:
         kind = "TextFile" if self.mode.text else "BinaryFile"
-        return f"<aio_posix.asyncio.{kind} name={self.name!r} mode={self.mode.told!r}>"
+        return f"<aio_posix.asyncio.{kind} name={self.name!r} mode={self.mode.shown!r}>"
 
     # --- the position
 

@@ -31,12 +31,12 @@ class Mode(NamedTuple):
     """A valid mode."""
 
     text: bool
-    raw: str  # what the audit event "open" tells of it: "r+" for "r+b"
+    raw: str  # what the audit event "open" has of it, as "r+" for "r+b"
     flags: int  # of open(2)
     reads: bool
     writes: bool
     appends: bool
-    told: str  # FileIO.mode: "rb+" for "w+"
+    shown: str  # as FileIO.mode, "rb+" for "w+"
 
 
 KINDS = {"r": 0, "w": os.O_CREAT | os.O_TRUNC, "a": os.O_CREAT | os.O_APPEND,
@@ -53,7 +53,7 @@ def parse(mode: str) -> Mode | None:
     kind, both = kinds[0], "+" in rest
     reads, writes = both or kind == "r", both or kind != "r"
     access = os.O_RDWR if both else os.O_RDONLY if reads else os.O_WRONLY
-    told = f"{kind}b" if kind in "xa" or not reads else "rb"
+    shown = f"{kind}b" if kind in "xa" or not reads else "rb"
     return Mode(
         "b" not in rest,
         kind + "+" * both,
@@ -61,5 +61,5 @@ def parse(mode: str) -> Mode | None:
         reads,
         writes,
         kind == "a",
-        told + "+" * both,
+        shown + "+" * both,
     )

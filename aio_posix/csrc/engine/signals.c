@@ -25,8 +25,8 @@ int signal_wait(const int *signals, int n, int64_t nanoseconds, struct caught *o
     return 0;
 }
 
-/* Without Python's knowing.  When it is told next, no signal can arrive between its looking and
- * its ignoring. */
+/* Python does not know of it.  When Python changes the handler next, no signal can arrive between
+ * its look at pending signals and the change. */
 void signal_ignore(int signo)
 {
     signal(signo, SIG_IGN);

@@ -100,8 +100,8 @@ static PyObject *answer(struct control *c, bool *given)
     PyObject *cb = (PyObject *)c, *result;
     const struct request *r = c->request;
     *given = false;
-    if (c->told != NULL && c->told != Py_None) {
-        result = in_python("aio_posix.flight", "returned", "(O)", c->told);
+    if (c->signalled != NULL && c->signalled != Py_None) {
+        result = in_python("aio_posix.flight", "returned", "(O)", c->signalled);
         Py_XDECREF(result);
         if (result == NULL)
             return NULL;

@@ -44,7 +44,7 @@ static int control_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(c->reqprio);
     Py_VISIT(c->sigevent);
     Py_VISIT(c->opcode);
-    Py_VISIT(c->told);
+    Py_VISIT(c->signalled);
     return 0;
 }
 
@@ -58,7 +58,7 @@ static int control_clear(PyObject *self)
     Py_CLEAR(c->reqprio);
     Py_CLEAR(c->sigevent);
     Py_CLEAR(c->opcode);
-    Py_CLEAR(c->told);
+    Py_CLEAR(c->signalled);
     return 0;
 }
 
@@ -76,8 +76,8 @@ static void control_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     if (c->request != NULL && !forked && atomic_load(&c->request->word) != 0)
         kept_abandon(c->request);
-    if (c->told != NULL && c->told != Py_None)
-        keep_for_signal(c->told);
+    if (c->signalled != NULL && c->signalled != Py_None)
+        keep_for_signal(c->signalled);
     if (c->request != NULL)
         request_release(c->request);
     dealloc(self, control_clear);
@@ -171,7 +171,7 @@ static PyMemberDef control_members[] = {
     { "aio_reqprio", T_OBJECT_EX, offsetof(struct control, reqprio), 0, NULL },
     { "aio_sigevent", T_OBJECT_EX, offsetof(struct control, sigevent), 0, NULL },
     { "aio_lio_opcode", T_OBJECT_EX, offsetof(struct control, opcode), 0, NULL },
-    { "_told", T_OBJECT, offsetof(struct control, told), 0, NULL },
+    { "_signalled", T_OBJECT, offsetof(struct control, signalled), 0, NULL },
     { NULL, 0, 0, 0, NULL },
 };
 static PyMemberDef notifier_members[] = {

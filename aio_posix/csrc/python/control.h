@@ -13,7 +13,7 @@
 struct control {               /* aiocb, its fields NULL before __init__ */
     PyObject_HEAD
     struct request *request;
-    PyObject *fildes, *buf, *offset, *nbytes, *reqprio, *sigevent, *opcode, *told;
+    PyObject *fildes, *buf, *offset, *nbytes, *reqprio, *sigevent, *opcode, *signalled;
 };
 
 struct notifier {              /* sigevent */

@@ -119,7 +119,7 @@ int describe_notification(PyObject *sig, PyObject *value, PyObject *cb, struct w
 {
     struct notifier *n = (struct notifier *)sig;
     struct plan *plan = NULL;
-    PyObject *own = NULL, *callable = NULL, *told;
+    PyObject *own = NULL, *callable = NULL, *pair;
     *also = NULL;
     if (sig == Py_None)
         return 0;
@@ -138,14 +138,14 @@ int describe_notification(PyObject *sig, PyObject *value, PyObject *cb, struct w
     w->plan = plan;
     int kind = plan ? plan->sigev.sigev_notify : SIGEV_NONE, rc = -1;
     if (kind == SIGEV_SIGNAL && plan->token) {
-        told = in_python("aio_posix.flight", "signalled_by", "(OOO)", cb ? cb : Py_None, value,
+        pair = in_python("aio_posix.flight", "signalled_by", "(OOO)", cb ? cb : Py_None, value,
                          own ? own : Py_None);
-        if (told != NULL && PyArg_ParseTuple(told, "KO", &w->number, also)) {
+        if (pair != NULL && PyArg_ParseTuple(pair, "KO", &w->number, also)) {
             Py_INCREF(*also);
             w->unattended = true;
             rc = 0;
         }
-        Py_XDECREF(told);
+        Py_XDECREF(pair);
     } else if (kind == SIGEV_THREAD && plan->queue && atomic_load(&plan->queue->closed)) {
         PyErr_SetString(PyExc_ValueError, "the CompletionQueue of this request is closed");
     } else {

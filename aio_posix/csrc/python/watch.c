@@ -17,15 +17,15 @@ void watch_tell(const char *event, PyObject *of, const char *format, ...)
     va_list details;
     va_start(details, format);
     PyObject *head = of ? Py_BuildValue("(sO)", event, of) : NULL;
-    PyObject *tail = Py_VaBuildValue(format, details), *result = NULL, *told = watcher;
+    PyObject *tail = Py_VaBuildValue(format, details), *result = NULL, *callee = watcher;
     PyObject *all = head && tail ? PySequence_Concat(head, tail) : NULL;
     va_end(details);
-    if (all != NULL && told != NULL) {
-        Py_INCREF(told);
-        result = PyObject_CallObject(told, all);
+    if (all != NULL && callee != NULL) {
+        Py_INCREF(callee);
+        result = PyObject_CallObject(callee, all);
         if (result == NULL)
-            PyErr_WriteUnraisable(told);
-        Py_DECREF(told);
+            PyErr_WriteUnraisable(callee);
+        Py_DECREF(callee);
     }
     Py_XDECREF(result);
     Py_XDECREF(all);
