@@ -139,8 +139,8 @@ arm64)
         python3 -m venv --system-site-packages /root/venv
         /root/venv/bin/pip install --quiet "pytest>=8.4"
         /root/venv/bin/python setup.py -q build_ext --inplace
-        /root/venv/bin/python -m pytest -q -p no:cacheprovider tests/test_aio_read.py tests/test_aio_write.py \
-            tests/test_aio_error.py tests/test_aio_return.py
+        /root/venv/bin/python -m pytest -q -p no:cacheprovider tests/test_aio_read.py \
+            tests/test_aio_write.py tests/test_aio_error.py tests/test_aio_return.py
     '
     ;;
 *)

@@ -2,7 +2,7 @@
 # The whole extension, or its C alone, under a sanitizer; says what it found, and fails if anything.
 #
 #   sh tests/sanitizers.sh address [ARGUMENTS OF PYTEST]   AddressSanitizer and UBSan: the suite
-#   sh tests/sanitizers.sh random [SECONDS [SEED]]         the same, tests/random_use.py: awaited files
+#   sh tests/sanitizers.sh random [SECONDS [SEED]]         the same, tests/random_use.py
 #   sh tests/sanitizers.sh thread                          ThreadSanitizer: tests/c/stress.c
 #   sh tests/sanitizers.sh valgrind                        valgrind: tests/c/stress.c
 #

@@ -205,7 +205,8 @@ MISTAKES: list[tuple[str, str, tuple[Any, ...]]] = [
 def test_a_mistake_raises_what_it_raises_with_the_builtin(
     path: Path, mode: str, name: str, args: tuple[Any, ...]
 ) -> None:
-    with open(path, mode) as builtin, pytest.raises(Exception) as theirs:  # noqa: PT011  # whichever it is
+    # The mistake decides which exception it is.
+    with open(path, mode) as builtin, pytest.raises(Exception) as theirs:  # noqa: PT011
         getattr(builtin, name)(*args)
 
     async def program() -> None:

@@ -371,7 +371,8 @@ def test_a_closed_loop_is_released_though_it_had_requests(tmp_path: Path, kind: 
     descriptor.close()
     assert eventually(lambda: not flight.in_flight() and not flight.owed(), 60)
     for task in tasks:
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # they are meant to be pending
+        # They are meant to be pending.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
     tasks.clear()
     dead = weakref.ref(loop)
     del loop, program, task

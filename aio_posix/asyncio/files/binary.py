@@ -104,9 +104,9 @@ class BinaryFile(File[bytes]):
 
     async def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves the position, and returns the new one."""
-        if type(offset) is int and whence == 0 and not self._order.users:  # noqa: SIM102  # the second needs all of the first
-            if self._buffer.seek_now(offset):
-                return offset
+        at_once = type(offset) is int and whence == 0 and not self._order.users
+        if at_once and self._buffer.seek_now(offset):
+            return offset
         offset, whence = arguments.position(offset), operator.index(whence)
         if whence not in self._whences:
             raise ValueError(f"whence value {whence} unsupported")

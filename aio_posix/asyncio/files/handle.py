@@ -144,7 +144,8 @@ class Handle:
                     else:
                         put += os.pwrite(self.fd, rest, at + put)
             except OSError as error:
-                error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError has it
+                # as BlockingIOError has it
+                error.characters_written = put  # type: ignore[attr-defined]
                 raise
         return put
 
