@@ -170,4 +170,4 @@ def test_pids_max_is_the_tightest_from_the_own_cgroup_upwards(
         (top / directory / "pids.current").write_text(current + "\n")
     tables = {"/proc/self/cgroup": cgroup, "/proc/self/mountinfo": mount.format(top)}
     monkeypatch.setattr(allowed, "_table", lambda path: tables[path].splitlines())
-    assert allowed._cgroup_pids() == (40, 7)
+    assert allowed.cgroup_pids() == (40, 7)

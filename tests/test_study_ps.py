@@ -5,6 +5,7 @@ Not tested on a live process: a kernel that hides system calls (yama); its facts
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -20,11 +21,13 @@ from pathlib import Path
 
 import pytest
 
-from aio_posix.study import ps
+from aio_posix.study import described, ps, reports
 from aio_posix.study.history import History
 from aio_posix.study.inside import DEFAULTS, Inside, Pool
 from aio_posix.study.memory import parsed
 from aio_posix.study.proc import Process, Socket, Thread, named, read
+from aio_posix.study.queues import Queue
+from aio_posix.study.watch import Watched, table
 
 DEMO = Path(__file__).parent.parent / "demo_echo.py"
 
@@ -78,8 +81,28 @@ class Target:
         self.tcp, self.local, self.pipe = map(int, self.process.stdout.readline().split())
         self.pid = self.process.pid
 
-    def report(self) -> ps.Report:
-        return ps.report(read(self.pid))
+    def report(self) -> reports.Report:
+        return reports.report(read(self.pid))
+
+
+Python = Callable[[str], tuple["subprocess.Popen[str]", list[int]]]
+
+
+@pytest.fixture
+def python() -> Iterator[Python]:
+    """Runs programs that print numbers, and then go on."""
+    with ExitStack() as cleanup:
+
+        def run(program: str) -> tuple[subprocess.Popen[str], list[int]]:
+            command = [sys.executable, "-c", program]
+            running = cleanup.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            )
+            cleanup.callback(running.kill)
+            assert running.stdout is not None
+            return running, [int(word) for word in running.stdout.readline().split()]
+
+        yield run
 
 
 @pytest.fixture
@@ -134,8 +157,8 @@ def test_a_full_pool_shows_the_bytes_that_wait_for_a_helper(start: Callable[...,
         late.send(b"hello")
         assert eventually(lambda: len(target.report().unserved) == 1), target.report()
         assert target.report().unserved[0].endswith(": 5 bytes have come")
-        assert "[###] 3 of 3 helpers, 3 busy, 0 idle" in ps.text(target.report())
-        assert "the pool is full" in ps.text(target.report())
+        assert "[###] 3 of 3 helpers, 3 busy, 0 idle" in described.text(target.report())
+        assert "the pool is full" in described.text(target.report())
 
 
 def test_a_starved_demo_shows_at_a_glance_why_the_fourth_client_gets_no_answer() -> None:
@@ -159,28 +182,163 @@ def test_a_starved_demo_shows_at_a_glance_why_the_fourth_client_gets_no_answer()
         # their next reads hold three helpers and standard input one, or the fourth could be served
         # before the third's
         assert eventually(
-            lambda: [row.doing for row in ps.report(read(demo.pid)).rows].count("read") == 4
+            lambda: [row.doing for row in reports.report(read(demo.pid)).rows].count("read") == 4
         )
         fourth = connected().getsockname()[1]
-        assert eventually(lambda: len(ps.report(read(demo.pid)).unserved) == 1), ps.text(
-            ps.report(read(demo.pid))
+        # the listener's next read, and the fourth client's
+        assert eventually(lambda: len(reports.report(read(demo.pid)).unserved) == 2), (
+            described.text(reports.report(read(demo.pid)))
         )
-        lines = ps.text(ps.report(read(demo.pid))).splitlines()
+        lines = described.text(reports.report(read(demo.pid))).splitlines()
     words = [line.split() for line in lines]
     title = f"{Path(sys.executable).name} {DEMO} 0 --host 127.0.0.1 --threads 4"
     assert lines[0] == (title if len(title) <= 60 else title[:56] + " ...") + f" ({demo.pid})"
     assert words[1] == ["[####]", "4", "of", "4", "helpers,", "4", "busy,", "0", "idle"]
     assert [row[1:3] for row in words[2:6]] == [["helper", "read"]] * 4
-    assert " ".join(words[6]).startswith("- nobody reads fd ")
-    assert lines[6].endswith(f" = socket to 127.0.0.1:{fourth}: 5 bytes have come")
+    assert " ".join(words[6]).startswith("- nobody serves fd ")
+    assert lines[6].endswith(f" = socket listening on 127.0.0.1:{port}: 1 request in its queue")
+    assert " ".join(words[7]).startswith("- nobody reads fd ")
+    assert lines[7].endswith(f" = socket to 127.0.0.1:{fourth}: 5 bytes have come")
     assert any("aio_init(aio_threads=...)" in line for line in lines)
 
 
-def test_the_bar_has_a_mark_for_each_helper_there_could_be() -> None:
-    found = replace(ps.report(FACTS), helpers=3, idle=1, aio_threads=5)
-    assert ps.bar(found) == "[##-..] "
+QUEUE = """
+import os, socket, sys, time
+import aio_posix as aio
+ours, peer = socket.socketpair()
+blocks = [aio.aiocb(ours, bytearray(8)) for _ in range(6)]
+for block in blocks:
+    aio.aio_read(block)
+print(ours.fileno(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_many_requests_behind_a_blocked_head_are_counted_and_explained(python: Python) -> None:
+    running, (fd,) = python(QUEUE)
+
+    def found() -> reports.Report:
+        return reports.report(read(running.pid))
+
+    assert eventually(lambda: found().queues == (Queue(fd, "taken", 5),)), found()
     assert (
-        ps.bar(replace(found, aio_threads=30_000)) == ps.bar(replace(found, aio_threads=None)) == ""
+        f"fd {fd}: 5 requests wait behind its first: glibc does one request of a descriptor at a "
+        "time; a dup() has a queue of its own" in described.text(found())
+    )
+
+
+FORBIDDEN = """
+import os, resource, socket, sys, time
+import aio_posix as aio
+first, peer = socket.socketpair()
+second = os.open("/dev/zero", os.O_RDONLY)
+aio.aio_read(before := aio.aiocb(first, bytearray(8)))
+while len(os.listdir("/proc/self/task")) < 2:
+    time.sleep(0.001)
+if os.geteuid() == 0:
+    os.setuid(54321)  # RLIMIT_NPROC does not bind root
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+aio.aio_read(after := aio.aiocb(second, bytearray(8)))
+print(second, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_helper_that_could_not_be_started_is_explained_by_the_limit(
+    python: Python, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, (fd,) = python(FORBIDDEN)
+    assert ps.main([str(running.pid)]) == 0
+    shown = capsys.readouterr().out
+    assert f"nobody  serves fd {fd} = /dev/zero: 1 request in its queue" in shown
+    assert "1 of 20 helpers, 1 busy, 0 idle" in shown
+    assert (
+        "glibc could not start another helper: RLIMIT_NPROC allows 1 thread, its user has" in shown
+    )
+
+
+BLOCKS = """
+import os, socket, sys, threading, time
+import aio_posix as aio
+listener = socket.create_server(("127.0.0.1", 0))
+lock = threading.Lock()
+def locked(cb):
+    with lock:
+        listener.accept()
+def bare(cb):
+    listener.accept()
+event = aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=CALLBACK)
+null = os.open("/dev/null", os.O_WRONLY)
+blocks = [aio.aiocb(null, b"x", aio_sigevent=event) for _ in range(3)]
+for block in blocks:
+    aio.aio_write(block)
+print(listener.fileno(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [
+        ("locked", "a callback is blocked in accept of fd {fd}; 2 more wait for a lock, perhaps"),
+        ("bare", "3 callbacks are blocked in accept of fd {fd}: a callback that blocks keeps its"),
+    ],
+)
+def test_callbacks_that_block_and_those_behind_them_are_explained(
+    python: Python, callback: str, words: str
+) -> None:
+    running, (fd,) = python(BLOCKS.replace("CALLBACK", callback))
+    said = words.format(fd=fd)
+    assert eventually(lambda: said in described.text(reports.report(read(running.pid))))
+
+
+def test_the_queues_of_a_program_that_never_rests_are_read_or_not_but_never_wrong(
+    python: Python,
+) -> None:
+    """It submits 40 requests at a time for 8 descriptors, and one read of another that blocks."""
+    running, (blocked, low, high) = python(RESTLESS)
+    sizes = set()
+    for _ in range(300):
+        queues = read(running.pid).queues
+        if queues is None:
+            continue
+        assert queues[0] == Queue(blocked, "taken", 0)
+        assert all(low <= queue.fd < high and queue.behind < 5 for queue in queues[1:])
+        sizes.add(len(queues))
+    assert running.poll() is None
+    assert len(sizes) > 1, sizes
+
+
+RESTLESS = """
+import os, socket, sys
+import aio_posix as aio
+pairs = [socket.socketpair() for _ in range(8)]
+fds = [os.dup2(ours.fileno(), 500 + n) for n, (ours, _) in enumerate(pairs)]
+silent, other = socket.socketpair()
+os.dup2(silent.fileno(), 400)
+aio.aio_read(blocked := aio.aiocb(400, bytearray(8)))
+print(400, 500, 508, flush=True)
+with aio.CompletionQueue() as queue:
+    while True:
+        blocks = [aio.aiocb(fd, bytearray(8), aio_sigevent=queue.sigevent()) for fd in fds * 5]
+        for block in blocks:
+            aio.aio_read(block)
+        for _, peer in pairs:
+            for _ in range(5):
+                peer.send(b"x" * 8)
+        left = len(blocks)
+        while left:
+            left -= len(queue.get())
+"""
+
+
+def test_the_bar_has_a_mark_for_each_helper_there_could_be() -> None:
+    found = replace(reports.report(FACTS), helpers=3, idle=1, aio_threads=5)
+    assert described.bar(found) == "[##-..] "
+    assert (
+        described.bar(replace(found, aio_threads=30_000))
+        == described.bar(replace(found, aio_threads=None))
+        == ""
     )
 
 
@@ -203,6 +361,7 @@ def test_json_has_one_line_with_the_whole_report(
     start: Callable[..., Target], capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = start("8")
+    assert eventually(lambda: target.report().helpers == 3)
     assert ps.main([str(target.pid), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["pid"], found["helpers"]) == (target.pid, 3)
@@ -281,13 +440,96 @@ def test_watching_remembers_how_busy_and_how_often_full_the_pool_was() -> None:
     assert str(history) == "busy in the last 5 looks, 2 at most: [ =## ]  the pool was full in 2"
 
 
+def test_the_live_table_has_a_row_for_each_process_and_its_history_of_a_full_pool(
+    start: Callable[..., Target],
+) -> None:
+    console = pytest.importorskip("rich.console")
+    watched = []
+    for target in (start("3"), start("8")):
+        assert eventually(lambda target=target: target.report().helpers == 3)  # type: ignore[misc]
+        history = History()
+        for busy in (0, 2, 3, 3):
+            history.add(busy, 3)
+        watched.append(Watched(target.report(), history))
+    for width in (40, 60, 100):
+        printed = console.Console(width=width, file=io.StringIO())
+        printed.print(table(watched))
+        shown = printed.file.getvalue()
+        assert max(map(len, shown.splitlines())) <= width
+    one, other = [line for line in shown.splitlines() if " helpers, " in line]
+    assert "[###] 3 of 3 helpers, 3" in one
+    assert "[###.....] 3 of 8 helpers" in other
+    assert f"{watched[0].report.pid}: the pool was full in 2 of 4 looks" in shown
+    assert f"{watched[0].report.pid}: the pool is full" in shown
+    assert f"{watched[1].report.pid}: the pool is full" not in shown
+
+
+def test_watching_a_name_finds_those_that_start_later(tmp_path: Path) -> None:
+    script = tmp_path / "comes_late.py"
+    script.write_text(QUEUE)
+    command = [sys.executable, "-m", "aio_posix", "ps", "--watch", "--json", "comes_late"]
+    with ExitStack() as cleanup:
+
+        def begin(*words: str) -> subprocess.Popen[str]:
+            running = cleanup.enter_context(
+                subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)
+            )
+            cleanup.callback(running.kill)
+            assert running.stdout is not None
+            return running
+
+        first = begin(str(script))
+        first.stdout.readline()  # type: ignore[union-attr]
+        watching = begin(*command[1:])
+        assert json.loads(watching.stdout.readline())["pid"] == first.pid  # type: ignore[union-attr]
+        second = begin(str(script))
+        lines = (json.loads(line) for line in watching.stdout or ())
+        assert next(one for one in lines if one["pid"] == second.pid)
+        first.kill()
+        second.kill()
+        assert watching.wait(20) == 0
+
+
+def test_the_counters_of_the_package_are_those_of_the_process(python: Python) -> None:
+    running, (_fd,) = python(QUEUE)
+    found = reports.report(read(running.pid))
+    assert found.stats == (6, 6, 0, 0, 0)
+    assert "aio_posix.stats(): 6 in flight, 6 submitted, 0 completed" in described.text(found)
+    assert json.loads(ps.as_json(found))["stats"]["in_flight"] == 6
+
+
+def test_a_process_that_used_the_package_is_shown_when_its_helpers_have_ended() -> None:
+    program = QUIET
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as running:
+        try:
+            assert running.stdout is not None
+            running.stdout.readline()
+            assert eventually(lambda: reports.report(read(running.pid)).helpers == 0)
+            assert ps.look([running.pid], False, False)
+        finally:
+            running.kill()
+
+
+QUIET = """
+import os, time
+import aio_posix as aio
+aio.aio_init(aio_idle_time=-1)
+aio.aio_read(block := aio.aiocb(os.open("/dev/zero", os.O_RDONLY), bytearray(8)))
+aio.aio_suspend([block])
+print(flush=True)
+time.sleep(60)
+"""
+
+
 def test_a_callback_that_blocks_while_others_wait_is_explained() -> None:
     accepts = {"x86_64": 288, "aarch64": 202}.get(platform.machine(), -1)
     blocks = Thread(12, "x", 0, (accepts, 3, 0, 0), "", True)
-    waits = Thread(13, "x", 0, (ps.FUTEX, 0, 0, 0), "", True)
-    found = ps.text(ps.report(replace(FACTS, threads=(HELPER, blocks, waits, waits))))
-    assert "a callback is blocked in accept; 2 more wait for a lock" in found
-    assert "is blocked in" not in ps.text(ps.report(replace(FACTS, threads=(HELPER, blocks))))
+    waits = Thread(13, "x", 0, (reports.FUTEX, 0, 0, 0), "", True)
+    found = described.text(reports.report(replace(FACTS, threads=(HELPER, blocks, waits, waits))))
+    assert "a callback is blocked in accept of fd 3; 2 more wait for a lock" in found
+    assert "is blocked in" not in described.text(
+        reports.report(replace(FACTS, threads=(HELPER, blocks)))
+    )
 
 
 # Names are bytes.
@@ -324,14 +566,14 @@ def test_names_that_are_no_text_are_shown_escaped_and_break_nothing(tmp_path: Pa
     assert process.threads[0].name == "\\xffname\\n(x) S"
     assert process.pool == Pool(20, 64, 1)
     assert all("\n" not in one.local and "\x85" not in one.local for one in mine)
-    assert ps.report(process).helpers >= 1
-    ps.text(ps.report(process)).encode("ascii")
+    assert reports.report(process).helpers >= 1
+    described.text(reports.report(process)).encode("ascii")
 
 
 def test_ps_of_every_process_there_is_ends_without_a_traceback() -> None:
     for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
         with suppress(ProcessLookupError, PermissionError):
-            ps.text(ps.report(read(pid)))
+            described.text(reports.report(read(pid)))
 
 
 def test_lines_of_maps_end_at_newlines_alone_and_what_does_not_parse_is_passed_over() -> None:
@@ -433,35 +675,35 @@ def test_a_process_of_another_user() -> None:
 # What is made of facts.
 
 READ = {"x86_64": 0, "aarch64": 63}.get(platform.machine(), -1)
-HELPER = Thread(11, "x", ps.HELPER_MASK, (READ, 7, 0x1000, 16), "wait_woken", None)
+HELPER = Thread(11, "x", reports.HELPER_MASK, (READ, 7, 0x1000, 16), "wait_woken", None)
 FACTS = Process(10, "x", (HELPER,), {7: "socket:[1]", 3: "socket:[2]"}, {}, Pool(1, 64, 1))
 
 
 def shown(thread: Thread, facts: Process = FACTS) -> str:
-    return str(ps.row(thread, facts))
+    return str(reports.row(thread, facts))
 
 
 def test_the_mask_of_a_helper_is_the_one_a_live_helper_has() -> None:
-    assert f"{ps.HELPER_MASK:016x}" == "fffffffe7ffbfeff"
+    assert f"{reports.HELPER_MASK:016x}" == "fffffffe7ffbfeff"
 
 
 def test_where_system_calls_are_hidden_the_kernel_function_is_shown_and_the_reason() -> None:
     hidden = replace(HELPER, syscall=None)
-    found = ps.report(replace(FACTS, threads=(hidden,), pool=None))
+    found = reports.report(replace(FACTS, threads=(hidden,), pool=None))
     assert str(found.rows[0]) == "asleep in wait_woken"
-    assert "1 of an unknown number of helpers" in ps.text(found)
-    assert "kernel.yama.ptrace_scope" in ps.text(found)
+    assert "1 of an unknown number of helpers" in described.text(found)
+    assert "kernel.yama.ptrace_scope" in described.text(found)
 
 
 def test_an_empty_mask_alone_does_not_make_a_notification_thread() -> None:
     unknown = replace(HELPER, blocked=0)
-    assert ps.kind(unknown, FACTS) == "notification or own"
-    assert ps.kind(replace(unknown, from_libc=True), FACTS) == "notification"
-    assert ps.kind(replace(unknown, from_libc=False), FACTS) == "own"
+    assert reports.kind(unknown, FACTS) == "notification or own"
+    assert reports.kind(replace(unknown, from_libc=True), FACTS) == "notification"
+    assert reports.kind(replace(unknown, from_libc=False), FACTS) == "own"
 
 
 def test_a_thread_of_the_program_with_the_mask_of_a_helper_is_not_taken_for_one() -> None:
-    assert ps.kind(replace(HELPER, from_libc=False), FACTS) == "own"
+    assert reports.kind(replace(HELPER, from_libc=False), FACTS) == "own"
 
 
 def test_a_descriptor_closed_under_a_running_read_is_said_to_be_closed() -> None:
@@ -477,10 +719,10 @@ def test_an_unknown_system_call_is_shown_by_its_number() -> None:
 def test_clients_nobody_accepts_are_shown_when_the_pool_is_full() -> None:
     listening = Socket("tcp", "0.0.0.0:5000", "", True, 2)
     facts = replace(FACTS, sockets={"socket:[2]": listening})
-    assert ps.report(facts).unserved == (
+    assert reports.report(facts).unserved == (
         "accepts fd 3 = socket listening on 0.0.0.0:5000: 2 connected",
     )
-    assert ps.report(replace(facts, pool=Pool(20, 64, 1))).unserved == ()
+    assert reports.report(replace(facts, pool=Pool(20, 64, 1))).unserved == ()
 
 
 def test_ipv6_addresses_are_read_from_the_table_of_the_kernel() -> None:
@@ -500,7 +742,7 @@ def test_threads_that_come_and_go_while_they_are_read_do_no_harm() -> None:
     worker.start()
     try:
         for _ in range(50):
-            assert ps.report(read(os.getpid())).pid == os.getpid()
+            assert reports.report(read(os.getpid())).pid == os.getpid()
     finally:
         stop.set()
         worker.join()
@@ -526,7 +768,7 @@ while True: pass
             for _ in range(20):  # it takes turns with the main thread: some looks find it running
                 process = read(running.pid)
                 (thread,) = [thread for thread in process.threads if thread.tid == tid]
-                assert thread.blocked == ps.HELPER_MASK
-                assert ps.kind(thread, process) == "own"
+                assert thread.blocked == reports.HELPER_MASK
+                assert reports.kind(thread, process) == "own"
         finally:
             running.kill()

@@ -8,7 +8,8 @@ Which module may import which is in docs/design.md, and a test checks it. By sub
   notation, plays, play                 the model to play with, in a browser
   player, real_glibc, agree             the same scripts on real glibc, and whether both agree
   observed, replay                      moments of the model from what was seen of requests
-  memory, inside, proc, history, ps     what live processes are doing
+  memory, inside, queues, proc          facts about live processes
+  reports, described, history, watch, ps    what these processes are doing, in words
   look, raw, syscalls, uring, machine, chart    for lessons and measurements
   echoes, costs                         measurements
   trace                                 requests and threads of a program over time

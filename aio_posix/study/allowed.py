@@ -43,7 +43,7 @@ class Facts:
 
 
 def read() -> Facts:
-    pids_max, pids_current = _cgroup_pids()
+    pids_max, pids_current = cgroup_pids()
     return Facts(
         libc=_libc(),
         root=os.geteuid() == 0,
@@ -109,12 +109,12 @@ def _number(path: str | Path) -> float | None:
         return None
 
 
-def _cgroup_pids() -> tuple[float | None, float | None]:
-    """The tightest pids.max from the process's own cgroup up to the top that is visible here, and
+def cgroup_pids(process: str = "self") -> tuple[float | None, float | None]:
+    """The tightest pids.max from the cgroup of a process up to the top that is visible here, and
     the count there.
     """
     found: list[tuple[float, float | None]] = []
-    for directory, top in _cgroups():
+    for directory, top in _cgroups(process):
         for above in (directory, *directory.parents):
             most = _number(above / "pids.max")
             if most is not None:
@@ -124,12 +124,12 @@ def _cgroup_pids() -> tuple[float | None, float | None]:
     return min(found, key=lambda pair: pair[0], default=(None, None))
 
 
-def _cgroups() -> list[tuple[Path, Path]]:
-    """The cgroups of this process that can have a pids controller (v1 or v2), each with its mount
+def _cgroups(process: str) -> list[tuple[Path, Path]]:
+    """The cgroups of a process that can have a pids controller (v1 or v2), each with its mount
     point.
     """
     found = []
-    lines = _table("/proc/self/cgroup")
+    lines = _table(f"/proc/{process}/cgroup")
     paths = [line.split(":", 2)[1:] for line in lines if line.count(":") > 1]
     for line in _table("/proc/self/mountinfo"):
         mount = MOUNT.fullmatch(line)

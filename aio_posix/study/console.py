@@ -6,12 +6,14 @@ Python has no sys.stdout where the shell closed it (`>&-`), and then there is no
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import textwrap
 from typing import IO
 
 WIDTH = 80  # columns where nobody tells
+ENDLESS = 10_000  # columns of a line that nobody wraps
 NARROWEST = 40  # columns below which nothing is wrapped any more
 PLAIN = str.maketrans(
     {"µ": "u", "·": "-", "…": "...", "–": "-"}  # noqa: RUF001  these are meant
@@ -28,6 +30,11 @@ class Parser(argparse.ArgumentParser):
 def columns() -> int:
     """Of the terminal, or of $COLUMNS."""
     return max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def room() -> int:
+    """Columns to keep to: where a program reads on, a line stays whole unless $COLUMNS is set."""
+    return columns() if is_terminal() or os.environ.get("COLUMNS") else ENDLESS
 
 
 def is_terminal() -> bool:

@@ -22,8 +22,12 @@ class History:
         self.full.append(busy > 0 and busy == most)
         self.most = max(self.most, busy)
 
-    def __str__(self) -> str:
+    @property
+    def marks(self) -> str:
+        """One for each look."""
         steps = len(RAMP) - 1
-        marks = "".join(RAMP[-(-busy * steps // self.most)] for busy in self.busy)
+        return "".join(RAMP[-(-busy * steps // self.most)] for busy in self.busy)
+
+    def __str__(self) -> str:
         looks = f"busy in the last {len(self.busy)} looks, {self.most} at most"
-        return f"{looks}: [{marks}]  the pool was full in {sum(self.full)}"
+        return f"{looks}: [{self.marks}]  the pool was full in {sum(self.full)}"

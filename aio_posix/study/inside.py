@@ -1,4 +1,5 @@
-"""What the memory of a live process tells about its AIO: the pool's settings, and who began where.
+"""What the memory of a live process tells about its AIO: the pool's settings, who began where,
+the queues, and what aio_posix has counted.
 
 glibc says itself where its thread descriptors are and what is in them. It exports the place of each
 field for debuggers (_thread_db_..., which libthread_db uses). They are read from the libc that the
@@ -12,17 +13,23 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Collection
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from aio_posix.flight import Stats
+from aio_posix.study import queues
 from aio_posix.study.memory import Mapping, Memory
+from aio_posix.study.queues import Call, Queue
 
 # `optim` of rt/aio_misc.c as it stands in the library's file
 DEFAULTS = struct.pack("8i", 20, 64, 0, 0, 0, 0, 1, 0)
 LIBC = re.compile(rb"/lib(c|rt)(\.so\.|-2\.)[^/]*$")  # before glibc 2.34 AIO was in librt
 LOADER = re.compile(rb"/ld(-linux[^/]*\.so\.|64\.so\.|-2\.)[^/]*$")
+OURS = re.compile(rb"/aio_posix/_ffi\.[^/]*so$")
+COUNTERS = b"aio_posix_counters"  # submitted, completed, cancelled, late (csrc/engine/request.h)
 PAGE = 4096  # bytes of a library compared with its file: the header and the build's identity
 TRIES = 3  # walks of a list that threads join and leave meanwhile
 
@@ -55,6 +62,19 @@ class Inside:
                     same = content[:PAGE] == self.memory.read(first.start, PAGE)
                     if same and content.count(DEFAULTS) == 1:
                         return self._pool(first.path, content.index(DEFAULTS))
+        return None
+
+    def queues(self, calls: Collection[Call]) -> tuple[Queue, ...] | None:
+        """Every descriptor's queue; `calls` are what the threads of the process are blocked in."""
+        return queues.read(self.memory, self.library, calls)
+
+    def stats(self) -> Stats | None:
+        """What aio_posix.stats() says there; None if the process has not loaded the package."""
+        for first in _firsts([one for one in self.memory.mappings if OURS.search(one.path)]):
+            with suppress(OSError, ValueError, KeyError, StopIteration):
+                address = self.memory.symbols(first, frozenset([COUNTERS]))[COUNTERS]
+                submitted, *others = struct.unpack("4Q", self.memory.read(address, 32))
+                return Stats(submitted - others[0], submitted, *others)
         return None
 
     def _files(self, first: Mapping) -> list[Path]:

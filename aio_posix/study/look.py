@@ -8,23 +8,23 @@ import os
 import time
 from collections.abc import Callable
 
-from aio_posix.study import proc, ps
+from aio_posix.study import proc, reports
 
 LIMIT = 20  # seconds until what should happen will not
 
 
-def threads() -> list[ps.Row]:
+def threads() -> list[reports.Row]:
     """The threads that glibc's AIO has started here: helper or notification, and what each is
     doing.
     """
-    return list(ps.report(proc.read(os.getpid())).rows)
+    return list(reports.report(proc.read(os.getpid())).rows)
 
 
-def helpers() -> list[ps.Row]:
+def helpers() -> list[reports.Row]:
     return [row for row in threads() if row.kind == "helper"]
 
 
-def blocked(fd: int | None = None) -> list[ps.Row]:
+def blocked(fd: int | None = None) -> list[reports.Row]:
     """The helpers that are inside a system call of a descriptor, or of this one."""
     return [row for row in helpers() if row.fd is not None and fd in (None, row.fd)]
 

@@ -17,7 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from aio_posix.flight import Stats
+from aio_posix.study.allowed import INFINITE, cgroup_pids
 from aio_posix.study.inside import Inside, Pool
+from aio_posix.study.queues import Call, Queue
 
 LISTEN = 0x0A  # TCP_LISTEN of <net/tcp_states.h>
 SO_ACCEPTCON = 0x10000  # __SO_ACCEPTCON of <linux/net.h>
@@ -44,6 +47,16 @@ class Socket:
 
 
 @dataclass(frozen=True)
+class Room:
+    """How many threads the process may have, if a request waits for one. None: hidden."""
+
+    nproc: float | None = None  # RLIMIT_NPROC, of all threads of its user; INFINITE for root
+    user_threads: int = 0  # as many as can be seen
+    pids_max: float | None = None  # of its cgroup
+    pids_current: float | None = None
+
+
+@dataclass(frozen=True)
 class Process:
     pid: int
     name: str  # its command line, if not too long; without it what the kernel calls it
@@ -51,6 +64,9 @@ class Process:
     files: dict[int, str]  # descriptor -> what /proc/PID/fd says
     sockets: dict[str, Socket]  # "socket:[inode]" -> socket
     pool: Pool | None  # the settings of glibc's AIO; None when they cannot be read
+    queues: tuple[Queue, ...] | None = None  # of glibc's AIO; None when they cannot be read
+    room: Room = Room()
+    stats: Stats | None = None  # of aio_posix; None if it is not loaded there, or hidden
 
 
 def read(pid: int) -> Process:
@@ -68,8 +84,19 @@ def read(pid: int) -> Process:
         threads = [
             thread for tid in tids if (thread := _thread(directory / "task" / str(tid), inside))
         ]
+        calls = {_call(thread.syscall) for thread in threads if len(thread.syscall or ()) > 3}
+        queues = inside.queues(calls)
+        waits = any(queue.head == "ready" for queue in queues or ())
         return Process(
-            pid, _name(directory), tuple(threads), files, _sockets(directory / "net"), inside.pool()
+            pid,
+            _name(directory),
+            tuple(threads),
+            files,
+            _sockets(directory / "net"),
+            inside.pool(),
+            queues,
+            _room(directory) if waits else Room(),
+            inside.stats(),
         )
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError(f"there is no process {pid}") from None
@@ -156,6 +183,27 @@ def _thread(directory: Path, inside: Inside) -> Thread | None:
         from_libc = inside.from_libc(tid)
     blocked = int(_field(status, b"SigBlk"), 16)
     return Thread(tid, name, blocked, call, "" if wchan == "0" else wchan, from_libc)
+
+
+def _call(syscall: tuple[int, ...] | None) -> Call:
+    _, fd, address, nbytes = (syscall or ())[:4]
+    return Call(fd & 0xFFFFFFFF, address, nbytes)
+
+
+def _room(directory: Path) -> Room:
+    nproc, user_threads = None, 0
+    with suppress(OSError):
+        status = (directory / "status").read_bytes()
+        user = _field(status, b"Uid")
+        found = re.search(rb"^Max processes +(\w+)", (directory / "limits").read_bytes(), re.M)
+        if found:
+            bound = user != b"0" and found[1] != b"unlimited"
+            nproc = int(found[1]) if bound else INFINITE
+        for other in (one for one in os.listdir("/proc") if one.isdecimal()):
+            with suppress(OSError):
+                status = Path("/proc", other, "status").read_bytes()
+                user_threads += int(_field(status, b"Threads")) * (_field(status, b"Uid") == user)
+    return Room(nproc, user_threads, *cgroup_pids(directory.name))
 
 
 def _sockets(directory: Path) -> dict[str, Socket]:

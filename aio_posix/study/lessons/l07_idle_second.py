@@ -19,7 +19,7 @@ from aio_posix.study.lesson import Show
 from aio_posix.study.look import blocked, eventually, helpers
 from aio_posix.study.model import Glibc
 from aio_posix.study.parts import Request
-from aio_posix.study.ps import Row
+from aio_posix.study.reports import Row
 
 NUMBER = 7
 ASK = "When does glibc start a helper thread, and when does a helper end?"
