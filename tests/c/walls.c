@@ -102,7 +102,8 @@ static struct request *fly(int fd, struct plan *plan)
 static int state(struct request *r)
 {
     void *kept;
-    return state_of(request_look(r, &kept));
+    ssize_t result;
+    return state_of(request_look(r, &result, &kept));
 }
 
 struct call { void (*function)(void *); void *argument; atomic_bool done; pthread_t thread; };
@@ -333,7 +334,9 @@ static void a_refused_submission_owes_nothing(void)
 static void look_at_it(struct aiocb *cb)
 {
     void *kept;
-    CHECK(state_of(request_look((struct request *)cb, &kept)) == COMPLETE && kept == &token);
+    ssize_t result;
+    CHECK(state_of(request_look((struct request *)cb, &result, &kept)) == COMPLETE
+          && kept == &token);
 }
 
 static void a_refused_submission_is_undone_though_somebody_saw_it(void)
@@ -403,12 +406,13 @@ static void an_abandoned_request_is_reaped_once(void)
 static void what_somebody_noticed_is_not_reaped(void)
 {
     void *kept;
+    ssize_t result;
     struct request *r = request_new();
     struct wanted w = want(FD, NULL, NULL);
     w.unattended = true;
     CHECK(request_submit(r, &w) == 0);
     serve(FD);
-    request_look(r, &kept);
+    request_look(r, &result, &kept);
     CHECK(kept == &token);
     CHECK(!EVENTUALLY(reaped > 0, 600));
 }
@@ -513,8 +517,9 @@ static void a_request_lives_until_it_is_announced(void)
 {
     struct request *r = fly(FD, callback());
     void *kept;
+    ssize_t result;
     serve(FD);
-    request_look(r, &kept);
+    request_look(r, &result, &kept);
     request_release(r);
     notify_one();
     CHECK(called == 1);

@@ -13,8 +13,6 @@
 #include <time.h>
 
 struct counters counters;
-/* `aio-posix ps` reads them in other processes, by this name. */
-extern struct counters aio_posix_counters __attribute__((alias("counters"), visibility("default")));
 static atomic_bool used;
 static _Atomic uint64_t last_serial;
 static struct request flying = { .before = &flying, .after = &flying };
@@ -219,36 +217,42 @@ bool requests_used(void)
     return atomic_load(&used);
 }
 
-/* The word as of now.  The caller has to release `kept`. */
-uint64_t request_look(struct request *r, void **kept)
+/* Under life.  The word, its result if the state is COMPLETE, and what the caller has to release. */
+static uint64_t notice(struct request *r, ssize_t *result, void **kept)
+{
+    request_over(r);
+    uint64_t word = atomic_load(&r->word);
+    if (state_of(word) == COMPLETE)
+        *result = r->error ? -r->error : request_result(r);
+    *kept = request_take_kept(r);
+    return word;
+}
+
+/* The word as of now.  If its state is COMPLETE, *result is a count or minus an errno.  The caller
+ * has to release `kept`. */
+uint64_t request_look(struct request *r, ssize_t *result, void **kept)
 {
     uint64_t word = atomic_load(&r->word);
     *kept = NULL;
     if (forked || request_pending(r))
         return word;
     pthread_mutex_lock(&life);
-    request_over(r);
-    word = atomic_load(&r->word);
-    *kept = request_take_kept(r);
+    word = notice(r, result, kept);
     pthread_mutex_unlock(&life);
     return word;
 }
 
-/* Returns the word as it was.  Of several callers one gets a word whose state is COMPLETE, and with
- * it the result, which is a count or minus an errno. */
+/* The same, and returns the request (RETURNED).  Of several callers one gets a word whose state is COMPLETE,
+ * and with it the result. */
 uint64_t request_return(struct request *r, ssize_t *result, void **kept)
 {
     *kept = NULL;
     if (forked)
         return atomic_load(&r->word);
     pthread_mutex_lock(&life);
-    request_over(r);
-    uint64_t word = atomic_load(&r->word);
-    if (state_of(word) == COMPLETE) {
-        *result = r->error ? -r->error : request_result(r);
+    uint64_t word = notice(r, result, kept);
+    if (state_of(word) == COMPLETE)
         atomic_store(&r->word, word | RETURNED);
-    }
-    *kept = request_take_kept(r);
     pthread_mutex_unlock(&life);
     return word;
 }

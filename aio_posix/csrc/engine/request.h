@@ -28,7 +28,7 @@ struct request {
     struct request *before, *after;     /* in the ring of those in flight, or to be reaped */
     _Atomic unsigned owners;            /* of this memory */
     _Atomic unsigned short watchers;    /* threads inside glibc's aio_suspend with it */
-    unsigned char error;                /* an errno (below 134), once COMPLETE */
+    _Atomic unsigned char error;        /* an errno (below 134), once COMPLETE */
     bool unattended : 1;                /* nobody may look, so the sweeper notices its end */
     bool listed : 1;                    /* while list.c looks for a request that is listed twice */
     unsigned char notify : 2;           /* sigev_notify while cancel.c silences the request */
@@ -91,7 +91,7 @@ int requests_reap(void **kept, int room);
 
 /* without a lock */
 bool requests_used(void);
-uint64_t request_look(struct request *r, void **kept);
+uint64_t request_look(struct request *r, ssize_t *result, void **kept);
 uint64_t request_return(struct request *r, ssize_t *result, void **kept);
 ssize_t request_result(const struct request *r);
 bool request_reset(struct request *r, void **kept);

@@ -65,17 +65,17 @@ static PyObject *start(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return error ? refused(error) : none();
 }
 
-/* The word as of now.  Releases what was kept if the submission is over.  That may run code which
+/* As request_look().  Releases what was kept if the submission is over.  That may run code which
  * submits it again. */
-static uint64_t look(struct request *r)
+static uint64_t look(struct request *r, ssize_t *result)
 {
     void *kept;
-    uint64_t word = request_look(r, &kept);
+    uint64_t word = request_look(r, result, &kept);
     while (kept != NULL) {
         kept_release(kept);
         kept = NULL;
         if (atomic_load(&r->word) != word)
-            word = request_look(r, &kept);
+            word = request_look(r, result, &kept);
     }
     return word;
 }
@@ -84,9 +84,10 @@ static PyObject *error_of(PyObject *self, PyObject *cb)
 {
     (void)self;
     struct control *c = control_of(cb);
-    int state = c ? state_of(look(c->request)) : -1;
+    ssize_t result = 0;
+    int state = c ? state_of(look(c->request, &result)) : -1;
     if (state == COMPLETE && !forked)
-        return PyLong_FromLong(c->request->error);
+        return PyLong_FromLong(result < 0 ? -(long)result : 0);
     if (state == IN_FLIGHT && !forked)
         return PyLong_FromLong(EINPROGRESS);
     return c ? in_python("aio_posix.aio", "not_due", "(O)", cb) : NULL;
@@ -95,25 +96,20 @@ static PyObject *error_of(PyObject *self, PyObject *cb)
 /* The answer of aio_return to a request that is complete, a count or NULL with its OSError.  What
  * else comes in between (no memory, a signal handler that raises) leaves the result where it is,
  * and *given is false. */
-static PyObject *answer(struct control *c, bool *given)
+static PyObject *answer(struct control *c, ssize_t result, bool *given)
 {
-    PyObject *cb = (PyObject *)c, *result;
-    const struct request *r = c->request;
+    PyObject *cb = (PyObject *)c, *signalled = NULL, *done = NULL;
     *given = false;
-    if (c->signalled != NULL && c->signalled != Py_None) {
-        result = in_python("aio_posix.flight", "returned", "(O)", c->signalled);
-        Py_XDECREF(result);
-        if (result == NULL)
-            return NULL;
+    LOCKED(cb, { signalled = c->signalled; Py_XINCREF(signalled); });
+    if (signalled == NULL || signalled == Py_None
+        || (done = in_python("aio_posix.flight", "returned", "(O)", signalled)) != NULL) {
+        Py_XDECREF(done);
+        done = result < 0 ? in_python("aio_posix.aio", "failed", "(Oi)", cb, (int)-result)
+                          : PyLong_FromSsize_t(result);
+        *given = done != NULL || (result < 0 && PyErr_ExceptionMatches(PyExc_OSError));
     }
-    if (r->error == 0) {
-        result = PyLong_FromSsize_t(request_result(r));
-        *given = result != NULL;
-        return result;
-    }
-    result = in_python("aio_posix.aio", "failed", "(Oi)", cb, (int)r->error);
-    *given = PyErr_ExceptionMatches(PyExc_OSError);
-    return result;
+    Py_XDECREF(signalled);
+    return done;
 }
 
 static PyObject *return_of(PyObject *self, PyObject *cb)
@@ -125,12 +121,12 @@ static PyObject *return_of(PyObject *self, PyObject *cb)
     struct control *c = control_of(cb);
     if (c == NULL)
         return NULL;
-    uint64_t word = look(c->request);
+    uint64_t word = look(c->request, &result);
     if (state_of(word) == IN_FLIGHT && !forked)
         return in_python("aio_posix.aio", "failed", "(Oi)", cb, EINPROGRESS);
     if (state_of(word) != COMPLETE || forked)
         return in_python("aio_posix.aio", "not_due", "(O)", cb);
-    PyObject *number = answer(c, &given);
+    PyObject *number = answer(c, result, &given);
     if (!given)
         return number;
     uint64_t now = request_return(c->request, &result, &kept);
@@ -150,8 +146,9 @@ static PyObject *return_of(PyObject *self, PyObject *cb)
 static PyObject *state(PyObject *self, PyObject *cb)
 {
     (void)self;
+    ssize_t result;
     struct control *c = control_of(cb);
-    return c ? PyLong_FromLong(state_of(look(c->request))) : NULL;
+    return c ? PyLong_FromLong(state_of(look(c->request, &result))) : NULL;
 }
 
 static PyObject *address(PyObject *self, PyObject *cb)
@@ -177,6 +174,7 @@ static PyObject *cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     (void)self;
     const int64_t began = watch_begins();
     int fd, rc;
+    ssize_t result;
     if (nargs != 2) {
         PyErr_SetString(PyExc_TypeError, "expected fd, aiocb or None");
         return NULL;
@@ -187,7 +185,7 @@ static PyObject *cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     Py_BEGIN_ALLOW_THREADS
     rc = c ? request_cancel(fd, c->request) : fildes_cancel(fd);
     Py_END_ALLOW_THREADS
-    uint64_t serial = c ? serial_of(look(c->request)) : 0;
+    uint64_t serial = c ? serial_of(look(c->request, &result)) : 0;
     watch_cancel(began, fd, c ? &serial : NULL, rc);
     return PyLong_FromLong(rc);
 }

@@ -1,5 +1,6 @@
-/* State: a count of those that are not released yet.  `users` are the sockets in use, `close_it`
- * closes the descriptor of a socket object, and `silent` is set from the exit on.
+/* State: a count of those that are not released yet.  `type_of_sockets` is socket.socket once that
+ * is there, `close_it` closes the descriptor of a socket object, and `silent` is set from the exit
+ * on.
  */
 #include "kept.h"
 #include "../engine/sweeper.h"
@@ -11,18 +12,10 @@ struct kept_block {   /* those of a list are allocated together, and released on
     struct kept kept[];
 };
 
-struct user {         /* a socket object, and how many of its requests are not released */
-    PyObject *socket;
-    long n;
-    struct user *next;
-};
-
-enum { BUCKETS = 1024 };
-
 static _Atomic long count;
-static struct user *users[BUCKETS];
 static atomic_bool silent;
-static PyObject *lock, *close_it, *n_io_refs, *n_closed, *n_close, *n_fileno;
+static _Atomic(PyObject *) type_of_sockets, close_it;
+static PyObject *n_io_refs, *n_closed, *n_close, *n_fileno;
 
 struct kept_block *kept_block_new(size_t n)
 {
@@ -48,8 +41,7 @@ long kept_count(void)
     return atomic_load(&count);
 }
 
-/* The socket's own counter as it is now, or -1 with an exception. */
-static long add_to_io_refs(PyObject *socket, long change)
+static long count_user(PyObject *socket, long change)
 {
     PyObject *refs = PyObject_GetAttr(socket, n_io_refs), *now = NULL;
     long n = refs ? PyLong_AsLong(refs) + change : -1;
@@ -61,69 +53,37 @@ static long add_to_io_refs(PyObject *socket, long change)
     return n;
 }
 
-static struct user **user_of(const PyObject *socket)
+/* The socket's own counter as it is now, or -1 with an exception. */
+static long add_to_io_refs(PyObject *socket, long change)
 {
-    struct user **u = &users[((uintptr_t)socket >> 4) % BUCKETS];
-    while (*u != NULL && (*u)->socket != socket)
-        u = &(*u)->next;
-    return u;
-}
-
-/* One request less.  Whether it was the last. */
-static bool leave(PyObject *socket)
-{
-    struct user **u = user_of(socket), *last = *u;
-    if (--last->n > 0)
-        return false;
-    *u = last->next;
-    free(last);
-    return true;
-}
-
-/* One request more, or -1 with an exception. */
-static int join(PyObject *socket)
-{
-    struct user **u = user_of(socket), *new;
-    if (*u != NULL) {
-        (*u)->n++;
-        return 0;
-    }
-    if ((new = malloc(sizeof *new)) == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    *new = (struct user){ socket, 1, NULL };
-    *u = new;
-    if (add_to_io_refs(socket, 1) >= 0)
-        return 0;
-    struct aside a = put_aside();
-    leave(socket);
-    take_up(a);
-    return -1;
+    long n = -1;
+    LOCKED(socket, { n = count_user(socket, change); });
+    return n;
 }
 
 /* NULL without an exception as long as nobody can have a socket. */
 static PyObject *socket_type(void)
 {
-    static PyObject *type;
-    PyObject *name, *module, *base = NULL, *found = NULL;
-    if (type != NULL || (name = PyUnicode_FromString("socket")) == NULL)
-        return type;
+    PyObject *name, *module, *base = NULL, *found = NULL, *close = NULL, *nobody = NULL;
+    if (atomic_load(&type_of_sockets) != NULL || (name = PyUnicode_FromString("socket")) == NULL)
+        return atomic_load(&type_of_sockets);
     module = PyImport_GetModule(name);
     if (module != NULL)
         found = PyObject_GetAttrString(module, "socket");
     if (found != NULL)
         base = PyObject_GetAttrString(found, "__base__");
-    if (base != NULL && (close_it = PyObject_GetAttr(base, n_close)) != NULL)
-        type = found;
-    else
+    if (base != NULL)
+        close = PyObject_GetAttr(base, n_close);
+    if (close != NULL)
+        atomic_store(&close_it, close);
+    if (close == NULL || !atomic_compare_exchange_strong(&type_of_sockets, &nobody, found))
         Py_XDECREF(found);
     if (PyErr_ExceptionMatches(PyExc_AttributeError))   /* it is being imported */
         PyErr_Clear();
     Py_XDECREF(base);
     Py_XDECREF(module);
     Py_DECREF(name);
-    return type;
+    return atomic_load(&type_of_sockets);
 }
 
 /* The file object that a request was given, whose descriptor is fd. */
@@ -134,9 +94,8 @@ int kept_file(struct kept *k, PyObject *file, int fd)
     if (is < 0)
         return -1;
     if (is && fd >= 0) {
-        int rc = -1;
-        LOCKED(lock, { rc = join(file); });
-        if (rc != 0)
+        add_to_io_refs(file, 1);
+        if (PyErr_Occurred())
             return -1;
         k->is_socket = true;
     }
@@ -182,10 +141,6 @@ static void report(PyObject *object, PyObject *kind)
 /* What _decref_socketios() does, which a signal handler could end half-way. */
 static void let_socket_go(PyObject *socket)
 {
-    bool last;
-    LOCKED(lock, { last = leave(socket); });
-    if (!last)
-        return;
     long left = add_to_io_refs(socket, -1);
     PyObject *closed = left >= 0 ? PyObject_GetAttr(socket, n_closed) : NULL, *result = NULL;
     if (closed != NULL && PyObject_IsTrue(closed) == 1 && left == 0) {
@@ -193,7 +148,7 @@ static void let_socket_go(PyObject *socket)
             result = PyObject_CallMethodObjArgs(socket, n_close, NULL);
         report(socket, PyExc_Exception);
         if (result == NULL)
-            result = PyObject_CallFunctionObjArgs(close_it, socket, NULL);
+            result = PyObject_CallFunctionObjArgs(atomic_load(&close_it), socket, NULL);
     }
     report(socket, PyExc_Exception);
     Py_XDECREF(result);
@@ -284,21 +239,23 @@ void kept_refuse(void *kept)
 void kept_notice_end(struct request *r)
 {
     void *kept;
+    ssize_t result;
     if (request_pending(r))
         return;
-    request_look(r, &kept);
+    request_look(r, &result, &kept);
     kept_release(kept);
 }
 
 void kept_abandon(struct request *r)
 {
     void *kept = NULL;
+    ssize_t result;
     if (request_abandon(r)) {
         pthread_mutex_lock(&life);
         sweeper_needed();
         pthread_mutex_unlock(&life);
     } else {
-        request_look(r, &kept);
+        request_look(r, &result, &kept);
         kept_orphaned(kept);
     }
 }
@@ -311,10 +268,9 @@ void kept_silently(void)
 
 int kept_start(void)
 {
-    lock = PyDict_New();
     n_io_refs = PyUnicode_InternFromString("_io_refs");
     n_closed = PyUnicode_InternFromString("_closed");
     n_close = PyUnicode_InternFromString("close");
     n_fileno = PyUnicode_InternFromString("fileno");
-    return lock && n_io_refs && n_closed && n_close && n_fileno ? 0 : -1;
+    return n_io_refs && n_closed && n_close && n_fileno ? 0 : -1;
 }

@@ -4,9 +4,8 @@
  *   on the request (request.kept), and whoever notices the end takes it from there and releases
  *   it.  So each is released once, and "kept but not in flight yet" is visible to nobody.
  * - The buffer is exported (not resized, not freed), the file object and the C request are owned.
- * - A socket object counts its users, as makefile() shows.  While it has requests in flight we
- *   are one of them.  close() takes effect when the last of these requests is over and that was
- *   noticed.
+ * - A socket object counts its users, as makefile() shows, and each request in flight is one of
+ *   them.  close() takes effect when the last of these requests is over and that was noticed.
  * - Any other file object is asked for its descriptor once more in the end.  If that has changed,
  *   glibc may have used another file, and a ResourceWarning says so.
  * - The GIL is held.  Releasing runs Python code, so it never happens under a lock, nor in a

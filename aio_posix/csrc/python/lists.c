@@ -164,12 +164,13 @@ static Py_ssize_t watch_all(PyObject *cbs, struct listing *l)
     Py_ssize_t n = PyList_Size(cbs), flying = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
         void *kept = NULL;
+        ssize_t result;
         struct control *c = control_of(PyList_GetItem(cbs, i));
         if (c == NULL)
             return -1;
         uint64_t word = atomic_load(&c->request->word);
         if (!request_pending(c->request))
-            word = request_look(c->request, &kept);
+            word = request_look(c->request, &result, &kept);
         kept_release(kept);
         l->requests[i] = c->request;
         l->serials[i] = serial_of(word);
