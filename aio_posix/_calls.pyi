@@ -15,6 +15,7 @@ class Control:
     aio_sigevent: sigevent | None
     _nbytes: int | None
     _signalled: Any
+    def _signal_by(self, old: Any, new: Any, /) -> bool: ...  # False if _signalled is not old
     @property
     def aio_fildes(self) -> Any: ...
     @aio_fildes.setter
@@ -64,7 +65,7 @@ def callback_of_a_write_due() -> bool: ...
 def count() -> tuple[int, int, int, int, int]: ...  # flight.Stats
 def reap() -> None: ...
 def kept() -> int: ...
-def take(queue: int, left: list[Any], /) -> list[Any] | None: ...  # None: it is closed
+def take(queue: int, /) -> list[Any] | None: ...  # None: it is closed
 def watch(function: Callable[..., None] | None, /) -> Callable[..., None] | None: ...
 def tell_pool(threads: int, /) -> None: ...  # to the watcher
 

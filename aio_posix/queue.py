@@ -39,7 +39,6 @@ class CompletionQueue:
         if not struct:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._struct = ffi.gc(struct, lib.queue_free)
-        self._left: list[Any] = []  # taken, and kept from get() by a signal handler that raised
         self._address = address(struct)
         self.closed = False
 
@@ -69,7 +68,7 @@ class CompletionQueue:
         limit = seconds(timeout)
         deadline = None if limit is None else time.monotonic() + limit
         while True:
-            values = _calls.take(self._address, self._left)
+            values = _calls.take(self._address)
             if values:
                 return values
             self._check()
@@ -87,7 +86,7 @@ class CompletionQueue:
             return
         self.closed = True
         try:
-            while not lib.forked and _calls.take(self._address, []):
+            while not lib.forked and _calls.take(self._address):
                 pass
         finally:
             lib.queue_close(self._struct)

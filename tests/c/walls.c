@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -877,6 +878,23 @@ static void the_eventfd_of_a_closed_queue_lives_until_the_last_push(void)
     CHECK(fcntl(fd, F_GETFD) == -1);
 }
 
+static void what_is_put_back_into_a_closed_queue_rings_nobody_else(void)
+{
+    struct queued *out[1];
+    queue = queue_new();
+    int fd = queue->fd;
+    fly_to(queue, FD);
+    serve(FD);
+    notify_one();
+    CHECK(queue_take(queue, out, 1) == 1);
+    queue_close(queue);
+    int other = eventfd(0, EFD_NONBLOCK);
+    CHECK(other == fd);
+    queue_put_back(queue, out, 1);
+    CHECK(!readable(other));
+    CHECK(EVENTUALLY(discarded_seen == 1, LONG));
+}
+
 static void the_memory_of_a_queue_lives_until_the_last_plan(void)
 {
     queue = queue_new();
@@ -1011,6 +1029,7 @@ static void an_abolished_baton_holds_up_nobody(void)
     WALL(a_queue_is_readable_while_there_is_something_left) WALL(completions_come_in_their_order) \
     WALL(what_a_closed_queue_held_is_discarded) \
     WALL(the_eventfd_of_a_closed_queue_lives_until_the_last_push) \
+    WALL(what_is_put_back_into_a_closed_queue_rings_nobody_else) \
     WALL(the_memory_of_a_queue_lives_until_the_last_plan) WALL(closing_a_queue_ends_the_waits) \
     WALL(one_callback_runs_at_a_time) WALL(a_callback_that_blocks_loses_the_baton) \
     WALL(who_waits_for_the_baton_wakes_the_sweeper) WALL(an_abolished_baton_holds_up_nobody)

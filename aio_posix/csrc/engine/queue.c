@@ -112,7 +112,7 @@ static void discard_all(struct queue *q)
         }
 }
 
-void queue_ring(struct queue *q)
+static void ring(struct queue *q)
 {
     if (eventfd_write(q->fd, 1) != 0) {
         /* EAGAIN means that the counter is at its maximum, so it is readable already */
@@ -124,7 +124,7 @@ void queue_push(struct queue *q, struct queued *item)
     struct queued *newest;
     push(&q->newest, item, &newest);
     if (newest == NULL)
-        queue_ring(q);
+        ring(q);
     if (atomic_load(&q->closed))
         discard_all(q);
     queue_drop(q);
@@ -135,7 +135,7 @@ void queue_close(struct queue *q)
 {
     if (forked || atomic_exchange(&q->closed, true))
         return;
-    queue_ring(q);
+    ring(q);
     discard_all(q);
     queue_drop(q);
 }
@@ -157,24 +157,29 @@ int queue_take(struct queue *q, struct queued **out, int room)
         for (; n < room && q->ready != NULL; n++, q->ready = q->ready->next)
             out[n] = q->ready;
         if (q->ready != NULL || atomic_load(&q->newest) != NULL)
-            queue_ring(q);
+            ring(q);
     }
     pthread_mutex_unlock(&q->takers);
     queue_drop(q);
     return n;
 }
 
+/* The queue may have been closed meanwhile, and its descriptor may be another file's. */
 void queue_put_back(struct queue *q, struct queued **items, int n)
 {
+    bool open = queue_hold(q);
     pthread_mutex_lock(&q->takers);
     while (n-- > 0) {
         items[n]->next = q->ready;
         q->ready = items[n];
     }
     pthread_mutex_unlock(&q->takers);
-    queue_ring(q);
+    if (open)
+        ring(q);
     if (atomic_load(&q->closed))
         discard_all(q);
+    if (open)
+        queue_drop(q);
 }
 
 /* Waits until there is something to take or the queue is closed, at most so many milliseconds. */

@@ -37,7 +37,6 @@ void queue_push(struct queue *q, struct queued *item);   /* of one that was held
 void queue_discard(struct queued *item);
 bool queue_has_discarded(void);
 struct queued *queue_discarded(void);  /* all of them, for the sweeper */
-void queue_ring(struct queue *q);
 int queue_take(struct queue *q, struct queued **out, int room);   /* -1 if closed */
 void queue_put_back(struct queue *q, struct queued **items, int n);   /* what was taken just now */
 void queue_wait(struct queue *q, int milliseconds);

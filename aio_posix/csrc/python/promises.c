@@ -49,13 +49,9 @@ void delivery_log(struct delivery d)
     Py_XDECREF(result);
 }
 
-/* Whether the value of a notice is in the list `left`.  If not, there is no memory and nothing has
- * happened. */
-static bool move_to(PyObject *left, struct notice *n)
+/* A reader has the value of this notice. */
+static void hand_over(struct notice *n)
 {
-    notice_ends(n);   /* first, as the value may be another thread's from then on */
-    if (PyList_Append(left, n->promise.value) != 0)
-        return false;
     struct delivery d = take_noticed(n);
     if (d.of != NULL && watched()) {
         watch_tell("taken", d.of, "()");
@@ -63,44 +59,45 @@ static bool move_to(PyObject *left, struct notice *n)
     }
     delivery_log(d);
     delivery_release(d);
-    return true;
 }
 
-/* A signal handler that raises must not take values along.  So what is taken goes to the end of the
- * list `left`, and from there to the caller only if no handler has raised. */
-static PyObject *take(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+/* The values of these notices; NULL if there is no memory, or a signal handler has raised.  Then
+ * nothing has happened. */
+static PyObject *values_of(struct queued **items, int n)
+{
+    for (int i = 0; i < n; i++)   /* first, for this may run code of the program */
+        notice_ends((struct notice *)items[i]);
+    PyObject *values = PyErr_CheckSignals() == 0 ? PyList_New(n) : NULL;
+    for (int i = 0; values != NULL && i < n; i++) {
+        PyObject *value = ((struct notice *)items[i])->promise.value;
+        Py_INCREF(value);
+        PyList_SetItem(values, i, value);
+    }
+    return values;
+}
+
+/* A signal handler that raises must not take values along.  So whatever may run one comes before
+ * the notices are given up, or after. */
+static PyObject *take(PyObject *self, PyObject *address)
 {
     enum { AT_ONCE = 1024 };   /* 8 KiB of stack */
     struct queued *items[AT_ONCE];
     (void)self;
-    struct queue *q = nargs == 2 && PyList_Check(args[1]) ? PyLong_AsVoidPtr(args[0]) : NULL;
-    if (q == NULL) {
-        PyErr_SetString(PyExc_TypeError, "expected queue, left");
-        return NULL;
-    }
-    PyObject *left = args[1], *values = NULL;
-    int n = queue_take(q, items, AT_ONCE), moved = 0;
-    if (n < 0)
-        return none();
-    while (moved < n && move_to(left, (struct notice *)items[moved]))
-        moved++;
-    if (moved < n)
-        queue_put_back(q, items + moved, n - moved);
-    if (!PyErr_Occurred() && PyErr_CheckSignals() == 0)
-        LOCKED(left, {
-            Py_ssize_t all = PyList_Size(left);
-            values = PyList_GetSlice(left, 0, all);
-            if (values != NULL && PyList_SetSlice(left, 0, all, NULL) != 0)
-                Py_CLEAR(values);
-        });
-    if (values == NULL)
-        queue_ring(q);   /* or nobody who polls would come back for them */
+    struct queue *q = PyLong_AsVoidPtr(address);
+    int n = q ? queue_take(q, items, AT_ONCE) : 0;
+    if (q == NULL || n < 0)
+        return PyErr_Occurred() ? NULL : none();
+    PyObject *values = values_of(items, n);
+    if (values == NULL && n > 0)
+        queue_put_back(q, items, n);
+    for (int i = 0; values != NULL && i < n; i++)
+        hand_over((struct notice *)items[i]);
     return values;
 }
 
 PyMethodDef promise_methods[] = {
-    { "take", FASTCALL(take),
-      "take(address of a queue, left, /) -> list of values in the order of completion, or None\n\n"
+    { "take", take, METH_O,
+      "take(address of a queue, /) -> list of values in the order of completion, or None\n\n"
       "None: the queue is closed." },
     { NULL, NULL, 0, NULL },
 };
