@@ -1,14 +1,25 @@
-/* State: the watcher or NULL */
+/* State: the watcher or NULL.  A thread that is about to call it becomes an owner of it, under
+ * `changing`. */
 #include "watch.h"
 
 #include <stdarg.h>
 #include <time.h>
 
-static PyObject *watcher;
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(PyObject *) watcher;
 
 bool watched(void)
 {
-    return watcher != NULL;
+    return atomic_load_explicit(&watcher, memory_order_relaxed) != NULL;
+}
+
+static PyObject *watcher_now(void)
+{
+    pthread_mutex_lock(&changing);
+    PyObject *now = atomic_load(&watcher);
+    Py_XINCREF(now);
+    pthread_mutex_unlock(&changing);
+    return now;
 }
 
 void watch_tell(const char *event, PyObject *of, const char *format, ...)
@@ -17,16 +28,15 @@ void watch_tell(const char *event, PyObject *of, const char *format, ...)
     va_list details;
     va_start(details, format);
     PyObject *head = of ? Py_BuildValue("(sO)", event, of) : NULL;
-    PyObject *tail = Py_VaBuildValue(format, details), *result = NULL, *callee = watcher;
+    PyObject *tail = Py_VaBuildValue(format, details), *result = NULL, *callee = watcher_now();
     PyObject *all = head && tail ? PySequence_Concat(head, tail) : NULL;
     va_end(details);
     if (all != NULL && callee != NULL) {
-        Py_INCREF(callee);
         result = PyObject_CallObject(callee, all);
         if (result == NULL)
             PyErr_WriteUnraisable(callee);
-        Py_DECREF(callee);
     }
+    Py_XDECREF(callee);
     Py_XDECREF(result);
     Py_XDECREF(all);
     Py_XDECREF(tail);
@@ -87,13 +97,12 @@ static PyObject *tell_pool(PyObject *self, PyObject *threads)
 
 static PyObject *watch(PyObject *self, PyObject *function)
 {
-    PyObject *before = watcher ? watcher : none();
     (void)self;
     Py_INCREF(function);
-    watcher = function;
-    if (function == Py_None)
-        Py_CLEAR(watcher);
-    return before;
+    pthread_mutex_lock(&changing);
+    PyObject *before = atomic_exchange(&watcher, function == Py_None ? NULL : function);
+    pthread_mutex_unlock(&changing);
+    return before ? before : none();
 }
 
 PyMethodDef watch_methods[] = {
