@@ -196,13 +196,14 @@ def _fildes(value: Any) -> Any:
 def _buffer(value: Any) -> Any:
     if value is not None:
         try:
-            view = memoryview(value)
+            # not a second view of one, which two threads may not make of the same at once
+            view = value if type(value) is memoryview else memoryview(value)
         except TypeError:
             raise TypeError(
                 "aio_buf must be a buffer (bytes, bytearray, memoryview, mmap, array ...), "
                 f"not {type(value).__name__}"
             ) from None
-        with view:
+        try:
             if not view.c_contiguous:
                 raise ValueError("aio_buf must be C-contiguous")
             if any(
@@ -211,6 +212,9 @@ def _buffer(value: Any) -> Any:
                 raise TypeError(
                     "aio_buf holds references to Python objects, which no file can supply"
                 )
+        finally:
+            if view is not value:
+                view.release()
     return value
 
 

@@ -18,7 +18,8 @@ import signal
 import sys
 import time
 import weakref
-from collections import namedtuple
+from _thread import allocate_lock  # threading takes longer to import
+from collections import deque, namedtuple
 from itertools import count
 
 from aio_posix import _calls, log
@@ -52,7 +53,9 @@ class Signalled:
         self.value = value
         self.cb = None if cb is None else weakref.ref(cb)
         self.number = next(_numbers)
-        self.pending = 0  # submissions whose signal sigwaitinfo has not taken
+        # one entry for each submission whose signal sigwaitinfo has not taken: two threads may
+        # append and pop at the same time, which they could not do with a number
+        self.pending: list[None] = []
         self.returned = False  # aio_return was called since, so the program needs no signal
         signalled[self.number] = self
 
@@ -62,23 +65,43 @@ class Signalled:
 
 
 class Unheard:
-    """What is kept for signals that may still be pending: by number, an aiocb or a Signalled."""
+    """What is kept for signals that may still be pending: by number, an aiocb or a Signalled.
+
+    Destructors come here, and a destructor must not wait for a lock. Whoever finds another thread
+    at work leaves what is to be done to that thread: to keep something, or nothing any more.
+    """
 
     kept: ClassVar[dict[int, tuple[int, Any]]] = {}  # oldest first
     requests = 0
+    _to_do: ClassVar[deque[tuple[int, int, Any]]] = deque()  # number, requests, what
+    _at_work = allocate_lock()
 
     @classmethod
     def keep(cls, number: int, requests: int, what: Any) -> None:
-        cls.drop(number)
-        cls.kept[number] = requests, what
-        cls.requests += requests
-        while cls.requests > UNHEARD and len(cls.kept) > 1:
-            cls.drop(next(iter(cls.kept)))
+        cls._to_do.append((number, requests, what))
+        cls._work()
 
     @classmethod
     def drop(cls, number: int) -> None:
-        requests, _ = cls.kept.pop(number, (0, None))
-        cls.requests -= requests
+        cls._to_do.append((number, 0, None))
+        cls._work()
+
+    @classmethod
+    def _work(cls) -> None:
+        while cls._to_do and cls._at_work.acquire(blocking=False):
+            try:
+                while cls._to_do:
+                    cls._change(*cls._to_do.popleft())
+            finally:
+                cls._at_work.release()
+
+    @classmethod
+    def _change(cls, number: int, requests: int, what: Any) -> None:
+        cls.requests += requests - cls.kept.pop(number, (0, None))[0]
+        if what is not None:
+            cls.kept[number] = requests, what
+        while cls.requests > UNHEARD and len(cls.kept) > 1:
+            cls.requests -= cls.kept.pop(next(iter(cls.kept)))[0]
 
 
 class Exit:
@@ -178,19 +201,20 @@ def signalled_by(cb: Any, default: Any, own: Any) -> tuple[int, Any]:
     """
     if cb is None:
         new = Signalled(default if own is None else own, None)
-        new.pending = 1
+        new.pending.append(None)
         return new.number, new
-    old: Signalled | None = cb._signalled
-    if old is None or (
-        old.cb is None if own is None else old.cb is not None or old.value is not own
+    record: Signalled | None = cb._signalled
+    while record is None or (
+        record.cb is None if own is None else record.cb is not None or record.value is not own
     ):
-        if old is not None and old.cb is None:
+        old, record = record, Signalled(own, cb if own is None else None)
+        if not cb._signal_by(old, record):  # another thread was faster
+            record = cb._signalled
+        elif old is not None and old.cb is None:
             unheard(old)
-        old = Signalled(own, cb if own is None else None)
-        type(cb)._signalled.__set__(cb, old)
-    old.returned = False
-    old.pending += 1
-    return old.number, cb if own is None else old
+    record.returned = False
+    record.pending.append(None)
+    return record.number, cb if own is None else record
 
 
 def unheard(kept: Any) -> None:
@@ -216,7 +240,7 @@ def value_of(number: int) -> Any:
     if record is None:
         return None
     cb = None if record.cb is None else record.cb()
-    record.pending -= record.pending > 0
+    del record.pending[:1]
     if not record.pending:
         Unheard.drop(number)
     if record.cb is None:

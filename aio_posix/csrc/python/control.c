@@ -147,8 +147,8 @@ static PyObject *become(PyObject *self, PyObject *args)
     LOCKED(self, {
         old = *n;
         n->plan = plan;
-        n->callable = callable;
-        n->value = value;
+        __atomic_store_n(&n->callable, callable, __ATOMIC_RELEASE);   /* Python reads members */
+        __atomic_store_n(&n->value, value, __ATOMIC_RELEASE);         /* without a lock */
     });
     plan_release(old.plan);
     Py_XDECREF(old.callable);
@@ -159,8 +159,29 @@ static PyObject *become(PyObject *self, PyObject *args)
 static PyObject *in_use(PyObject *self, PyObject *unused)
 {
     const struct notifier *n = (struct notifier *)self;
+    bool used = false;
     (void)unused;
-    return PyBool_FromLong(n->plan != NULL && plan_in_use(n->plan));
+    LOCKED(self, { used = n->plan != NULL && plan_in_use(n->plan); });
+    return PyBool_FromLong(used);
+}
+
+/* _signal_by(old, new) -> bool: _signalled becomes new, if it is still old (or None). */
+static PyObject *signal_by(PyObject *self, PyObject *args)
+{
+    struct control *c = (struct control *)self;
+    PyObject *old, *new, *before = NULL;
+    bool same = false;
+    if (!PyArg_ParseTuple(args, "OO", &old, &new))
+        return NULL;
+    Py_INCREF(new);
+    LOCKED(self, {
+        before = c->signalled;
+        same = (before ? before : Py_None) == old;
+        if (same)
+            __atomic_store_n(&c->signalled, new, __ATOMIC_RELEASE);
+    });
+    Py_XDECREF(same ? before : new);
+    return PyBool_FromLong(same);
 }
 
 static PyMemberDef control_members[] = {
@@ -178,6 +199,10 @@ static PyMemberDef notifier_members[] = {
     { "_callable", T_OBJECT_EX, offsetof(struct notifier, callable), 0, NULL },
     { "sigev_value", T_OBJECT_EX, offsetof(struct notifier, value), 0, NULL },
     { NULL, 0, 0, 0, NULL },
+};
+static PyMethodDef control_methods[] = {
+    { "_signal_by", signal_by, METH_VARARGS, NULL },
+    { NULL, NULL, 0, NULL },
 };
 static PyMethodDef notifier_methods[] = {
     { "_become", become, METH_VARARGS, NULL },
@@ -211,6 +236,7 @@ int control_start(PyObject *module)
         function_slot(Py_tp_traverse, (void (*)(void))control_traverse),
         function_slot(Py_tp_clear, (void (*)(void))control_clear),
         { Py_tp_members, control_members },
+        { Py_tp_methods, control_methods },
         { 0, NULL },
     };
     PyType_Slot notifier[] = {

@@ -7,7 +7,7 @@ static PyObject *n_fildes, *n_buf, *n_offset, *n_nbytes, *n_reqprio, *n_sigevent
 static PyObject *n_fileno;
 static PyObject *n_computed;   /* the size, where a subclass may compute it */
 
-static int names(void)
+int describe_start(void)
 {
     static const struct { PyObject **name; const char *text; } all[] = {
         { &n_fildes, "aio_fildes" }, { &n_buf, "aio_buf" }, { &n_offset, "aio_offset" },
@@ -23,10 +23,10 @@ static int names(void)
 /* Whether the fields are what C sees.  A subclass may compute them. */
 static int is_plain(PyObject *cb)
 {
-    static PyTypeObject *plain;
-    if (plain == NULL && names() == 0)
-        plain = (PyTypeObject *)in_python("aio_posix.aiocb", "plain_type", "()");
-    return plain == NULL ? -1 : Py_TYPE(cb) == plain;
+    static _Atomic(PyTypeObject *) plain;
+    if (atomic_load(&plain) == NULL)
+        atomic_store(&plain, (PyTypeObject *)in_python("aio_posix.aiocb", "plain_type", "()"));
+    return atomic_load(&plain) == NULL ? -1 : Py_TYPE(cb) == atomic_load(&plain);
 }
 
 static PyObject *field(PyObject *cb, int plain, PyObject **slot, PyObject *name)

@@ -18,5 +18,6 @@ enum described describe(PyObject *cb, int op, struct wanted *w, struct kept *k);
 int describe_notification(PyObject *sig, PyObject *value, PyObject *cb, struct wanted *w,
                           PyObject **also);
 void describe_drop(struct wanted *w);   /* of a submission that did not happen */
+int describe_start(void);
 
 #endif

@@ -17,7 +17,8 @@ static PyInterpreterState *interpreter;
 static atomic_bool closed;
 static atomic_int entering, inside;
 static _Thread_local bool is_sweeper;   /* it passes the baton on, and must never wait for it */
-static PyObject *threading, *n_active, *n_trace, *n_profile;
+static _Atomic(PyObject *) threading;
+static PyObject *n_active, *n_trace, *n_profile;
 static void *(*raw_malloc)(size_t size);   /* NULL when they are not to be found */
 static void (*raw_free)(void *memory);
 
@@ -203,9 +204,9 @@ void gate_close(void)
 void host_expects_callbacks(void)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
-    if (threading == NULL) {
-        threading = PyImport_ImportModule("threading");
-        if (threading == NULL)
+    if (atomic_load(&threading) == NULL) {
+        atomic_store(&threading, PyImport_ImportModule("threading"));
+        if (atomic_load(&threading) == NULL)
             PyErr_Clear();
         datastack_keep();
     }

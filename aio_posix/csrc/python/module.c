@@ -5,6 +5,7 @@
 #include "batches.h"
 #include "calls.h"
 #include "control.h"
+#include "describe.h"
 #include "gate.h"
 #include "kept.h"
 #include "lists.h"
@@ -60,7 +61,8 @@ static int execute(PyObject *module)
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (PyModule_AddFunctions(module, methods[i]) != 0)
             return -1;
-    if (kept_start() != 0 || gate_start() != 0 || control_start(module) != 0)
+    if (kept_start() != 0 || describe_start() != 0 || gate_start() != 0
+        || control_start(module) != 0)
         return -1;
     return process_start() == 0 && waiters_start() == 0 ? 0 : -1;
 }
