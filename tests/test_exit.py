@@ -278,6 +278,29 @@ def test_a_callback_that_is_released_after_the_interpreter_ended_crashes_nothing
     os.close(there)
 
 
+def test_no_callback_begins_after_the_last_ones_were_waited_for() -> None:
+    """Its thread would enter an interpreter that is being taken down (G16)."""
+    text = program("""
+        def late(cb):
+            os.write(1, b"late")
+        pairs = [socket.socketpair() for _ in range(20)]
+        cbs = [aio.aiocb(here, bytearray(1), aio_sigevent=told(late)) for here, _ in pairs]
+        for cb in cbs:
+            aio.aio_read(cb)
+        threads = len(os.listdir("/proc/self/task"))
+        def after_our_part():
+            for _, there in pairs:
+                there.send(b"x")
+            end = time.monotonic() + 20
+            while time.monotonic() < end and (
+                any(aio.aio_error(cb) for cb in cbs)
+                or len(os.listdir("/proc/self/task")) > threads
+            ):
+                time.sleep(0.01)
+        """)
+    assert fresh.output(text) == ""
+
+
 @pytest.mark.parametrize("error", ["raise KeyboardInterrupt", "1 / 0"])
 def test_an_exception_in_a_callback_goes_to_unraisablehook_and_ends_nothing(error: str) -> None:
     text = program(f"""

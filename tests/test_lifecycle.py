@@ -299,7 +299,8 @@ class Life(RuleBasedStateMachine):
             with pytest.raises(BufferError):
                 request.cb.aio_buf.append(0)
         else:
-            request.cb.in_progress  # noqa: B018 - whoever looks at a complete one releases its buffer
+            # Whoever looks at a complete request releases its buffer.
+            request.cb.in_progress  # noqa: B018
             request.cb.aio_buf.append(0)
             request.cb.aio_buf.pop()
 

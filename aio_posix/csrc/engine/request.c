@@ -13,6 +13,8 @@
 #include <time.h>
 
 struct counters counters;
+/* `aio-posix ps` reads them in other processes, by this name. */
+extern struct counters aio_posix_counters __attribute__((alias("counters"), visibility("default")));
 static atomic_bool used;
 static _Atomic uint64_t last_serial;
 static struct request flying = { .before = &flying, .after = &flying };
