@@ -16,15 +16,26 @@ from aio_posix.flight import usable, value_of
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, NamedTuple
 
 
-SLICE = 0.5  # seconds: a signal that came just before a wait began is noticed after that
+SLICE = 0.5  # seconds, after which a signal that came just before a wait began is noticed
 
-siginfo = namedtuple("siginfo", ["si_signo", "si_code", "si_value", "si_pid", "si_uid"])
-siginfo.__doc__ = (
-    "What sigwaitinfo tells of a signal; si_code is SI_ASYNCIO (-4) when a request completed."
-)
+if TYPE_CHECKING:
+
+    class siginfo(NamedTuple):
+        si_signo: int
+        si_code: int
+        si_value: Any
+        si_pid: int
+        si_uid: int
+
+else:
+    siginfo = namedtuple("siginfo", ["si_signo", "si_code", "si_value", "si_pid", "si_uid"])
+    siginfo.__doc__ = (
+        "What sigwaitinfo returns. si_code is SI_ASYNCIO (-4) when a request completed, and the "
+        "other fields are those of siginfo_t."
+    )
 
 
 def sigwaitinfo(signals: Iterable[int], timeout: float | None = None) -> siginfo | None:
@@ -35,7 +46,7 @@ def sigwaitinfo(signals: Iterable[int], timeout: float | None = None) -> siginfo
     Returns None when ``timeout`` seconds have passed. si_value is the sigev_value of the request,
     by default the aiocb and for a list the list. If somebody else sent the signal, it is the int
     that came with it. Handlers of other signals run during the wait, which then goes on (PEP 475).
-    Raises ValueError for a bad signal number or timeout. Only real-time signals are queued; of
+    Raises ValueError for a bad signal number or timeout. Only real-time signals are queued. Of
     several others that are pending one arrives.
     """
     usable()

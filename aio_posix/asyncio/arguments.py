@@ -53,7 +53,7 @@ def readable(data: ReadableBuffer) -> memoryview:
     if isinstance(data, str):
         raise TypeError("a bytes-like object is required, not 'str'")
     try:
-        view = memoryview(data)
+        view = memoryview(data)  # type: ignore[arg-type]  # as numpy says on 3.11
     except TypeError:
         text = f"a bytes-like object is required, not '{type(data).__name__}'"
         raise TypeError(text) from None
