@@ -1,11 +1,13 @@
 """The C that takes and returns Python objects: csrc/python/."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, Generic, Self, TypeVar
 
 from aio_posix._types import FileDescriptor, ReadableBuffer
 from aio_posix.aiocb import aiocb
 from aio_posix.sigevent import sigevent
+
+S = TypeVar("S", str, bytes)
 
 class Control:
     """The C half of an aiocb: its fields, and the struct aiocb that glibc knows."""
@@ -93,3 +95,37 @@ def open_wait(
 ) -> tuple[int, int, int, bool]: ...  # fd, st_mode, size, is_local()
 def is_local(fd: int, /) -> bool: ...  # whether the file system is of this machine; may wait
 def close_now(fd: int, /) -> bool: ...  # False: it may take long, and nothing has happened
+
+class Position:
+    """Where an open file stands: csrc/python/position.c."""
+
+    fd: int
+    at: int
+    least: int
+    chunk: int
+    first: int
+    length: int
+    def read_now(self, nbytes: int, /) -> bytes | None: ...  # None: not at once; -1: all
+    def seek_now(self, offset: int, /) -> bool: ...
+
+# lines
+class Lines(Generic[S]):
+    """What was read and not yet handed out: csrc/python/lines.c."""
+
+    @property
+    def data(self) -> S: ...
+    @property
+    def at(self) -> int: ...
+    left: int
+    ends: int
+    def hold(self, data: S, /) -> None: ...
+    def move(self, at: int, /) -> None: ...
+    def line(self) -> S | None: ...
+    def line_now(self) -> S | None: ...  # while anything is left
+    def lines(self) -> list[S]: ...
+
+class EachLine(AsyncIterator[S]):
+    """`async for` over a window; what `more` returns is awaited where no line is at hand."""
+
+    def __new__(cls, window: Lines[S], more: Callable[[], Coroutine[Any, Any, S]], /) -> Self: ...
+    def __anext__(self) -> Awaitable[S]: ...

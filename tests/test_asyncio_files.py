@@ -545,7 +545,7 @@ def test_files_work_on_uvloop(path: Path) -> None:
 
 def test_lines_leave_other_tasks_their_turn(tmp_path: Path) -> None:
     """Counted, not timed: a loop that turns seldom would turn a few times only."""
-    (tmp_path / "empty").write_text("\n" * 300_000)
+    (tmp_path / "empty").write_text("\n" * 1_000_000)
 
     async def program() -> None:
         turns, reading = 0, True
@@ -553,7 +553,7 @@ def test_lines_leave_other_tasks_their_turn(tmp_path: Path) -> None:
         async def reader() -> None:
             nonlocal reading
             async with aio.open(tmp_path / "empty") as file:
-                assert [line async for line in file] == ["\n"] * 300_000
+                assert [line async for line in file] == ["\n"] * 1_000_000
             reading = False
 
         task = asyncio.ensure_future(reader())

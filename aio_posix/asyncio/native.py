@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from aio_posix._calls import (
+    EachLine,
+    Lines,
+    Position,
     batch_abandon,
     batch_collect,
     batch_submit,
@@ -30,6 +33,9 @@ __all__ = [
     "NOW_MOST",
     "REST",
     "STREAM",
+    "EachLine",
+    "Lines",
+    "Position",
     "batch_abandon",
     "batch_collect",
     "batch_submit",

@@ -38,11 +38,9 @@ class BinaryFile(File[bytes]):
         if type(size) is not int:
             size = arguments.size(size)
         if not self._order.users:
-            data = None
-            if size > 0:
+            data = self._opened.read_now(size)
+            if data is None and size > 0:
                 data = self._buffer.read_now(size)
-            elif size == -1:
-                data = self._buffer.read_all_now()
             if data is not None:
                 return data
         if size == -1:
@@ -104,14 +102,16 @@ class BinaryFile(File[bytes]):
 
     async def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves the position, and returns the new one."""
-        at_once = type(offset) is int and whence == 0 and not self._order.users
-        if at_once and self._buffer.seek_now(offset):
+        now = type(whence) is int and whence == 0 and not self._order.users
+        if now and self._opened.seek_now(offset):
             return offset
         offset, whence = arguments.position(offset), operator.index(whence)
+        if now and self._buffer.seek_now(offset):
+            return offset
         if whence not in self._whences:
             raise ValueError(f"whence value {whence} unsupported")
         self._check()
-        if not self._handle.seekable:
+        if not self._opened.seekable:
             raise io.UnsupportedOperation("File or stream is not seekable.")
         async with self._turn():
             return await self._buffer.seek(offset, whence)
@@ -143,7 +143,7 @@ class BinaryFile(File[bytes]):
         return size
 
     def _tell(self) -> int:
-        if not self._handle.seekable:
+        if not self._opened.seekable:
             raise io.UnsupportedOperation("underlying stream is not seekable")
         return self._buffer.tell()
 
@@ -157,7 +157,7 @@ class RawFile(BinaryFile):
 
     def __init__(self, buffer: Buffer, opened: Opened) -> None:
         super().__init__(buffer, opened)
-        if not self._handle.seekable:
+        if not self._opened.seekable:
             # what comes out of a socket has nothing to do with what goes in
             self._write_order = loop.Line()
 

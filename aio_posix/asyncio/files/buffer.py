@@ -13,96 +13,60 @@ import os
 import warnings
 
 from aio_posix.asyncio import exits
-from aio_posix.asyncio.files.opened import Opened
+from aio_posix.asyncio.files.opened import NEVER, Opened
 from aio_posix.asyncio.files.outbox import Data, Outbox
-from aio_posix.asyncio.files.window import byte_window, read_line
-from aio_posix.asyncio.native import NOW_MOST, read_now
+from aio_posix.asyncio.files.window import Window, read_line
 
 
 class Buffer:
     """``size`` bytes may wait to be written (0: none, as with buffering=0); the first read after a
-    seek is ``first`` bytes, later ones up to ``most``; ``length``: how long a file of ours is.
+    seek is ``first`` bytes, later ones up to ``most``.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_chunk",
-        "_closed",
-        "_fd",
-        "_first",
-        "_length",
-        "_most",
-        "_opened",
-        "_outbox",
-        "_sequential",
-        "ahead",
-        "handle",
-        "size",
-        "stream",
-        "window",
-    )
+    __slots__ = ("__weakref__", "_closed", "_most", "_outbox", "ahead", "opened", "size", "stream",
+                 "window")  # fmt: skip
 
-    def __init__(self, opened: Opened, size: int, first: int, most: int, length: int) -> None:
-        self._opened = opened
+    def __init__(self, opened: Opened, size: int, first: int, most: int) -> None:
+        self.opened = opened
         self._outbox = Outbox(opened, size)
-        self.handle = opened.handle
         self.stream = opened.stream
-        self._fd = opened.fd
-        self.window = byte_window()
+        self.window = Window(b"")
         self.ahead = False  # whether the window may hold anything
         self.size = size
-        self._chunk = self._first = first
+        opened.chunk = opened.first = first
         self._most = most
-        self._length = length
-        self._sequential = False
         self._closed = False
         exits.opened(self)
 
-    # --- reading, without waiting
+    # --- reading, without waiting: what Opened.read_now() and seek_now() have refused
 
     def read_now(self, n: int) -> bytes | None:
-        """``n`` bytes (fewer at the end of the file) if they are at hand."""
+        """``n`` bytes (fewer at the end of the file) if they were read ahead."""
         if self.ahead:
             have = len(self.window)
             if have >= n:
                 return self.window.take(n)
-            if have:
-                return None
-            self.ahead = False
-        at = self.handle.at
-        if at < 0 or not self._outbox.clean or (self._sequential and n < self._chunk):
-            return None
-        data = read_now(self._fd, n, at)
-        if data is not None:
-            self.handle.at = at + len(data)
-            self._sequential = True
-        return data
-
-    def read_all_now(self) -> bytes | None:
-        """All up to the end, if it is no longer than it was when the file was opened."""
-        at = self.handle.at
-        if self.ahead or at < 0 or not self._outbox.clean:
-            return None
-        n = max(self._length - at, 0) + 1
-        if n > NOW_MOST:
-            return None
-        data = read_now(self._fd, n, at)
-        if data is None or len(data) == n:
-            return None
-        self.handle.at = at + len(data)
-        return data
+            if not have:
+                self._behind()
+                return self.opened.read_now(n)
+        return None
 
     def seek_now(self, offset: int) -> bool:
-        """Whether the position is ``offset`` now."""
-        if self.handle.at < 0 or not self._outbox.clean or not 0 <= offset < 1 << 63:
+        """Whether the position is ``offset`` now, and what was read ahead is forgotten."""
+        if not self.ahead or self.opened.at < 0 or not 0 <= offset < 1 << 63:
             return False
+        self._behind()
+        return self.opened.seek_now(offset)
+
+    def _behind(self) -> None:
+        """Nothing is read ahead any more. What can be had at once is read at once again, unless
+        something waits to be written.
+        """
         if self.ahead:
             self.window.clear()
             self.ahead = False
-        self.handle.at = offset
-        self._chunk = self._first
-        self._sequential = False
-        return True
+        if self._outbox.clean and self.opened.own and self.opened.mode.reads:
+            self.opened.least = 0
 
     # --- reading
 
@@ -110,15 +74,16 @@ class Buffer:
         """One read into memory of the user's."""
         if not self.stream:
             await self.flush()
-        return await self._opened.pull_into(view)
+        return await self.opened.pull_into(view)
 
     async def fill(self, nbytes: int = 0) -> bool:
         """One read into the window, of ``nbytes`` or more; False at the end of the file."""
         if not self.stream:
             await self.flush()
-        self.ahead = self._sequential = True
-        data = await self._opened.pull(max(nbytes, self._chunk))
-        self._chunk = min(2 * self._chunk, self._most)
+        opened = self.opened
+        self.ahead, opened.least = True, NEVER
+        data = await opened.pull(max(nbytes, opened.chunk))
+        opened.chunk = min(2 * opened.chunk, self._most)
         self.window.add(data)
         return bool(data)
 
@@ -134,19 +99,20 @@ class Buffer:
         if n and not len(self.window):
             if not self.stream:
                 await self.flush()
-            return await self._opened.pull(n)
+            return await self.opened.pull(n)
         return self.window.take(n)
 
     async def readall(self) -> bytes:
         """All up to the end, in reads of at least the first chunk where the size is not known."""
-        chunk = self._first
+        opened = self.opened
+        chunk = opened.first
         if not self.stream:
             await self.flush()
-            chunk = max(chunk, self._opened.length() - self.handle.tell())
-        self.ahead = True
-        while data := await self._opened.pull(chunk):
+            chunk = max(chunk, opened.size() - opened.tell())
+        self.ahead, opened.least = True, NEVER
+        while data := await opened.pull(chunk):
             self.window.add(data)  # so a cancellation loses nothing
-            chunk = min(max(2 * chunk, self._first), 1 << 20)
+            chunk = min(2 * chunk, 1 << 20)
         return self.window.take()
 
     async def readline(self, limit: int = -1) -> bytes:
@@ -167,31 +133,29 @@ class Buffer:
                 done += got
         except BaseException:
             self.window.add(bytes(view[:done]))
-            self.ahead = True
+            self.ahead, self.opened.least = True, NEVER
             raise
         return done
 
     # --- the position
 
     def tell(self) -> int:
-        return self.handle.tell() - len(self.window) + sum(map(len, self._outbox.waiting))
+        return self.opened.tell() - len(self.window) + sum(map(len, self._outbox.waiting))
 
     async def seek(self, offset: int, whence: int) -> int:
         await self.flush()
         if whence == os.SEEK_CUR:
             offset -= len(self.window)
-        at = await self._opened.go(offset, whence)
-        self.window.clear()
-        self._chunk = self._first
-        self._sequential = False
+        at = await self.opened.go(offset, whence)
+        self.opened.chunk = self.opened.first
+        self._behind()
         return at
 
     def unread(self) -> None:
         """Goes back to the position that the caller sees."""
         if self.ahead and not self.stream:
-            self.handle.move(self.handle.tell() - len(self.window))
-            self.window.clear()
-            self.ahead = False
+            self.opened.move(self.opened.tell() - len(self.window))
+            self._behind()
 
     # --- writing
 
@@ -219,6 +183,8 @@ class Buffer:
         """Writes what waits."""
         if not self._outbox.clean or self.stream:
             await self._outbox.flush()
+            if not self.ahead:
+                self._behind()
 
     async def settle(self) -> None:
         """Waits for writes that run behind, and raises what they raised."""
@@ -228,14 +194,14 @@ class Buffer:
         await self.flush()
         self.unread()
         size = self.tell() if size is None else size
-        await self._opened.truncate(size)
+        await self.opened.truncate(size)
         return size
 
     # --- the end
 
     @property
     def closed(self) -> bool:
-        return self._closed or self.handle.closed
+        return self._closed or self.opened.closed
 
     @property
     def busy(self) -> bool:
@@ -243,16 +209,16 @@ class Buffer:
         return self._outbox.busy
 
     def publish(self) -> None:
-        self.handle.publish()
+        self.opened.publish()
 
     def interrupt(self, error: ValueError, *, hurry: bool) -> None:
         """Reads that wait for a pipe or socket raise ``error``; if it is in a hurry, writes too."""
         self._outbox.hurry(hurry)
-        self._opened.interrupt(error)
+        self.opened.interrupt(error)
 
     def close_now(self) -> bool:
         """Whether it is closed now: a regular file that was only read, if that cannot take long."""
-        if self._closed or not self._outbox.clean or not self._opened.close_now():
+        if self._closed or not self._outbox.clean or not self.opened.close_now():
             return False
         self._forget()
         return True
@@ -268,12 +234,12 @@ class Buffer:
             except Exception as error:
                 failure = error
                 self._outbox.waiting.clear()
-            await self._opened.idle()
+            await self.opened.idle()
         except BaseException:
             self._abandon()
             raise
         self._forget()
-        await self._opened.close(self._outbox.rest())
+        await self.opened.close(self._outbox.rest())
         if failure is not None:
             raise failure
 
@@ -282,7 +248,7 @@ class Buffer:
         if self.stream:
             self._outbox.drop_rest()
         self._forget()
-        self._opened.close_later(self._outbox.rest())
+        self.opened.close_later(self._outbox.rest())
 
     def write_out(self, seconds: float) -> None:
         """Writes what waits, for who cannot await; to a pipe or socket what goes in time."""
@@ -292,29 +258,26 @@ class Buffer:
     def desert(self) -> None:
         """In a forked child: the parent goes on with what waits and with what is on its way."""
         self._forget()
-        self.handle.desert()
+        self.opened.desert()
 
     def let_go(self) -> None:
         """Somebody else closes the file."""
         self._forget()
-        self._opened.let_go()
+        self.opened.let_go()
 
     def _forget(self) -> None:
         """From here on the file is closed for callers."""
         exits.closed(self)
         self._closed = True
         self._outbox.shut()
-        self._fd = -1
-        if self.ahead:
-            self.window.clear()
-            self.ahead = False
+        self._behind()
 
     def __del__(self) -> None:
         if not hasattr(self, "_closed") or self.closed:
             return
         try:
-            if self.handle.closefd:
-                text = f"unclosed file {self.handle!r}"
+            if self.opened.closefd:
+                text = f"unclosed file {self.opened!r}"
                 warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
         finally:
             if self.busy:
@@ -324,4 +287,4 @@ class Buffer:
                     self.write_out(0.0)
                 finally:
                     self._forget()
-                    self._opened.close_here()
+                    self.opened.close_here()

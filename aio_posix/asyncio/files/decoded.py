@@ -16,7 +16,7 @@ import struct
 from collections import deque
 from typing import Any, NamedTuple
 
-from aio_posix.asyncio.files.window import text_window
+from aio_posix.asyncio.files.window import Window
 
 
 class Chunk(NamedTuple):
@@ -35,7 +35,7 @@ class Decoded:
         self._decoder = (
             decoder if newline else io.IncrementalNewlineDecoder(decoder, newline is None)
         )
-        self.window = text_window(newline)
+        self.window = Window("", newline)
         self._telling = telling
         self._chunks: deque[Chunk] = deque()
         self.ratio = 0.0  # bytes for a character in the last chunk

@@ -13,15 +13,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Iterable
+import os
+from collections.abc import AsyncIterator, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aio_posix.asyncio import arguments, loop
 from aio_posix.asyncio.files.buffer import Buffer
-from aio_posix.asyncio.files.handle import CLOSED
-from aio_posix.asyncio.files.opened import Opened
-from aio_posix.asyncio.files.window import Window
+from aio_posix.asyncio.files.opened import CLOSED, Opened
+from aio_posix.asyncio.files.window import STRETCH, Window
+from aio_posix.asyncio.native import EachLine
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -56,7 +57,6 @@ class File(Generic[S]):
     def __init__(self, buffer: Buffer, opened: Opened, window: Window[S]) -> None:
         self._buffer = buffer
         self._opened = opened
-        self._handle = buffer.handle
         self._window: Window[S] = window
         self._order = self._write_order = loop.Line()
         self._closing = self._detached = False
@@ -65,12 +65,12 @@ class File(Generic[S]):
     @property
     def name(self) -> Any:
         """What was opened: the path as it was given, or the descriptor."""
-        return self._handle.name
+        return self._opened.name
 
     @property
     def mode(self) -> str:
         """As the built-in open() has it."""
-        return self._handle.mode.shown
+        return self._opened.mode.shown
 
     @property
     def closed(self) -> bool:
@@ -80,56 +80,61 @@ class File(Generic[S]):
     def raw(self) -> io.FileIO:
         """The built-in's unbuffered file on the same descriptor, which owns it from now on."""
         self._check()
-        return self._handle.raw
+        return self._opened.raw
 
     def fileno(self) -> int:
         """The descriptor. Raises ValueError after close()."""
         self._check()
-        self._handle.publish()
-        return self._handle.fd
+        self._opened.publish()
+        return self._opened.fd
 
     def readable(self) -> Answer:
         """Whether the file was opened for reading. This and the next three answer plainly and
         awaited.
         """
         self._check()
-        return Answer(self._handle.mode.reads)
+        return Answer(self._opened.mode.reads)
 
     def writable(self) -> Answer:
         self._check()
-        return Answer(self._handle.mode.writes)
+        return Answer(self._opened.mode.writes)
 
     def seekable(self) -> Answer:
         self._check()
-        return Answer(self._handle.seekable)
+        return Answer(self._opened.seekable)
 
     def isatty(self) -> Answer:
         self._check()
-        return Answer(self._handle.isatty())
+        return Answer(os.isatty(self._opened.fd))
 
     async def readline(self, limit: int | None = -1) -> S:
         """The next line with its end, or its first ``limit`` characters. Empty at the end of the
         file.
         """
         if limit == -1:
-            for line in self._window.lines:
+            line = self._window.line_now()
+            if line is not None:
                 return line
         limit = arguments.size(limit)
         async with self._reading():
             await self._opened.courtesy()
-            return await self._readline(limit)
+            line = await self._readline(limit)
+        if not self._order.users:
+            self._window.left = STRETCH
+        return line
 
     async def readlines(self, hint: int | None = -1) -> list[S]:
         """The lines up to the end, or until they are ``hint`` long together."""
         hint = arguments.size(hint)
         async with self._reading():
             if hint <= 0:
-                return self._window.split(await self._readall())
+                self._window.add(await self._readall())
+                return self._window.all_lines()
             while True:  # nothing is taken before all is there: a cancellation loses nothing
                 if (lines := self._window.take_lines(hint)) is not None:
                     return lines
                 if not await self._more():
-                    return self._window.split(self._window.take())
+                    return self._window.all_lines()
 
     async def writelines(self, lines: Iterable[Any]) -> None:
         """Writes the lines one after another, and nothing between them."""
@@ -282,7 +287,7 @@ class File(Generic[S]):
             raise RuntimeError("an operation on the file is going on")
         self._buffer.write_out(0.0)
         self._window.clear()
-        raw = self._handle.raw
+        raw = self._opened.raw
         self._detached = True
         self._buffer.let_go()
         return self._detached_from(raw)
@@ -290,12 +295,10 @@ class File(Generic[S]):
     def _detached_from(self, raw: io.FileIO) -> Any:
         return raw
 
-    def __aiter__(self: Self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[S]:
+        return EachLine(self._window, self.__anext__)
 
     async def __anext__(self) -> S:
-        for line in self._window.lines:
-            return line
         if line := await self.readline():
             return line
         raise StopAsyncIteration
@@ -344,13 +347,13 @@ class File(Generic[S]):
 
     def _reading(self) -> Turn:
         self._check()
-        if not self._handle.mode.reads:
+        if not self._opened.mode.reads:
             raise io.UnsupportedOperation("not readable")
         return Turn(self, self._order)
 
     def _writing(self) -> Turn:
         self._check()
-        if not self._handle.mode.writes:
+        if not self._opened.mode.writes:
             raise io.UnsupportedOperation("not writable")
         return Turn(self, self._write_order)
 
@@ -379,9 +382,9 @@ class File(Generic[S]):
     async def _at_offsets(self, *, writing: bool) -> None:
         """Before something is read or written at an offset, what waits at the position goes."""
         self._check()
-        if not (self._handle.mode.writes if writing else self._handle.mode.reads):
+        if not (self._opened.mode.writes if writing else self._opened.mode.reads):
             raise io.UnsupportedOperation("not writable" if writing else "not readable")
-        if not self._handle.seekable:
+        if not self._opened.seekable:
             raise io.UnsupportedOperation("the file has no positions")
         buffer = self._buffer
         if not buffer.idle or (writing and buffer.ahead):
@@ -401,6 +404,7 @@ class Turn:
 
     async def __aenter__(self) -> None:
         self._file._check_turn()
+        self._file._window.left = 0
         await self._order.__aenter__()
         try:
             self._file._check_turn()

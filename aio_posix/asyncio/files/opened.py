@@ -1,75 +1,167 @@
-"""An open file in use: its handle, the requests on it, and how it is closed.
+"""An open file: descriptor, names, position, the requests on it, and how it is closed.
 
-- The object that makes requests is made for the first of them: many a file that is read once needs
-  none.
+- A file that open() has opened by its name belongs to us alone: its position is a number here
+  (csrc/python/position.c). The system hears of it (publish()) only when somebody else may look,
+  that is after fileno(), ``raw`` or detach(), and before a fork. Any other file's position is the
+  system's.
+- What makes requests is made for the first of them: many a file that is read once needs none.
 - What may wait for a server, a disk or a lock of the kernel runs in a thread. Only a file that is
   known to be of this machine (``local``) is asked for its end, or closed, on the loop.
-- A file is closed when no request uses its number any more.
+- A call in a thread holds ``_lock`` and looks whether the file is still open, so it never meets
+  another file that has got the number. Closing takes the lock, too, and waits for requests.
+- The object of the built-in is made when somebody asks for it, and closes the descriptor from then
+  on. Until then close() does. There is no finalizer here: in a cycle of garbage it might run before
+  that of the Buffer, which still has something to write.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Any, TypeVar
 
 from aio_posix.asyncio import exits, threads
-from aio_posix.asyncio.files.below import Below, Requests
-from aio_posix.asyncio.files.handle import PUBLIC, Handle
+from aio_posix.asyncio.descriptors.descriptor import Descriptor
+from aio_posix.asyncio.descriptors.ring import rest
+from aio_posix.asyncio.files.modes import Mode
 from aio_posix.asyncio.memory import ALIGNMENT, pin
-from aio_posix.asyncio.native import NOW_MOST, REST, declined, may_now, read_now
+from aio_posix.asyncio.native import (
+    NOW_MOST,
+    REST,
+    Position,
+    close_now,
+    declined,
+    may_now,
+    read_now,
+)
 from aio_posix.asyncio.offload import offload
 
+T = TypeVar("T")
+PUBLIC = -1  # the position is the system's
+NEVER = sys.maxsize  # bytes: no read is made at once
+CLOSED = "I/O operation on closed file."
 
-class Opened:
-    """``length`` is what a regular file of ours had when it was opened, else None."""
 
-    __slots__ = (
-        "_below",
-        "_executor",
-        "_length",
-        "_requests",
-        "direct",
-        "fd",
-        "handle",
-        "local",
-        "stream",
-        "wrote",
-    )
+class Opened(Position):
+    """``at`` is the position, or PUBLIC. Requests in flight keep nothing of this but ``raw``."""
+
+    __slots__ = ("__weakref__", "_executor", "_lock", "_raw", "_requests", "closefd", "direct",
+                 "local", "mode", "name", "own", "seekable", "stream", "wrote")  # fmt: skip
 
     def __init__(
         self,
-        handle: Handle,
-        below: Below,
+        fd: int,
+        name: Any,
+        mode: Mode,
         executor: Executor | None,
-        length: int | None,
+        *,
         local: bool,
+        length: int | None = None,
+        raw: io.FileIO | None = None,
     ) -> None:
-        self.handle = handle
-        self._below = below
+        """``length`` of a regular file that open() has just opened by its name; else None."""
+        self.fd = fd
+        self.name = name
+        self.mode = mode
+        self._raw = raw
+        self.closefd = True if raw is None else raw.closefd
+        self._lock = threading.Lock()
         self._executor = executor
-        self._length = length or 0
+        self._requests: Descriptor | None = None
         self.local = local
         self.wrote = False
-        # to be read at once, if it is one of ours; else -1
-        self.fd = handle.fd if handle.mode.reads and length is not None else -1
-        self._requests: Requests | None = None
-        self.stream = self.direct = False
-        if length is None:
+        self.own = length is not None
+        if length is not None:
+            self.length = length
+            self.seekable = True
+            self.stream = self.direct = False
+            if mode.appends:
+                self.at = length
+            if not mode.reads:
+                self.least = NEVER
+        else:
+            self.at, self.least = PUBLIC, NEVER
+            self.seekable = _has_positions(fd)
             self.stream, self.direct = self.requests.stream, self.requests.direct
 
     @property
-    def requests(self) -> Requests:
+    def raw(self) -> io.FileIO:
+        """The built-in's object, which owns the descriptor if anybody does."""
+        self.publish()
+        if self._raw is None:
+            self._raw = io.FileIO(self.fd, self.mode.raw, self.closefd)
+            self._raw.name = self.name  # as when it opens a file itself
+        return self._raw
+
+    @property
+    def requests(self) -> Descriptor:
         if self._requests is None:
-            handle = self.handle
-            self._requests = self._below.descriptor(handle.fd, handle, handle.name, handle.closefd)
+            name = self.name if isinstance(self.name, (str, bytes)) else None
+            self._requests = (
+                Descriptor.owning(self.fd, self._raw, name)
+                if self.closefd
+                else Descriptor.borrowing(self.fd, name)
+            )
         return self._requests
+
+    @property
+    def closed(self) -> bool:
+        """Also when the user has closed ``raw``."""
+        return self.fd < 0 or (self._raw is not None and self._raw.closed)
+
+    def __repr__(self) -> str:
+        kind = "TextFile" if self.mode.text else "BinaryFile"
+        return f"<aio_posix.asyncio.{kind} name={self.name!r} mode={self.mode.shown!r}>"
 
     async def courtesy(self) -> None:
         """Gives the loop its turn when the slice (turn.py) of this task is over."""
         # so much that the clock is asked each time: lines cost more than reads
         while not may_now(self.fd, NOW_MOST) and declined() == REST:
-            await self._below.rest()
+            await rest()
+
+    # --- the position
+
+    def publish(self) -> None:
+        """The system hears of the position, and has it from now on."""
+        if self.at != PUBLIC:
+            os.lseek(self.fd, self.at, os.SEEK_SET)
+            self.at = PUBLIC
+
+    def tell(self) -> int:
+        return os.lseek(self.fd, 0, os.SEEK_CUR) if self.at == PUBLIC else self.at
+
+    def move(self, at: int) -> None:
+        if self.at == PUBLIC:
+            os.lseek(self.fd, at, os.SEEK_SET)
+        else:
+            self.at = at
+
+    async def go(self, offset: int, whence: int) -> int:
+        """Moves the position. Where the file system has to be asked, as for the end of a file, this
+        may take a thread.
+        """
+        if whence in (os.SEEK_SET, os.SEEK_CUR):
+            if self.at == PUBLIC:
+                return os.lseek(self.fd, offset, whence)
+            at = self.at + offset if whence == os.SEEK_CUR else offset
+            if not 0 <= at < 1 << 63:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        elif self.local or self.stream:
+            at = self.held(os.lseek, offset, whence)
+        else:
+            at = await offload(self._executor, self.held, os.lseek, offset, whence)
+        if self.at != PUBLIC:
+            self.at = at
+        return at
+
+    def size(self) -> int:
+        """How long the file is; of a server's, how long it was when it was opened."""
+        return os.fstat(self.fd).st_size if self.local else self.length
 
     # --- at the position
 
@@ -77,49 +169,37 @@ class Opened:
         """One read: ``nbytes``, of a pipe or socket what there is."""
         if self.stream:
             return await self.requests.receive(nbytes)
-        handle = self.handle
-        at = handle.tell()
-        data = read_now(self.fd, nbytes, at)
+        at = self.tell()
+        data = read_now(self.fd, nbytes, at) if self.own and self.mode.reads else None
         if data is None:
             data = await self.requests.pread(nbytes, at)
-        handle.move(at + len(data))
+        self.move(at + len(data))
         return data
 
     async def pull_into(self, view: memoryview) -> int:
         """One read into memory of the user's."""
         if self.stream:
             return await self.requests.receive_into(view)
-        at = self.handle.tell()
+        at = self.tell()
         if self.direct and (at | len(view) | pin(view)[1]) % ALIGNMENT:
             data = await self.requests.pread(len(view), at)
             got = len(data)
             view[:got] = data
         else:
             got = await self.requests.preadinto(view, at)
-        self.handle.move(at + got)
+        self.move(at + got)
         return got
-
-    def length(self) -> int:
-        """How long the file is; of a server's, how long it was when it was opened."""
-        return os.fstat(self.handle.fd).st_size if self.local else self._length
-
-    async def go(self, offset: int, whence: int) -> int:
-        """Moves the position."""
-        handle = self.handle
-        at = handle.near(offset, whence)
-        if at is None:
-            at = (
-                handle.far(offset, whence)
-                if self.local or self.stream
-                else await offload(self._executor, handle.far, offset, whence)
-            )
-        if handle.at != PUBLIC:
-            handle.at = at
-        return at
 
     async def truncate(self, size: int) -> None:
         self.wrote = True
-        await offload(self._executor, self.handle.truncate, size)
+        await offload(self._executor, self.held, os.ftruncate, size)
+
+    def held(self, call: Callable[..., T], *args: Any) -> T:
+        """``call(fd, *args)`` while nobody can close it."""
+        with self._lock:
+            if self.closed:
+                raise ValueError(CLOSED)
+            return call(self.fd, *args)
 
     # --- the end
 
@@ -127,18 +207,28 @@ class Opened:
         """Closes it, when ``finish`` has written what is left, once no request is in flight."""
         if self._requests is not None:
             self._requests.close()
-        may_wait = finish is not None or self.wrote or self.stream or not self.local
-        if may_wait or not self.handle.close_at_once():
+        if finish is not None or not self._close_at_once():
             await offload(self._executor, self._job(finish))
 
     def close_now(self) -> bool:
         """Whether it is closed now: a regular file that was only read, if that cannot take long."""
-        if self._requests is not None or self.wrote or self.stream or not self.local:
+        return self._requests is None and self._close_at_once()
+
+    def _close_at_once(self) -> bool:
+        if self.wrote or self.stream or not self.local or self._raw is not None:
             return False
-        return self.handle.close_at_once()
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self.fd < 0 or not close_now(self.fd):
+                return False
+            self.fd = -1
+            return True
+        finally:
+            self._lock.release()
 
     def close_later(self, finish: Callable[[], None] | None) -> None:
-        """The same without waiting: by whoever uses the number last, or a thread."""
+        """close() without waiting: by whoever uses the number last, or a thread."""
         job = self._job(finish)
 
         def then() -> None:
@@ -149,13 +239,21 @@ class Opened:
 
     def close_here(self) -> None:
         """The same on the spot, unless reads are in flight."""
-        self._when_idle(self.handle.close)
+        self._when_idle(self._close)
+
+    def desert(self) -> None:
+        """Closes the number of a forked child, whatever a thread of the parent holds."""
+        fd, self.fd = self.fd, -1
+        if self._raw is not None:
+            self._raw.close()
+        elif fd >= 0 and self.closefd:
+            os.close(fd)
 
     def let_go(self) -> None:
-        """Somebody else closes it."""
-        if self._requests is not None:
-            self._requests.close()
-        self.handle.let_go()
+        """Somebody else closes it, but not before requests that are in flight are over."""
+        raw = self._raw
+        self._when_idle(lambda: raw)
+        self.fd = -1
 
     async def idle(self) -> None:
         if self._requests is not None:
@@ -166,20 +264,30 @@ class Opened:
         if self.stream and self._requests is not None:
             self._requests.interrupt(error)
 
-    def _when_idle(self, then: Callable[[], None]) -> None:
+    def _close(self) -> None:
+        with self._lock:
+            self.desert()
+
+    def _when_idle(self, then: Callable[[], object]) -> None:
         if self._requests is None:
             then()
         else:
             self._requests.close(then)
 
     def _job(self, finish: Callable[[], None] | None) -> exits.Job:
-        handle = self.handle
-
         def close() -> None:
             try:
                 if finish is not None:
                     finish()
             finally:
-                handle.close()
+                self._close()
 
-        return exits.Job(close, f"close of {handle.name!r}")
+        return exits.Job(close, f"close of {self.name!r}")
+
+
+def _has_positions(fd: int) -> bool:
+    try:
+        os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError:
+        return False
+    return True

@@ -33,12 +33,8 @@ from typing import (
     overload,
 )
 
-from aio_posix.asyncio.descriptors.descriptor import Descriptor
-from aio_posix.asyncio.descriptors.ring import rest
-from aio_posix.asyncio.files.below import Below
 from aio_posix.asyncio.files.binary import BinaryFile, RawFile
 from aio_posix.asyncio.files.buffer import Buffer
-from aio_posix.asyncio.files.handle import Handle
 from aio_posix.asyncio.files.modes import Mode, parse
 from aio_posix.asyncio.files.opened import Opened
 from aio_posix.asyncio.files.text import How, TextFile, how
@@ -195,24 +191,21 @@ async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFil
     sys.audit("open", path, mode.raw, mode.flags)
     at_once = open_now(path, mode.flags)
     if at_once is not None:
-        fd, length = at_once
-        handle = Handle(fd, path, mode, length=length)
-        file = _wrap(handle, asked, executor, text, length, True)
+        fd, size = at_once
+        opened = Opened(fd, path, mode, executor, local=True, length=size)
+        file = _wrap(opened, asked, text)
         try:
-            await file._opened.courtesy()
+            await opened.courtesy()
         except BaseException:
-            handle.close()
+            opened.close_here()
             raise
         return file
-    opened = await _in_thread(executor, open_wait, _close_opened, path, mode.flags)
-    fd, kind, length, local = opened
-    if stat.S_ISREG(kind):
-        handle = Handle(fd, path, mode, length=length)
-        return _wrap(handle, asked, executor, text, length, local)
-    handle = Handle(fd, path, mode)
-    if text is not None and asked.buffering < 0 and handle.isatty():
+    fd, kind, size, local = await _in_thread(executor, open_wait, _close_opened, path, mode.flags)
+    length = size if stat.S_ISREG(kind) else None
+    opened = Opened(fd, path, mode, executor, local=local, length=length)
+    if text is not None and length is None and asked.buffering < 0 and os.isatty(fd):
         text = text._replace(line_buffering=True)
-    return _wrap(handle, asked, executor, text, None, local)
+    return _wrap(opened, asked, text)
 
 
 def _plain(asked: Asked, mode: Mode) -> bool:
@@ -235,7 +228,8 @@ async def _open_as_builtin(asked: Asked, executor: Executor | None) -> BinaryFil
     text = None
     if mode.text:
         text = how(asked.encoding, asked.errors, asked.newline, lines=lines)
-    return _wrap(Handle(raw.fileno(), raw.name, mode, raw), asked, executor, text, None, local)
+    opened = Opened(raw.fileno(), raw.name, mode, executor, local=local, raw=raw)
+    return _wrap(opened, asked, text)
 
 
 def _builtin(asked: Asked) -> tuple[io.FileIO, bool, bool]:
@@ -279,33 +273,15 @@ async def _in_thread(
         raise
 
 
-def _wrap(
-    handle: Handle,
-    asked: Asked,
-    executor: Executor | None,
-    text: How | None,
-    length: int | None,
-    local: bool,
-) -> BinaryFile | TextFile:
-    """The file; ``length`` is None unless it is a regular file of our own."""
+def _wrap(opened: Opened, asked: Asked, text: How | None) -> BinaryFile | TextFile:
     asked_size = asked.buffering if asked.buffering > 1 else 0
     first = asked_size or io.DEFAULT_BUFFER_SIZE
-    size = asked_size or WAITING
-    opened = Opened(handle, BELOW, executor, length, local)
     if asked.buffering == 0:
-        return RawFile(Buffer(opened, 0, first, first, length or 0), opened)
-    if handle.mode.reads and handle.mode.writes and not handle.seekable:
+        return RawFile(Buffer(opened, 0, first, first), opened)
+    if opened.mode.reads and opened.mode.writes and not opened.seekable:
         opened.close_here()
         raise io.UnsupportedOperation("File or stream is not seekable.")
-    buffer = Buffer(opened, size, first, max(first, AHEAD), length or 0)
+    buffer = Buffer(opened, asked_size or WAITING, first, max(first, AHEAD))
     if text is None:
         return BinaryFile(buffer, opened)
     return TextFile(buffer, opened, text, asked.mode)
-
-
-def _descriptor(fd: int, keeper: object, name: object, ours: bool) -> Descriptor:
-    name = name if isinstance(name, (str, bytes)) else None
-    return Descriptor.owning(fd, keeper, name) if ours else Descriptor.borrowing(fd, name)
-
-
-BELOW = Below(_descriptor, rest)

@@ -13,16 +13,26 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from aio_posix.asyncio import loop
-from aio_posix.asyncio.files.below import Writing
-from aio_posix.asyncio.files.opened import Opened
+from aio_posix.asyncio.files import blocking
+from aio_posix.asyncio.files.opened import NEVER, Opened
 from aio_posix.asyncio.files.together import SMALL, Small, put
 from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
 
 Data = bytes | memoryview
 BEHIND = 2 << 20  # bytes that may be on their way; half of them wake the loop up together
+
+
+class Writing(Protocol):
+    """A write that goes on by itself, whoever is cancelled."""
+
+    result: int | None  # how much was written, once it has ended
+    error: OSError | None
+
+    async def over(self) -> OSError | None: ...
 
 
 class Behind(NamedTuple):
@@ -55,7 +65,7 @@ class Outbox:
     def __init__(self, opened: Opened, size: int) -> None:
         self._opened = opened
         self.size = size
-        self.room = size if opened.handle.mode.writes else -1  # -1: nothing may wait
+        self.room = size if opened.mode.writes else -1  # -1: nothing may wait
         # False: something may wait or be on its way, or the file is closed
         self.clean = True
         self.waiting: list[Data] = []
@@ -74,6 +84,7 @@ class Outbox:
             return False
         if data:
             self.clean = False
+            self._opened.least = NEVER
             self.waiting.append(data)
             self.room -= len(data)
         return True
@@ -116,7 +127,7 @@ class Outbox:
         """Waits until so much more may run behind. What is appended has to wait for all before it:
         nobody could tell where the hole of a failed write is.
         """
-        if self._opened.handle.mode.appends:
+        if self._opened.mode.appends:
             await self.settle()
         elif self._behind_bytes + nbytes > BEHIND:
             while self.behind and self._behind_bytes > BEHIND // 2:
@@ -128,20 +139,21 @@ class Outbox:
                 self._behind_bytes -= len(first.data)
 
     def _start(self, data: Data) -> None:
-        opened, handle = self._opened, self._opened.handle
+        opened = self._opened
         opened.wrote, self.clean = True, False
-        at = 0 if handle.mode.appends else handle.tell()
+        opened.least = NEVER
+        at = 0 if opened.mode.appends else opened.tell()
         if opened.direct and pin(data)[1] % ALIGNMENT:
             data = aligned(data)
         write: Writing
         if opened.local and len(data) <= SMALL and type(data) is bytes and not opened.direct:
-            write = put(handle, data, at)
+            write = put(partial(blocking.write_at, opened, data, at), opened.name, len(data))
         else:
             write = opened.requests.put(data, at)
         self.behind.append(Behind(write, data, at, loop.running()))
         self._behind_bytes += len(data)
-        if not handle.mode.appends:
-            handle.move(at + len(data))
+        if not opened.mode.appends:
+            opened.move(at + len(data))
 
     async def settle(self) -> None:
         """Waits for the writes that run behind, and raises what the first that failed raised."""
@@ -151,7 +163,7 @@ class Outbox:
                 break
             await each.write.over()
         behind, self.behind, self._behind_bytes = self.behind, [], 0
-        appends = self._opened.handle.mode.appends
+        appends = self._opened.mode.appends
         for i, each in enumerate(behind):
             error = each.write.error
             if error is not None:
@@ -166,18 +178,17 @@ class Outbox:
         """The loop that these writes began in was closed, and with it went their results. What
         has a place is written there once more; what was appended has to be taken for written.
         """
-        if not self._opened.handle.mode.appends:
+        if not self._opened.mode.appends:
             self._take_back(self.behind[i:], 0)
         del self.behind[i:]
 
     def _take_back(self, failed: list[Behind], gone: int) -> None:
         """Lets it wait again, in front: what was not written, and what was written after that."""
-        handle = self._opened.handle
         pieces = [bytes(each.data) for each in failed]  # no copy of bytes
-        if handle.mode.appends:
+        if self._opened.mode.appends:
             pieces[0] = pieces[0][gone:]
         else:
-            handle.move(failed[0].at)
+            self._opened.move(failed[0].at)
         if self.size:
             self.waiting[:0] = pieces
             self.room -= sum(map(len, pieces))
@@ -232,27 +243,28 @@ class Outbox:
 
     def drop_rest(self) -> None:
         """Writes what a pipe or socket takes at once, and drops the rest."""
-        handle = self._opened.handle
-        left, self.waiting = handle.push(self.waiting, 0.0), []
+        opened = self._opened
+        left, self.waiting = blocking.push(opened.fd, self.waiting, 0.0), []
         if left:
-            text = f"{left} bytes written to {handle.name!r} are dropped: nobody takes them"
+            text = f"{left} bytes written to {opened.name!r} are dropped: nobody takes them"
             warnings.warn(text, ResourceWarning, stacklevel=5)
 
     def shut(self) -> None:
         """Takes nothing more."""
         self.clean = False
+        self._opened.least = NEVER
         self.room = -1
 
     def rest(self) -> Callable[[], None] | None:
         """What writes the rest of a regular file, if there is one."""
         pieces, self.waiting = self.waiting, []
-        behind, handle, direct = self.behind, self._opened.handle, self._opened.direct
+        behind, opened = self.behind, self._opened
         if not pieces and not behind:
             return None
 
         def finish() -> None:
             join(behind)
-            handle.write(pieces, direct=direct)
+            blocking.write(opened, pieces)
 
         return finish
 
@@ -260,7 +272,7 @@ class Outbox:
         """Writes what waits, for who cannot await; to a pipe or socket what goes in time."""
         if self._opened.stream:
             if self.waiting:
-                self._opened.handle.push(self.waiting, seconds)
+                blocking.push(self._opened.fd, self.waiting, seconds)
             self.waiting = []
         elif finish := self.rest():
             finish()

@@ -55,7 +55,7 @@ class TextFile(File[str]):
     """
 
     def __init__(self, buffer: Buffer, opened: Opened, how: How, mode: str) -> None:
-        seekable = buffer.handle.seekable
+        seekable = opened.seekable
         self._decoded = Decoded(how.encoding, how.errors, how.newline, seekable)
         super().__init__(buffer, opened, self._decoded.window)
         self._how = how
@@ -63,13 +63,13 @@ class TextFile(File[str]):
         self._newline = how.newline if how.newline in ("\r", "\r\n") else None  # what "\n" becomes
         self._encoder: Any = codecs.getincrementalencoder(how.encoding)(how.errors)
         self._chunk = how.chunk
-        reads, writes = self._handle.mode.reads, self._handle.mode.writes
+        reads, writes = self._opened.mode.reads, self._opened.mode.writes
         self._grows = not (reads and writes)
         self.line_buffering = how.line_buffering
         self._appends = not (reads or how.line_buffering)
         self._binary: BinaryFile | None = None
         if writes and seekable:
-            self._encode_from(self._handle.tell())
+            self._encode_from(self._opened.tell())
 
     @property
     def mode(self) -> str:
@@ -117,8 +117,11 @@ class TextFile(File[str]):
         A negative size, or None, stands for everything up to the end.
         """
         size = arguments.size(size)
-        if 0 < size <= len(self._window) and not self._order.users:
-            return self._window.take(size)
+        if not self._order.users:
+            if 0 < size <= len(self._window):
+                return self._window.take(size)
+            if size < 0 and (data := self._opened.read_now(-1)) is not None:
+                return self._decoded.finish(data)
         async with self._reading():
             if size < 0:
                 return await self._readall()
@@ -154,7 +157,7 @@ class TextFile(File[str]):
         """Moves to what tell() returned, to the beginning (0) or to the end (0, os.SEEK_END)."""
         cookie, whence = operator.index(cookie), operator.index(whence)
         self._check()
-        if not self._handle.seekable:
+        if not self._opened.seekable:
             raise io.UnsupportedOperation("underlying stream is not seekable")
         async with self._turn():
             if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
@@ -241,6 +244,6 @@ class TextFile(File[str]):
         return len(text)
 
     def _tell(self) -> int:
-        if not self._handle.seekable:
+        if not self._opened.seekable:
             raise io.UnsupportedOperation("underlying stream is not seekable")
         return self._decoded.tell(self._buffer.tell())

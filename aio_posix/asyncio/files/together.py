@@ -6,7 +6,7 @@ writes: 16 files that flush a line each had 31,000 flushes/s, and have some 150,
 
 - Only files of file systems that are known to be of this machine are written so, because one write
   that waits holds up the others of its turn.
-- Handle's lock and its number are looked at for each write, so none meets another file.
+- Each write looks at lock and number of its file itself, so none meets another file.
 - A write goes on when its task is cancelled. An exit waits for writes that have begun, and does
   those itself that a stopped loop has not handed over.
 """
@@ -16,9 +16,10 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from aio_posix.asyncio import exits, loop, threads
-from aio_posix.asyncio.files.handle import Handle
 
 SMALL = 64 << 10  # bytes of one write
 MOST = 1 << 20  # bytes of one turn that one thread writes
@@ -27,12 +28,11 @@ MOST = 1 << 20  # bytes of one turn that one thread writes
 class Small:
     """A write that has begun."""
 
-    __slots__ = ("_at", "_data", "_handle", "_waiting", "batch", "error", "result")
+    __slots__ = ("_name", "_waiting", "_write", "batch", "error", "result")
 
-    def __init__(self, handle: Handle, data: bytes | memoryview, at: int, batch: Batch) -> None:
-        self._handle = handle
-        self._data = data
-        self._at = at
+    def __init__(self, write: Callable[[], int], name: Any, batch: Batch) -> None:
+        self._write = write
+        self._name = name
         self._waiting: list[loop.Future[None]] = []
         self.batch = batch
         self.result: int | None = None  # how much was written, once it has ended
@@ -42,14 +42,14 @@ class Small:
         """In a thread."""
         put = 0
         try:
-            put = self._handle.write_at(self._data, self._at)
+            put = self._write()
         except OSError as error:
             put = getattr(error, "characters_written", 0)
             if error.filename is None:
-                error.filename = self._handle.name
+                error.filename = self._name
             self.error = error
         except ValueError:  # closed meanwhile
-            self.error = OSError(errno.EBADF, os.strerror(errno.EBADF), self._handle.name)
+            self.error = OSError(errno.EBADF, os.strerror(errno.EBADF), self._name)
         self.result = put
 
     def tell(self) -> None:
@@ -107,16 +107,16 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def put(handle: Handle, data: bytes | memoryview, at: int) -> Small:
-    """Begins to write all of ``data`` at ``at``, at the end of a file that is opened to append."""
+def put(write: Callable[[], int], name: Any, nbytes: int) -> Small:
+    """Begins a ``write`` of so many bytes to the file of that name."""
     batch = _here.batch
     if batch is None or batch.size > MOST or not batch.open():
         batch = _here.batch = Batch()
         loop.soon(_start, batch)
-    write = Small(handle, data, at, batch)
-    batch.writes.append(write)
-    batch.size += len(data)
-    return write
+    small = Small(write, name, batch)
+    batch.writes.append(small)
+    batch.size += nbytes
+    return small
 
 
 def _start(batch: Batch) -> None:

@@ -1,114 +1,92 @@
-"""What was read and not yet handed out, cut into lines in bulk by the C of io.BytesIO and
-io.StringIO.
+"""What was read and not yet handed out, cut into lines by csrc/python/lines.c.
 
-- ``lines`` yields the next whole lines, cut but still part of the window: to take one from it is to
-  take it.
-- Nothing but line() fills ``lines``; everything else takes the lines not taken back first, so a
-  caller that mixes tell() or read() with lines would cut all of them again each time: the stretch
-  that is cut begins small and grows.
-- Pieces without a line end wait in a list, so that a long line costs its length once, not once a
-  piece.
+- What is added waits in a list, so that a long line costs its length once, not once a piece.
+- ``left`` tells how much may be taken as lines without a turn on the file. Every operation that has
+  a turn takes it away, and the one that looks for a line gives STRETCH again at its end. So other
+  tasks and the event loop get their turn after that much.
 """
 
 from __future__ import annotations
 
-import functools
-import io
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+from aio_posix.asyncio.native import Lines
 
 S = TypeVar("S", str, bytes)
-STRETCH = 1 << 10  # characters: some ten lines
-MOST = 1 << 14  # empty lines that may be handed out before the loop has its turn: 5 ms
+STRETCH = 1 << 14  # letters: as many empty lines take 2 ms
+# for newline of open() the number that lines.c has for it, and the last letters of its line ends
+ENDS = {None: (0, "\n"), "\n": (0, "\n"), "\r": (1, "\r"), "\r\n": (2, "\n"), "": (3, "\r\n")}
 
 
-class Ends(NamedTuple, Generic[S]):
-    """What a line may end with, and how text is cut after it."""
+class Window(Lines[S], Generic[S]):
+    """Bytes or text that ends its lines as ``newline`` of open() says."""
 
-    split: Callable[[S], list[S]]
-    ends: tuple[S, ...]
-    marks: tuple[S, ...]  # the last character of each
-    empty: S
+    __slots__ = ("_empty", "_marks", "_pieces", "_searched")
 
-
-NONE: Iterator[Any] = iter(())
-
-
-class Window(Generic[S]):
-    """Bytes or text, cut after each of ``ends``."""
-
-    __slots__ = ("_cut", "_data", "_ends", "_pieces", "_searched", "_stretch", "lines", "split")
-
-    def __init__(self, ends: Ends[S]) -> None:
-        self._ends: Ends[S] = ends
-        self.split: Callable[[S], list[S]] = ends.split
-        self.clear()
+    def __init__(self, empty: S, newline: str | None = None) -> None:
+        self._empty: S = empty
+        self.ends, self._marks = ENDS[newline]
+        self._pieces: list[S] = []  # what follows data
+        self._searched = False  # and no line end found
+        self.hold(empty)
 
     def clear(self) -> None:
-        self._data: S = self._ends.empty
-        self._pieces: list[S] = []  # what follows data
-        self._cut = 0  # where what was taken, or waits in lines, ends in data
-        self.lines: Iterator[S] = NONE
-        self._stretch = STRETCH
-        self._searched = False  # and no line end found
+        self.hold(self._empty)
+        self._pieces = []
+        self._searched = False
 
     def __len__(self) -> int:
-        self._take_back()
-        return len(self._data) - self._cut + sum(map(len, self._pieces))
+        have = len(self.data) - self.at
+        return have + sum(map(len, self._pieces)) if self._pieces else have
 
     def add(self, more: S) -> None:
         """Puts ``more`` behind what is there."""
+        if self._searched:
+            marks: Any = self._marks if isinstance(more, str) else (b"\n",)
+            self._searched = not any(mark in more for mark in marks)
         self._pieces.append(more)
-        if self._searched and any(mark in more for mark in self._ends.marks):
-            self._searched = False
 
     def take(self, n: int | None = None) -> S:
         """The next ``n``, or as many as there are; None: all."""
-        data, start = self._join()
+        self._join()
+        data, start = self.data, self.at
         if n is None or start + n >= len(data):
             self.clear()
             return data[start:]
-        self._cut = start + n
+        self.move(start + n)
         return data[start : start + n]
 
     def back(self, n: int) -> None:
-        """Takes back the last ``n`` of the line that line() returned last."""
-        self._take_back()
-        self._cut -= n
+        """Takes back the last ``n`` that were taken as lines."""
+        self.move(self.at - n)
         self._searched = False
 
     def peek(self) -> S:
         """All there is; nothing is taken."""
-        data, start = self._join()
-        return data[start:]
+        self._join()
+        return self.data[self.at :]
 
-    def line(self) -> S:
+    def next_line(self) -> S:
         """The next whole line; empty if there is none."""
-        for line in self.lines:
-            return line
         if self._searched:
-            return self._ends.empty
-        if self._pieces:
+            return self._empty
+        line = self.line()
+        if line is None and self._pieces:
             self._join()
-        stretch = self._stretch
-        self._stretch = min(2 * stretch, MOST)
-        while self._cut < len(self._data):
-            stop = self._cut + stretch
-            stretch *= 2  # not only so far as MOST: a line may be longer
-            lines = self.split(self._data[self._cut : stop])
-            last = lines[-1]
-            if not last.endswith(self._ends.ends) or (
-                stop < len(self._data) and last.endswith(self._ends.marks)
-            ):
-                lines.pop()  # half a line, or perhaps half a line end
-            if lines:
-                self._cut += sum(map(len, lines))
-                self.lines = iter(lines)
-                return next(self.lines)
-            if stop >= len(self._data):
-                break
-        self._searched = True
-        return self._ends.empty
+            line = self.line()
+        if line is None:
+            self._searched = True
+            return self._empty
+        return line
+
+    def all_lines(self) -> list[S]:
+        """All there is, the last line also without an end."""
+        self._join()
+        lines = self.lines()
+        if rest := self.take():
+            lines.append(rest)
+        return lines
 
     def take_lines(self, length: int) -> list[S] | None:
         """Lines that are ``length`` long together, or a little longer; None, and nothing is taken,
@@ -119,7 +97,7 @@ class Window(Generic[S]):
         self._join()
         lines: list[S] = []
         have = 0
-        while have < length and (line := self.line()):
+        while have < length and (line := self.next_line()):
             lines.append(line)
             have += len(line)
         if have >= length:
@@ -127,65 +105,21 @@ class Window(Generic[S]):
         self.back(have)
         return None
 
-    def _take_back(self) -> None:
-        self._cut -= sum(map(len, self.lines))
-        self.lines = NONE
-        self._stretch = STRETCH
-
-    def _join(self) -> tuple[S, int]:
-        self._take_back()
+    def _join(self) -> None:
         if self._pieces:
-            rest = self._data[self._cut :]
+            rest = self.data[self.at :]
             if rest:
                 self._pieces.insert(0, rest)
-            self._data = self._ends.empty.join(self._pieces)
-            self._pieces = []
-            self._cut = 0
-        return self._data, self._cut
+            pieces, self._pieces = self._pieces, []
+            self.hold(pieces[0] if len(pieces) == 1 else self._empty.join(pieces))
 
 
 async def read_line(window: Window[S], fill: Callable[[], Awaitable[bool]], limit: int) -> S:
     """The next line, or its first ``limit``; ``fill`` adds to the window, False at the end."""
-    while not (line := window.line()):
+    while not (line := window.next_line()):
         if 0 <= limit <= len(window) or not await fill():
             return window.take(limit if limit >= 0 else None)
     if 0 <= limit < len(line):
         window.back(len(line) - limit)
         return line[:limit]
     return line
-
-
-def byte_lines(data: bytes) -> list[bytes]:
-    return io.BytesIO(data).readlines()
-
-
-BYTES: Ends[bytes] = Ends(byte_lines, (b"\n",), (b"\n",), b"")
-
-
-def byte_window() -> Window[bytes]:
-    return Window(BYTES)
-
-
-@functools.cache
-def text_ends(newline: str | None) -> Ends[str]:
-    """For text as TextIOWrapper's ``newline`` leaves it: translated, or with the line ends of the
-    file.
-    """
-    if newline in (None, "", "\n"):
-
-        def split(text: str) -> list[str]:
-            return io.StringIO(text, "" if newline == "" else "\n").readlines()
-
-        ends = ("\n", "\r") if newline == "" else ("\n",)
-        return Ends(split, ends, ends, "")
-
-    def split_at(text: str) -> list[str]:
-        lines = [line + newline for line in text.split(newline)]
-        lines[-1] = lines[-1][: -len(newline)]
-        return lines if lines[-1] else lines[:-1]
-
-    return Ends(split_at, (newline,), (newline[-1:],), "")
-
-
-def text_window(newline: str | None) -> Window[str]:
-    return Window(text_ends(newline))

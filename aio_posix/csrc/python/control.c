@@ -2,7 +2,6 @@
 #include "kept.h"
 
 #include <errno.h>
-#include <string.h>
 
 PyTypeObject *control_type, *notifier_type;
 
@@ -210,26 +209,9 @@ static PyMethodDef notifier_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
-/* ISO C has no cast from a function to void *. */
-static PyType_Slot function_slot(int id, void (*function)(void))
-{
-    PyType_Slot slot = { id, NULL };
-    memcpy(&slot.pfunc, &function, sizeof function);
-    return slot;
-}
-
-static PyTypeObject *type_of(PyObject *module, const char *name, int size, PyType_Slot slots[])
-{
-    PyType_Spec spec = { name, size, 0,
-                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots };
-    PyTypeObject *type = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (type == NULL || PyModule_AddType(module, type) != 0)
-        return NULL;
-    return type;
-}
-
 int control_start(PyObject *module)
 {
+    unsigned flags = Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC;
     PyType_Slot control[] = {
         function_slot(Py_tp_new, (void (*)(void))control_new),
         function_slot(Py_tp_dealloc, (void (*)(void))control_dealloc),
@@ -248,7 +230,8 @@ int control_start(PyObject *module)
         { Py_tp_methods, notifier_methods },
         { 0, NULL },
     };
-    control_type = type_of(module, "aio_posix._calls.Control", sizeof(struct control), control);
-    notifier_type = type_of(module, "aio_posix._calls.Notifier", sizeof(struct notifier), notifier);
+    control_type = type_of(module, "aio_posix._calls.Control", sizeof(struct control), flags, control);
+    notifier_type = type_of(module, "aio_posix._calls.Notifier", sizeof(struct notifier), flags,
+                            notifier);
     return control_type && notifier_type ? 0 : -1;
 }

@@ -44,7 +44,18 @@ int int_of(PyObject *number, int *n)
     return -1;
 }
 
+PyTypeObject *type_of(PyObject *module, const char *name, int size, unsigned flags,
+                      PyType_Slot slots[])
+{
+    PyType_Spec spec = { name, size, 0, Py_TPFLAGS_DEFAULT | flags, slots };
+    PyTypeObject *type = (PyTypeObject *)PyType_FromSpec(&spec);
+    if (type == NULL || PyModule_AddType(module, type) != 0)
+        return NULL;
+    return type;
+}
+
 extern PyMethodDef page_cache_methods[], openfile_methods[], opening_methods[];
+extern int lines_start(PyObject *module), position_start(PyObject *module);
 
 static int execute(PyObject *module)
 {
@@ -62,7 +73,7 @@ static int execute(PyObject *module)
         if (PyModule_AddFunctions(module, methods[i]) != 0)
             return -1;
     if (kept_start() != 0 || describe_start() != 0 || gate_start() != 0
-        || control_start(module) != 0)
+        || control_start(module) != 0 || lines_start(module) != 0 || position_start(module) != 0)
         return -1;
     return process_start() == 0 && waiters_start() == 0 ? 0 : -1;
 }

@@ -21,8 +21,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { CREDIT = 16, UNIT = 16 << 10, UNIT_NS = 4000, HELD = 64 << 10, KNOWN = 64 };
 
@@ -90,15 +92,21 @@ static int permission(int fd, Py_ssize_t nbytes)
     return slice.known[i].why;
 }
 
-static ssize_t resident(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
+/* preadv2(), which is no cancellation point here: no thread of ours is ever cancelled. */
+static ssize_t nowait(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
 {
     struct iovec iov = { to, (size_t)nbytes };
+    return syscall(SYS_preadv2, fd, &iov, 1UL, (long)offset, 0L, RWF_NOWAIT);
+}
+
+static ssize_t resident(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
+{
     ssize_t n;
     if (nbytes <= HELD) {
-        n = preadv2(fd, &iov, 1, offset, RWF_NOWAIT);
+        n = nowait(fd, to, nbytes, offset);
     } else {
         Py_BEGIN_ALLOW_THREADS
-        n = preadv2(fd, &iov, 1, offset, RWF_NOWAIT);
+        n = nowait(fd, to, nbytes, offset);
         Py_END_ALLOW_THREADS
     }
     if (n >= 0)
@@ -123,6 +131,36 @@ static int descriptor(PyObject *value, int *fd)
     return 0;
 }
 
+PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset)
+{
+    slice.why = OTHERWISE;
+    if (nbytes < 0 || nbytes > NOW_MOST || offset < 0 || fd < 0)
+        return none();
+    if ((slice.why = permission(fd, nbytes)) != MAY)
+        return none();
+    PyObject *data = PyBytes_FromStringAndSize(NULL, nbytes);
+    if (data == NULL)
+        return NULL;
+    char *to = PyBytes_AsString(data);
+    Py_ssize_t got = resident(fd, to, nbytes, offset);
+    if (got == nbytes)
+        return data;
+    if (got > 0) {   /* the end of the file, or of what is cached */
+        ssize_t more;
+        while (got < nbytes && (more = resident(fd, to + got, nbytes - got, offset + got)) > 0)
+            got += more;
+        if (got < nbytes && more < 0)
+            got = -1;
+    }
+    if (got < 0) {
+        Py_DECREF(data);
+        return none();
+    }
+    if (got < nbytes)
+        _PyBytes_Resize(&data, got);
+    return data;
+}
+
 /* read_now(fd, nbytes, offset) -> all of it, or what is left before the end of the file, or None */
 static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -141,29 +179,7 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     int64_t offset = PyLong_AsLongLong(args[2]);
     if (PyErr_Occurred())
         return NULL;
-    if (nbytes < 0 || nbytes > NOW_MOST || offset < 0 || fd < 0)
-        return none();
-    if ((slice.why = permission(fd, nbytes)) != MAY)
-        return none();
-    PyObject *data = PyBytes_FromStringAndSize(NULL, nbytes), *less;
-    if (data == NULL)
-        return NULL;
-    char *to = PyBytes_AsString(data);
-    Py_ssize_t got = resident(fd, to, nbytes, offset);
-    if (got == nbytes)
-        return data;
-    if (got > 0) {   /* the end of the file, or of what is cached */
-        ssize_t more;
-        while (got < nbytes && (more = resident(fd, to + got, nbytes - got, offset + got)) > 0)
-            got += more;
-        if (got < nbytes && more < 0)
-            got = -1;
-    }
-    if (got == nbytes)
-        return data;
-    less = got < 0 ? none() : PyBytes_FromStringAndSize(to, got);
-    Py_DECREF(data);
-    return less;
+    return page_cache_read(fd, nbytes, offset);
 }
 
 /* Whether it is a tuple (nbytes, offset) of ints that a read can have.  -1 with an error. */

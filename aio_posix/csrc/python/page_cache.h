@@ -1,6 +1,7 @@
 #ifndef AIO_POSIX_PAGE_CACHE_H
 #define AIO_POSIX_PAGE_CACHE_H
-#include <stddef.h>
+#include "python.h"
+
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -8,6 +9,9 @@
 
 /* declined() says why a read was not made at once */
 enum { MAY, REST, ABSENT, UNSUPPORTED, UNCACHED, STREAM, OTHERWISE };
+
+/* bytes, short at the end of the file, or None: declined() says why */
+PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset);
 
 int slice_spend(ssize_t units);
 void slice_open(int64_t nanoseconds);

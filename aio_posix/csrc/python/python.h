@@ -57,6 +57,18 @@ static inline void take_up(struct aside a)
 /* An int that fits C's, or -1 with an exception.  A larger one would become another number. */
 int int_of(PyObject *number, int *n);
 
+/* ISO C has no cast from a function to void *. */
+static inline PyType_Slot function_slot(int id, void (*function)(void))
+{
+    PyType_Slot slot = { id, NULL };
+    __builtin_memcpy(&slot.pfunc, &function, sizeof function);
+    return slot;
+}
+
+/* A new type, which the module has from then on; NULL with an exception. */
+PyTypeObject *type_of(PyObject *module, const char *name, int size, unsigned flags,
+                      PyType_Slot slots[]);
+
 /* Calls a function of one of our Python modules, where rare cases are written.  NULL with its
  * exception.  The format is that of Py_BuildValue for a tuple. */
 PyObject *in_python(const char *module, const char *function, const char *format, ...);

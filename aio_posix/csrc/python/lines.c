@@ -1,0 +1,328 @@
+/* Lines, cut from what was read when somebody asks for them, and `async for` over them.
+ *
+ * State of a window: `data`, of which all before `at` has been taken.  `end` is where the next line
+ * ends, if that is known (else it is not behind `at`), and `lf` and `cr` are where these letters
+ * come next.  `left` is how many letters may be taken as lines before the event loop and other
+ * tasks get their turn.
+ *
+ * - Where a line is at hand, each() is its own awaitable, so a line costs neither a coroutine nor a
+ *   future.  Otherwise the coroutine of the file is awaited.  A line is taken when it is awaited and
+ *   not before, so who is cancelled before that loses none.
+ * - `await` asks tp_iternext for the result since Python 3.12, and takes it out of a StopIteration.
+ *   One is used again and again, because to make one takes longer than all the rest.
+ */
+#include "python.h"
+
+#include <string.h>
+
+enum ends { LF, CR, CRLF, ANY };      /* what a line ends with; bytes end with LF */
+enum { SHORT = 1 << 12 };             /* letters of a line that may live until the next one */
+
+struct window {
+    PyObject_HEAD
+    PyObject *data;
+    Py_ssize_t at, end, lf, cr, left;
+    int ends;
+};
+
+struct each {
+    PyObject_HEAD
+    struct window *window;
+    PyObject *more;
+};
+
+static PyTypeObject *window_type;
+static PyObject *crlf;
+
+/* Where the letter comes next, or `size`; -1 with an exception. */
+static Py_ssize_t next_of(struct window *w, Py_UCS4 letter, Py_ssize_t size, Py_ssize_t *known)
+{
+    if (*known < w->at) {
+        Py_ssize_t i = PyUnicode_FindChar(w->data, letter, w->at, size, 1);
+        if (i == -2)
+            return -1;
+        *known = i == -1 ? size : i;
+    }
+    return *known;
+}
+
+static Py_ssize_t end_in_text(struct window *w)
+{
+    Py_ssize_t size = PyUnicode_GetLength(w->data), lf = size, cr = size;
+    if (w->ends == CRLF) {
+        Py_ssize_t i = PyUnicode_Find(w->data, crlf, w->at, size, 1);
+        return i == -1 ? 0 : i == -2 ? -1 : i + 2;
+    }
+    if (w->ends != CR && (lf = next_of(w, '\n', size, &w->lf)) < 0)
+        return -1;
+    if (w->ends != LF && (cr = next_of(w, '\r', size, &w->cr)) < 0)
+        return -1;
+    if (lf == size && cr == size)
+        return 0;
+    if (lf < cr)
+        return lf + 1;
+    return cr + 1 == lf && lf < size ? cr + 2 : cr + 1;
+}
+
+static Py_ssize_t end_in_bytes(struct window *w)
+{
+    char *data = PyBytes_AsString(w->data);
+    char *lf = memchr(data + w->at, '\n', (size_t)(PyBytes_Size(w->data) - w->at));
+    return lf == NULL ? 0 : lf + 1 - data;
+}
+
+/* Where the next line ends; 0: there is none, -1 with an exception. */
+static Py_ssize_t end_of_line(struct window *w)
+{
+    if (w->end <= w->at && w->data != NULL)
+        w->end = PyUnicode_Check(w->data) ? end_in_text(w) : end_in_bytes(w);
+    return w->end;
+}
+
+/* The next line; NULL without an exception if there is none. */
+static PyObject *cut(struct window *w)
+{
+    Py_ssize_t at = w->at, end = end_of_line(w);
+    if (end <= 0)
+        return NULL;
+    PyObject *line = PyUnicode_Check(w->data)
+                         ? PyUnicode_Substring(w->data, at, end)
+                         : PyBytes_FromStringAndSize(PyBytes_AsString(w->data) + at, end - at);
+    if (line != NULL) {
+        w->at = end;
+        w->left -= end - at;
+    }
+    return line;
+}
+
+static PyObject *line_or_none(struct window *w, int now)
+{
+    PyObject *line = NULL;
+    LOCKED(w, line = !now || w->left > 0 ? cut(w) : NULL);
+    return line != NULL || PyErr_Occurred() ? line : none();
+}
+
+static PyObject *window_line(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return line_or_none((struct window *)self, 0);
+}
+
+static PyObject *window_line_now(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return line_or_none((struct window *)self, 1);
+}
+
+static PyObject *window_lines(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *lines = PyList_New(0), *line;
+    while (lines != NULL && (line = line_or_none((struct window *)self, 0)) != Py_None) {
+        if (line == NULL || PyList_Append(lines, line) != 0)
+            Py_CLEAR(lines);
+        Py_XDECREF(line);
+    }
+    if (lines != NULL)
+        Py_DECREF(Py_None);
+    return lines;
+}
+
+static void begin_at(struct window *w, Py_ssize_t at)
+{
+    w->at = at;
+    w->end = 0;
+    w->lf = w->cr = -1;
+}
+
+static PyObject *window_hold(PyObject *self, PyObject *data)
+{
+    struct window *w = (struct window *)self;
+    PyObject *before = NULL;
+    if (!PyUnicode_Check(data) && !PyBytes_Check(data)) {
+        PyErr_SetString(PyExc_TypeError, "a window holds str or bytes");
+        return NULL;
+    }
+    Py_INCREF(data);
+    LOCKED(w, before = w->data; w->data = data; begin_at(w, 0));
+    Py_XDECREF(before);
+    return none();
+}
+
+static PyObject *window_move(PyObject *self, PyObject *place)
+{
+    struct window *w = (struct window *)self;
+    Py_ssize_t at = PyLong_AsSsize_t(place), size = w->data != NULL ? PyObject_Size(w->data) : 0;
+    if (PyErr_Occurred())
+        return NULL;
+    if (at < 0 || at > size) {
+        PyErr_SetString(PyExc_ValueError, "not inside the window");
+        return NULL;
+    }
+    LOCKED(w, begin_at(w, at));
+    return none();
+}
+
+static void window_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_CLEAR(((struct window *)self)->data);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef window_methods[] = {
+    { "hold", window_hold, METH_O, "hold(data, /): holds these, and nothing else any more" },
+    { "move", window_move, METH_O, "move(at, /): what is before `at` has been taken" },
+    { "line", window_line, METH_NOARGS, "line() -> the next line, or None" },
+    { "lines", window_lines, METH_NOARGS, "lines() -> all whole lines" },
+    { "__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Lines[str] or Lines[bytes]" },
+    { "line_now", window_line_now, METH_NOARGS, "line_now() -> the same while anything is left" },
+    { NULL, NULL, 0, NULL },
+};
+
+static PyMemberDef window_members[] = {
+    { "data", T_OBJECT, offsetof(struct window, data), READONLY, NULL },
+    { "at", T_PYSSIZET, offsetof(struct window, at), READONLY, NULL },
+    { "left", T_PYSSIZET, offsetof(struct window, left), 0, NULL },
+    { "ends", T_INT, offsetof(struct window, ends), 0, NULL },
+    { NULL, 0, 0, 0, NULL },
+};
+
+/* --- async for */
+
+static PyObject *each_new(PyTypeObject *type, PyObject *args, PyObject *names)
+{
+    (void)names;
+    PyObject *window, *more;
+    if (!PyArg_ParseTuple(args, "O!O:EachLine", window_type, &window, &more))
+        return NULL;
+    struct each *e = PyObject_GC_New(struct each, type);
+    if (e == NULL)
+        return NULL;
+    Py_INCREF(window);
+    Py_INCREF(more);
+    e->window = (struct window *)window;
+    e->more = more;
+    PyObject_GC_Track(e);
+    return (PyObject *)e;
+}
+
+static PyObject *itself(PyObject *self)
+{
+    Py_INCREF(self);
+    return self;
+}
+
+static PyObject *each_await(PyObject *self)
+{
+    struct each *e = (struct each *)self;
+    Py_ssize_t end = 0;
+    LOCKED(e->window, end = e->window->left > 0 ? end_of_line(e->window) : 0);
+    if (end > 0)
+        return itself(self);
+    PyObject *coroutine = end == 0 ? PyObject_CallNoArgs(e->more) : NULL;
+    PyObject *iterator = coroutine ? PyObject_CallMethod(coroutine, "__await__", NULL) : NULL;
+    Py_XDECREF(coroutine);
+    return iterator;
+}
+
+static PyObject *each_line(struct each *e)
+{
+    PyObject *line = NULL;
+    LOCKED(e->window, line = e->window->left > 0 ? cut(e->window) : NULL);
+    if (line == NULL && !PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError, "somebody else took the line: await the next one");
+    return line;
+}
+
+static PySendResult each_send(PyObject *self, PyObject *value, PyObject **result)
+{
+    (void)value;
+    *result = each_line((struct each *)self);
+    return *result != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+/* Raises StopIteration(line), with one that nobody else has any more. */
+static void stop_with(PyObject *line)
+{
+#ifndef Py_GIL_DISABLED
+    static PyObject *stop, *value;
+    static descrsetfunc set;
+    if (value == NULL) {
+        value = PyObject_GetAttrString(PyExc_StopIteration, "value");
+        if (value == NULL)
+            return;
+        set = (descrsetfunc)PyType_GetSlot(Py_TYPE(value), Py_tp_descr_set);
+    }
+    if (PyObject_Size(line) <= SHORT) {
+        if (stop == NULL || Py_REFCNT(stop) != 1) {
+            Py_XDECREF(stop);
+            stop = PyObject_CallNoArgs(PyExc_StopIteration);
+        }
+        if (stop == NULL || set(value, stop, line) != 0)
+            return;
+        Py_INCREF(PyExc_StopIteration);
+        Py_INCREF(stop);
+        PyErr_Restore(PyExc_StopIteration, stop, NULL);
+        return;
+    }
+#endif
+    PyErr_SetObject(PyExc_StopIteration, line);
+}
+
+static PyObject *each_next(PyObject *self)
+{
+    PyObject *line = each_line((struct each *)self);
+    if (line != NULL)
+        stop_with(line);
+    Py_XDECREF(line);
+    return NULL;
+}
+
+static int each_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct each *e = (struct each *)self;
+    Py_VISIT(e->window);
+    Py_VISIT(e->more);
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static void each_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_DECREF(((struct each *)self)->window);
+    Py_DECREF(((struct each *)self)->more);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+int lines_start(PyObject *module)
+{
+    PyType_Slot window[] = {
+        function_slot(Py_tp_dealloc, (void (*)(void))window_dealloc),
+        { Py_tp_members, window_members },
+        { Py_tp_methods, window_methods },
+        { 0, NULL },
+    };
+    PyType_Slot each[] = {
+        function_slot(Py_tp_new, (void (*)(void))each_new),
+        function_slot(Py_tp_dealloc, (void (*)(void))each_dealloc),
+        function_slot(Py_tp_traverse, (void (*)(void))each_traverse),
+        function_slot(Py_tp_iter, (void (*)(void))itself),
+        function_slot(Py_tp_iternext, (void (*)(void))each_next),
+        function_slot(Py_am_aiter, (void (*)(void))itself),
+        function_slot(Py_am_anext, (void (*)(void))itself),
+        function_slot(Py_am_await, (void (*)(void))each_await),
+        function_slot(Py_am_send, (void (*)(void))each_send),
+        { 0, NULL },
+    };
+    crlf = PyUnicode_FromString("\r\n");
+    window_type = type_of(module, "aio_posix._calls.Lines", sizeof(struct window),
+                          Py_TPFLAGS_BASETYPE, window);
+    return crlf != NULL && window_type != NULL
+        && type_of(module, "aio_posix._calls.EachLine", sizeof(struct each), Py_TPFLAGS_HAVE_GC,
+                   each) != NULL ? 0 : -1;
+}
