@@ -1,4 +1,4 @@
-"""POSIX AIO as glibc implements it: the calls of <aio.h> under their own names, made safe.
+"""POSIX AIO as glibc implements it. The calls of <aio.h> have their own names, and are safe.
 
 Requests
     aiocb           one read, write or sync: descriptor, buffer, offset, notification
@@ -9,20 +9,20 @@ Requests
     aio_init        size glibc's pool of threads, before the first request
 How a completion is announced
     sigevent        not at all, by a signal, or by a call in a thread of glibc's
-    CompletionQueue collects completions; fileno() is readable while it has any
+    CompletionQueue collects completions, and fileno() is readable while it has any
     sigwaitinfo     wait for a signal and get the request that it stands for
     stats           how many requests this process has in flight, and had
 Awaited files
-    aio_posix.asyncio    open(), read(), write() ... for asyncio; imported when it is first used
+    aio_posix.asyncio    open(), read(), write() ... for asyncio, imported when first used
 
 Names of C mean what they mean in C, so aio(7) and aio_read(3) are the manual. Errors are OSError
-with the errno, TypeError or ValueError; nothing returns -1. An example:
+with the errno, TypeError or ValueError, and nothing returns -1. An example:
 
 >>> import os
 >>> from aio_posix import aio_read, aio_return, aio_suspend, aiocb
 >>> file = os.open("/proc/version", os.O_RDONLY)
 >>> request = aiocb(file, bytearray(5))
->>> aio_read(request)             # returns at once: a thread of glibc's pool reads
+>>> aio_read(request)             # returns at once, and a thread of glibc's pool reads
 >>> aio_suspend([request])
 True
 >>> aio_return(request), request.aio_buf

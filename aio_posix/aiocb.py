@@ -45,7 +45,7 @@ IN_FLIGHT = lib.IN_FLIGHT
 
 
 class aiocb(Control):
-    """One asynchronous read, write or sync: the control block of <aio.h>.
+    """One asynchronous read, write or sync, as the control block of <aio.h>.
 
     C: ``struct aiocb { int aio_fildes; off_t aio_offset; volatile void *aio_buf; size_t aio_nbytes;
     int aio_reqprio; struct sigevent aio_sigevent; int aio_lio_opcode; }``
@@ -55,21 +55,22 @@ class aiocb(Control):
         flight. glibc keeps one queue for each descriptor number. Requests on the same number run
         one after another.
     aio_buf
-        The memory: any C-contiguous buffer. A read needs a writable one (bytearray, memoryview,
-        mmap, array, numpy). While the request is in flight it can be neither resized nor freed.
+        The memory, which is any C-contiguous buffer. A read needs a writable one (bytearray,
+        memoryview, mmap, array, numpy). While the request is in flight it can be neither resized
+        nor freed.
     aio_offset
         Where in the file, in bytes from its beginning, 64 bits wide. Sockets, pipes and terminals
         ignore it, and so does a write with O_APPEND. The request does not move it.
     aio_nbytes
         How many bytes. None stands for the whole buffer, and reads back as a number. Linux moves at
-        most 0x7ffff000 bytes in one request; aio_return() tells how many it was.
+        most 0x7ffff000 bytes in one request, and aio_return() tells how many it was.
     aio_reqprio
         From 0, which is urgent, to AIO_PRIO_DELTA_MAX. It orders requests of one descriptor that
         wait. A request that runs stays ahead.
     aio_sigevent
-        How completion is announced: a sigevent, or None for not at all.
+        How completion is announced, by a sigevent or (None) not at all.
     aio_lio_opcode
-        What lio_listio() does with the request: LIO_READ, LIO_WRITE or LIO_NOP. The other calls
+        What lio_listio() does with the request (LIO_READ, LIO_WRITE or LIO_NOP). The other calls
         ignore it.
 
     A field can be set while the request is not in flight. While it is, setting one raises
@@ -138,7 +139,7 @@ class aiocb(Control):
 
     @property
     def aio_nbytes(self) -> int:
-        """How many bytes; settable, and None stands for the whole buffer."""
+        """How many bytes. It can be set, and None stands for the whole buffer."""
         nbytes: int | None = self._nbytes
         if nbytes is None:
             return 0 if self.aio_buf is None else memoryview(self.aio_buf).nbytes
@@ -163,7 +164,7 @@ class aiocb(Control):
         return f"<aiocb fd={self.aio_fildes!r} nbytes={nbytes} offset={self.aio_offset} {state}>"
 
     def __del__(self, _state: Any = _calls.state, _exit: type[Exit] = Exit) -> None:
-        """Warns; what the request needs is released without this, in C."""
+        """Warns. What the request needs is released without this, in C."""
         if not _exit.drained and not lib.forked and _state(self) == IN_FLIGHT:
             import warnings  # rarely needed, and slow to import
 

@@ -151,7 +151,7 @@ def test_what_another_thread_submits_while_the_drain_ends_is_written(tmp_path: P
     """Between the drain and the closing of the gate (G16)."""
     path = tmp_path / "file"
     fresh.output(
-        "import atexit, os; atexit.register(os._exit, 0)  # called last: no later moment to write in"
+        "import atexit, os; atexit.register(os._exit, 0)  # called last"
         + FULL_POOL
         + f"""
 from aio_posix import flight

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import inspect
 import signal
 from pathlib import Path
+from types import ModuleType
 
 import fresh
 import pytest
@@ -19,17 +21,27 @@ def test_help_begins_with_a_list_that_names_everything_that_is_called() -> None:
     assert [name for name in called if name not in (aio_posix.__doc__ or "")] == []
 
 
-def test_the_example_in_help_prints_what_it_says() -> None:
-    assert doctest.testmod(aio_posix)._asdict() | {"attempted": 0, "skipped": 0} == {
-        "failed": 0,
-        "attempted": 0,
-        "skipped": 0,
-    }
+@pytest.mark.parametrize("package", [aio_posix, aio_posix.asyncio], ids=lambda one: one.__name__)
+def test_the_example_in_help_prints_what_it_says(package: ModuleType) -> None:
+    result = doctest.testmod(package)
+    assert result.attempted
+    assert not result.failed
 
 
-def test_every_public_name_has_a_docstring() -> None:
-    undocumented = [name for name in aio_posix.__all__ if not getattr(aio_posix, name).__doc__]
-    assert undocumented == []
+def test_help_of_the_package_for_asyncio_names_everything_it_has() -> None:
+    text = aio_posix.asyncio.__doc__ or ""
+    assert [name for name in aio_posix.asyncio.__all__ if name not in text] == []
+
+
+@pytest.mark.parametrize("package", [aio_posix, aio_posix.asyncio], ids=lambda one: one.__name__)
+def test_every_public_name_has_a_docstring(package: ModuleType) -> None:
+    assert [name for name in package.__all__ if not getattr(package, name).__doc__] == []
+
+
+@pytest.mark.parametrize("kind", [aio_posix.asyncio.BinaryFile, aio_posix.asyncio.TextFile])
+def test_every_public_method_of_an_awaited_file_has_a_docstring(kind: type) -> None:
+    methods = [name for name in dir(kind) if not name.startswith("_")]
+    assert [name for name in methods if not inspect.getdoc(getattr(kind, name))] == []
 
 
 def test_the_package_for_asyncio_is_imported_when_it_is_first_used() -> None:

@@ -1,4 +1,25 @@
-"""aio_posix.asyncio: file I/O to be awaited, on POSIX AIO; nothing is needed from the kernel."""
+"""File I/O to be awaited, on POSIX AIO. Nothing is needed from the kernel.
+
+Files
+    open            a file with the methods of the built-in's, awaited
+    BinaryFile      what open() gives for binary modes: read, write, seek, pread, fsync ...
+    TextFile        what it gives otherwise: the same for text, and lines by ``async for``
+    replacing       a new file that takes the place of an old one when the block ends well
+Descriptors, at an offset
+    read  readinto  write  fsync  fdatasync
+Many pieces with one await
+    pread_many  readinto_many  pwrite_many
+Measuring
+    nowait          whether reads ask the page cache first
+
+>>> import asyncio
+>>> from aio_posix.asyncio import open
+>>> async def first_line(path):
+...     async with open(path) as file:
+...         return await file.readline()
+>>> asyncio.run(first_line("/proc/version")).split()[0]
+'Linux'
+"""
 
 from typing import NoReturn
 

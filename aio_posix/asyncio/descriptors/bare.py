@@ -95,9 +95,9 @@ async def write(fd: FileDescriptor, data: ReadableBuffer, offset: int) -> int:
 
     ``data`` is any C-contiguous buffer. With O_APPEND it goes to the end of the file. Writes to one
     descriptor happen in the order of the calls. One request of glibc's moves at most 0x7ffff000
-    bytes; this call makes as many as it needs. A write to a pipe or socket that is cancelled stops,
-    and its CancelledError says how much has gone, in a note and as ``characters_written``. Raises
-    what read() raises.
+    bytes, so this call makes as many as it needs. A write to a pipe or socket that is cancelled
+    stops, and its CancelledError says how much has gone, in a note and as ``characters_written``.
+    Raises what read() raises.
     """
     return await _borrowed(fd).pwrite(data, offset)
 
@@ -106,6 +106,8 @@ async def fsync(fd: FileDescriptor) -> None:
     """Put on the disk what was written through this descriptor before, and the file's metadata.
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)`` with O_SYNC
+
+    Raises what read() raises, and OSError (EINVAL) for a pipe or a socket.
     """
     await _borrowed(fd).fsync()
 
@@ -114,12 +116,14 @@ async def fdatasync(fd: FileDescriptor) -> None:
     """Put on the disk what was written through this descriptor before.
 
     C: ``int aio_fsync(int op, struct aiocb *aiocbp)`` with O_DSYNC
+
+    Metadata that reading the data back does not need may come later. Raises what fsync() raises.
     """
     await _borrowed(fd).fdatasync()
 
 
 async def pread_many(fd: FileDescriptor, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
-    """Read many pieces with one await: ``nbytes`` bytes at ``offset`` for each (nbytes, offset).
+    """Read ``nbytes`` bytes at ``offset`` for each (nbytes, offset), with one await.
 
     C: ``int lio_listio(int mode, struct aiocb *const aiocb_list[], int nitems, struct sigevent
     *sevp)``

@@ -74,6 +74,7 @@ class File(Generic[S]):
 
     @property
     def closed(self) -> bool:
+        """Whether close() has been called."""
         return self._buffer.closed and not self._detached
 
     @property
@@ -89,21 +90,22 @@ class File(Generic[S]):
         return self._opened.fd
 
     def readable(self) -> Answer:
-        """Whether the file was opened for reading. This and the next three answer plainly and
-        awaited.
-        """
+        """Whether the file was opened for reading. The answer may be awaited, and need not be."""
         self._check()
         return Answer(self._opened.mode.reads)
 
     def writable(self) -> Answer:
+        """Whether the file was opened for writing. The answer may be awaited, and need not be."""
         self._check()
         return Answer(self._opened.mode.writes)
 
     def seekable(self) -> Answer:
+        """Whether the file has positions. The answer may be awaited, and need not be."""
         self._check()
         return Answer(self._opened.seekable)
 
     def isatty(self) -> Answer:
+        """Whether the file is a terminal. The answer may be awaited, and need not be."""
         self._check()
         return Answer(os.isatty(self._opened.fd))
 
@@ -163,9 +165,11 @@ class File(Generic[S]):
             await self._buffer.flush()
 
     async def fsync(self) -> None:
-        """flush(), and then everything that was written is on the disk.
+        """Does flush(), and then everything that was written is on the disk.
 
         C: ``int aio_fsync(O_SYNC, struct aiocb *aiocbp)``
+
+        Raises what write() and fsync(2) raise.
         """
         async with self._turn(self._write_order):
             await self._buffer.flush()

@@ -166,10 +166,16 @@ def open(
 ) -> Opening[Any]:
     """Opens a file as the built-in ``open()`` does, to be awaited or entered by ``async with``.
 
-    What comes out is a TextFile or, for binary modes, a BinaryFile. ``executor`` is for what POSIX
-    AIO has no call for (open, truncate, close); without it aio_posix uses threads of its own.
-    ``loop`` is there because aiofiles has it, and only the running loop is used. Raises what the
-    built-in raises.
+    >>> async with open("settings.json") as file:
+    ...     text = await file.read()
+
+    What comes out is a TextFile or, for binary modes, a BinaryFile. Their help lists the methods,
+    which are those of the built-in's files and pread(), pwrite(), fsync() and their like.
+
+    The arguments up to ``opener`` are those of the built-in. ``executor`` is for what POSIX AIO has
+    no call for (open, truncate, close). Without it aio_posix uses threads of its own. ``loop`` is
+    there because aiofiles has it, and only the running loop is used. Raises what the built-in
+    raises.
     """
     if isinstance(mode, str) and "b" not in mode:
         encoding = io.text_encoding(encoding)
