@@ -10,13 +10,17 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deadline import eventually
 
-from aio_posix.study.play import serve
+from aio_posix.study.compare import compare
+from aio_posix.study.notation import parse
+from aio_posix.study.play import Server
+from aio_posix.study.plays import PLAYS
 from aio_posix.study.trace import Event, Timeline, strace, timeline
 from aio_posix.study.trace.event import What
 from aio_posix.study.trace.html import html
@@ -484,7 +488,7 @@ def test_a_page_of_reads_from_the_page_cache_alone_works(visit: Open, tmp_path: 
 
 @pytest.fixture
 def model() -> Iterator[str]:
-    with serve("read A 5\n") as server:
+    with Server("read A 5\n") as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.address
@@ -512,6 +516,18 @@ def test_a_wrong_line_is_named_while_it_is_typed(visit: Open, model: str) -> Non
     assert eventually(lambda: page.inner_text("#error") == "")
 
 
+def test_a_page_whose_server_has_ended_says_so(visit: Open) -> None:
+    with Server("read A 5\n") as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        page = visit(server.address, **DESK)
+        assert eventually(lambda: "moment 1 of " in page.inner_text("#moment"))
+        server.shutdown()
+        thread.join()
+    page.click("#feed")
+    assert eventually(lambda: page.inner_text("#error") == "`study play` has ended: start it again")
+
+
 def test_the_script_of_every_lesson_is_ready(visit: Open, model: str) -> None:
     page = visit(model, **DESK)
     numbers = page.locator("#plays option").all_inner_texts()
@@ -520,6 +536,55 @@ def test_the_script_of_every_lesson_is_ready(visit: Open, model: str) -> None:
         page.select_option("#plays", number)
         assert eventually(lambda: "moment 1 of " in page.inner_text("#moment"))
         assert page.inner_text("#error") == ""
+
+
+@pytest.fixture
+def checked() -> Iterator[str]:
+    play = parse(PLAYS[6])
+    with Server(PLAYS[6], compare(play)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.address
+        server.shutdown()
+        thread.join()
+
+
+def test_the_real_glibc_stands_beside_the_model(visit: Open, checked: str) -> None:
+    page = visit(checked, **DESK)
+    assert eventually(lambda: page.locator("#both tbody tr").count() == 3)
+    assert page.input_value("#plays") == "6"
+    assert page.inner_text("#verdict") == "The model allows all that glibc did."
+    cells = page.locator("#both tbody tr").first.locator("td").all_inner_texts()
+    assert cells[1] == cells[2]
+    assert "A B" in cells[1]
+    page.locator("#both tbody tr").nth(1).click()
+    assert page.locator("#both .here").count() == 1
+    assert "feed 5" in page.inner_text("#both .here")
+    page.fill("#script", "read A 5\n")
+    assert eventually(lambda: "has changed" in page.inner_text("#verdict"))
+    assert not page.is_visible("#both")
+
+
+def test_what_glibc_did_otherwise_is_marked(visit: Open) -> None:
+    found = compare(parse("read A 5\nfeed 5\nsettle\n"))
+    other = found.bursts[0]._replace(model=replace(found.bursts[0].glibc, idle=7))
+    with Server(
+        "read A 5\nfeed 5\nsettle\n", found._replace(bursts=[other], agrees=False)
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        page = visit(server.address, **DESK)
+        assert eventually(lambda: page.locator("#both .differs").count() == 2)
+        assert page.inner_text("#verdict") == "glibc did what the model does not allow."
+        page.close()
+        server.shutdown()
+        thread.join()
+
+
+def test_without_check_the_page_says_nothing_of_glibc(visit: Open, model: str) -> None:
+    page = visit(model, **DESK)
+    assert eventually(lambda: "moment 1 of " in page.inner_text("#moment"))
+    assert not page.is_visible("#checked")
 
 
 def test_the_model_fits_a_phone(visit: Open, model: str) -> None:

@@ -249,7 +249,7 @@ def test_real_glibc_orphans_a_queue_as_the_model_does() -> None:
 def test_the_model_agrees_with_real_glibc_over_random_scripts() -> None:
     met = compare(count=200, number=1)
     assert met["scripts"] == 200
-    for what in ("full pool", "orphaned", "cancelled", "want of threads"):
+    for what in ("full pool", "orphaned", "cancelled", "lack of threads"):
         assert any(what in name and count > 0 for name, count in met.items()), (what, met)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from aio_posix.study.lesson import load
 from aio_posix.study.notation import Wrong, parse
-from aio_posix.study.play import Server, answer, serve
+from aio_posix.study.play import Server, answer
 from aio_posix.study.plays import PLAYS
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -72,7 +72,7 @@ def play(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("number", [8, 12, 13])
 def test_the_real_glibc_does_what_the_script_of_a_lesson_does(number: int) -> None:
-    ended = play(str(number), "--check")
+    ended = play(str(number), "--check", "--no-page")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "the model allows all that glibc did" in ended.stdout
     assert ended.stdout.count("  glibc  ") == ended.stdout.count("  model  ") > 0
@@ -89,7 +89,7 @@ def test_no_such_script_is_one_line_on_stderr(arguments: list[str]) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serve("read A 5\n") as found:
+    with Server("read A 5\n") as found:
         thread = threading.Thread(target=found.serve_forever)
         thread.start()
         yield found

@@ -5,7 +5,7 @@ Which module may import which is in docs/design.md, and a test checks it. By sub
   console, page                         text for a terminal; pages for a browser
   allowed, limits                       what this system allows
   parts, model, script, picture         the model: moments, and scripts that make them
-  notation, plays, play                 the model to play with, in a browser
+  notation, plays, compare, play        the model to play with, in a browser
   player, real_glibc, agree             the same scripts on real glibc, and whether both agree
   observed, replay                      moments of the model from what was seen of requests
   memory, inside, queues, proc          facts about live processes

@@ -140,7 +140,7 @@ def tally(script: Script, verdict: Verdict, seen: list[Seen]) -> Counter[str]:
             "calls": len(calls),
             "requests": sum(len(call.batch) for call in calls if isinstance(call, Submit)),
             "completions compared in order": len(seen[-1].done),
-            "scripts in which the model allowed one outcome only": int(verdict.most_ways == 1),
+            "scripts in which the model allowed one outcome only": int(max(verdict.ways) == 1),
             "scripts with a full pool and more to do": int(starved),
             "scripts with a submission refused for lack of threads": int(
                 -EAGAIN in seen[-1].answers

@@ -76,14 +76,17 @@ class Play(NamedTuple):
 
     def script(self) -> Script:
         """For the real glibc, which takes its steps itself: `settle` ends a burst."""
-        bursts: list[list[Call]] = [[]]
+        calls = (tuple(line.call for line in burst if line.call) for burst in self.bursts())
+        return Script(self.start.aio_threads, files=self.start.files, bursts=tuple(calls))
+
+    def bursts(self) -> list[list[Line]]:
+        """The lines of each, with a call at least."""
+        bursts: list[list[Line]] = [[]]
         for line in self.lines:
-            if line.call is not None:
-                bursts[-1].append(line.call)
-            elif not line.step and bursts[-1]:
+            bursts[-1].append(line)
+            if line.call is None and not line.step:
                 bursts.append([])
-        calls = tuple(tuple(burst) for burst in bursts if burst)
-        return Script(self.start.aio_threads, files=self.start.files, bursts=calls)
+        return [burst for burst in bursts if any(line.call for line in burst)]
 
 
 def parse(text: str) -> Play:

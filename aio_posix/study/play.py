@@ -11,23 +11,20 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from aio_posix.study.compare import Comparison, compare
 from aio_posix.study.console import Parser, say
 from aio_posix.study.model import Glibc
-from aio_posix.study.notation import Play, Wrong, parse
+from aio_posix.study.notation import Wrong, parse
 from aio_posix.study.page import filled, read, script
 from aio_posix.study.parts import Request
-from aio_posix.study.player import Players
 from aio_posix.study.plays import PLAYS
-from aio_posix.study.script import Call, Cancel, Script, Seen, Submit, Threads, follow
 
 LONGEST = 64 << 10  # bytes of a script
 MOST_MOMENTS = 2000
-SOCKETS = 6  # descriptors that the real glibc is given
 
 
 def main(argv: list[str]) -> int:
@@ -36,7 +33,10 @@ def main(argv: list[str]) -> int:
         "script", nargs="?", metavar="SCRIPT | N", help="a file, or the script of lesson N"
     )
     parser.add_argument(
-        "--check", action="store_true", help="run it on the real glibc too, and compare; no page"
+        "--check", action="store_true", help="run it on the real glibc too; the page shows both"
+    )
+    parser.add_argument(
+        "--no-page", action="store_true", help="with --check: only say whether both agree"
     )
     options = parser.parse_args(argv)
     try:
@@ -48,9 +48,16 @@ def main(argv: list[str]) -> int:
         return _complain(f"{options.script}: {getattr(error, 'strerror', None) or error}")
     except Wrong as error:
         return _complain(f"{options.script}: {error}")
+    checked = None
     if options.check:
-        return check(play)
-    with serve(text) as server:
+        try:
+            checked = compare(play)
+        except ValueError as error:
+            return _complain(str(error))
+        say(checked.text)
+        if options.no_page:
+            return 0 if checked.agrees else 1
+    with Server(text, checked) as server:
         say(f"the model is at {server.address}  (Ctrl-C ends it)")
         try:
             server.serve_forever()
@@ -71,75 +78,6 @@ def _text(name: str | None) -> str:
 def _complain(words: str) -> int:
     print(f"study play: {words}", file=sys.stderr)
     return 1
-
-
-# --- side by side with the real glibc
-
-
-def check(play: Play) -> int:
-    """Runs it on both, and shows what each burst led to."""
-    script = play.script()
-    fds = sorted({*script.files, *_fds(script)})
-    if len(fds) > SOCKETS:
-        return _complain(f"--check has {SOCKETS} descriptors, the script uses {len(fds)}")
-    script = _renumbered(script, {fd: number for number, fd in enumerate(fds)})
-    with Players() as players:
-        seen = players.play(script)
-    verdict = follow(script, seen)
-    moments = [script.start(Glibc)]
-    for number, (burst, sight) in enumerate(zip(script.bursts, seen, strict=True), 1):
-        now = moments[-1]
-        for call in burst:
-            now = call.on(now)
-        moments.append(now.settle())
-        say(f"burst {number}: {len(burst)} calls, then until nothing moves")
-        for name, value in (("glibc", sight), ("model", Seen.of(moments[-1]))):
-            say(f"  {name}  {_shown(value)}")
-    if not verdict.agrees:
-        from aio_posix.study.agree import explain  # it needs hypothesis
-
-        say(explain(script, verdict, seen))
-        return 1
-    say("the model allows all that glibc did")
-    return 0
-
-
-def _shown(sight: Seen) -> str:
-    done = " ".join(name for name, _, _ in sight.done) or "nothing"
-    running = " ".join(sorted(sight.running)) or "nothing"
-    waits = " ".join(sorted(sight.unfinished - sight.running)) or "nothing"
-    pool = f"{sight.threads} helpers, {sight.idle} idle"
-    return f"done: {done}; in a helper: {running}; waits: {waits}; {pool}"
-
-
-def _fds(script: Script) -> set[int]:
-    found: set[int] = set()
-    for burst in script.bursts:
-        for call in burst:
-            if isinstance(call, Submit):
-                found |= {one.fd for one in call.batch}
-            elif not isinstance(call, Threads):
-                found.add(call.fd)
-    return found
-
-
-def _renumbered(script: Script, number: dict[int, int]) -> Script:
-    """The same with descriptors 0, 1, 2 ..., as the driver of the real glibc has them."""
-
-    def request(one: Request) -> Request:
-        return replace(one, fd=number[one.fd])
-
-    def anew(call: Call) -> Call:
-        if isinstance(call, Submit):
-            return Submit(tuple(map(request, call.batch)))
-        if isinstance(call, Threads):
-            return call
-        if isinstance(call, Cancel):
-            return Cancel(number[call.fd], request(call.request) if call.request else None)
-        return replace(call, fd=number[call.fd])
-
-    bursts = tuple(tuple(map(anew, burst)) for burst in script.bursts)
-    return replace(script, files=frozenset(number[fd] for fd in script.files), bursts=bursts)
 
 
 # --- the page
@@ -185,7 +123,7 @@ def _named(request: Request) -> str:
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, checked: Comparison | None = None) -> None:
         self.secret = secrets.token_urlsafe(18)
         super().__init__(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self.server_address[1]}"
@@ -194,17 +132,15 @@ class Server(ThreadingHTTPServer):
             {
                 "STYLE": read("page.css"),
                 "SCRIPT": read("model.js") + read("play.js"),
-                "DATA": script({"text": text, "plays": PLAYS}),
+                "DATA": script(
+                    {"text": text, "plays": PLAYS, "checked": checked and checked.plain()}
+                ),
             },
         ).encode()
 
     @property
     def address(self) -> str:
         return f"http://{self.host}/{self.secret}/"
-
-
-def serve(text: str) -> Server:
-    return Server(text)
 
 
 class Handler(BaseHTTPRequestHandler):

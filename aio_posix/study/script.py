@@ -100,8 +100,8 @@ class Seen:
 @dataclass
 class Verdict:
     agrees: bool
-    # How many different quiet moments the model allowed after a burst, before looking
-    most_ways: int = 1
+    # For each burst how many different quiet moments the model allowed, before looking
+    ways: list[int] = field(default_factory=list)
     # Those that fit all that was seen, or did before the last burst
     moments: list[Glibc] = field(default_factory=list)
     burst: int = 0  # the first that does not fit
@@ -116,7 +116,7 @@ def follow(script: Script, seen: Iterable[Seen], machine: type[Glibc] = Glibc) -
         for call in burst:
             moments = {call.on(moment) for moment in reachable(moments)}
         quiet = {moment for moment in reachable(moments) if not moment.moves()}
-        verdict.most_ways = max(verdict.most_ways, len({Seen.of(moment) for moment in quiet}))
+        verdict.ways.append(len({Seen.of(moment) for moment in quiet}))
         fitting = [moment for moment in quiet if Seen.of(moment) == sight]
         if not fitting:
             verdict.agrees = False

@@ -41,15 +41,45 @@ function show() {
   by("done").textContent = one.answers.length
     ? `the calls returned ${one.answers.join(", ")}` : "";
   const last = at === moments.length - 1;
+  beside(one.line);
   by("moves").innerHTML = !last ? `<p class="dim">go to the last moment to choose</p>`
     : moves.map((words, n) => `<button data-step="${n + 1}">${escaped(words)}</button>`).join("") +
       (moves.length > 1 ? `<button data-step="0">all of them, until nothing moves</button>` : "") ||
       `<p class="dim">none can move: they wait for their peers, or for work</p>`;
 }
 
+function beside(line) { // what the real glibc did, if --check asked it, and with this script
+  by("checked").hidden = !DATA.checked;
+  if (!DATA.checked) return;
+  const { bursts, agrees } = DATA.checked;
+  const same = by("script").value.trim() === DATA.text.trim();
+  by("verdict").textContent = !same
+    ? "The script has changed: start `study play FILE --check` again to run it on the real glibc."
+    : agrees ? "The model allows all that glibc did." : "glibc did what the model does not allow.";
+  by("verdict").className = same && !agrees ? "wrong" : "";
+  by("both").hidden = !same;
+  const here = line ? bursts.findIndex(burst => line <= burst.line) : -1;
+  const side = (one, other) => "<td><dl>" + Object.entries(one).map(([name, what]) =>
+    `<dt class="dim">${name}</dt><dd${other[name] !== what ? ' class="differs"' : ""}>` +
+    `${escaped(what)}</dd>`).join("") + "</dl></td>";
+  by("both").innerHTML = "<thead><tr><th>calls, then until nothing moves</th><th>glibc</th>" +
+    "<th>model</th></tr></thead><tbody>" + bursts.map((burst, n) =>
+      `<tr data-line="${burst.line}"${n === here ? ' class="here"' : ""}>` +
+      `<td>${burst.calls.map(escaped).join("<br>")}` +
+      (burst.ways > 1 ? `<br><span class="dim">one of ${burst.ways} outcomes</span>` : "") +
+      `</td>${side(burst.glibc, burst.model)}${side(burst.model, burst.glibc)}</tr>`).join("") +
+    "</tbody>";
+}
+
 async function ask(follow) {
   const number = ++asked;
-  const reply = await fetch("moments", { method: "POST", body: by("script").value });
+  let reply;
+  try {
+    reply = await fetch("moments", { method: "POST", body: by("script").value });
+  } catch {
+    by("error").textContent = "`study play` has ended: start it again";
+    return;
+  }
   if (!reply.ok || number !== asked) return;
   const found = await reply.json();
   ({ moments, moves } = found);
@@ -74,7 +104,8 @@ function fresh() { // a name that no request has
 }
 
 by("plays").innerHTML = Object.keys(DATA.plays).map(n => `<option>${n}</option>`).join("");
-by("plays").value = "6";
+by("plays").value = Object.keys(DATA.plays)
+  .find(n => DATA.plays[n].trim() === DATA.text.trim()) || ""; // a file of the reader's: none
 by("plays").onchange = () => {
   by("script").value = DATA.plays[by("plays").value].trim() + "\n";
   at = 0;
@@ -95,6 +126,10 @@ by("undo").onclick = () => {
 by("moves").onclick = event => {
   const step = event.target.dataset.step;
   if (step) add(step === "0" ? "settle" : `step ${step}`);
+};
+by("both").onclick = event => {
+  const row = event.target.closest("[data-line]");
+  if (row) go(moments.findLastIndex(one => one.line <= Number(row.dataset.line)));
 };
 const go = n => { at = Math.max(0, Math.min(moments.length - 1, n)); show(); };
 by("at").oninput = () => go(Number(by("at").value));
