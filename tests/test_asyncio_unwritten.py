@@ -251,6 +251,34 @@ def test_a_file_whose_loop_was_closed_with_writes_under_way_goes_on_in_the_next_
         assert (tmp_path / mode).read_bytes() == b"a" * 500_000 + b"b" * 10
 
 
+@pytest.mark.parametrize("last", ["flush", "close"])
+def test_what_is_appended_in_a_new_loop_follows_what_a_closed_loop_left_with_glibc(
+    tmp_path: Path, last: str
+) -> None:
+    program = """
+import asyncio, os, sys, threading
+import aio_posix, aio_posix.asyncio as aio
+aio_posix.aio_init(aio_threads=1)
+r, w = os.pipe()
+blocked = aio_posix.aiocb(r, bytearray(1))
+aio_posix.aio_read(blocked)  # the only helper
+async def begin():
+    file = await aio.open(sys.argv[1], "ab")
+    await file.write(b"a" * 500_000)
+    return file
+async def end(file):
+    async with file:
+        await file.write(b"b" * 10)
+        await file.LAST()
+file = asyncio.run(begin())
+threading.Timer(0.3, os.write, (w, b"x")).start()
+asyncio.run(end(file))
+assert open(sys.argv[1], "rb").read() == b"a" * 500_000 + b"b" * 10
+"""
+    program = program.replace("LAST", last).replace("sys.argv[1]", repr(str(tmp_path / "log")))
+    assert output(program) == ""
+
+
 def test_nothing_is_left_open_after_a_failed_flush_and_close(loop: str) -> None:
     async def program() -> None:
         file = await aio.open("/dev/full", "wb")

@@ -59,8 +59,8 @@ def join(behind: list[Behind]) -> None:
 class Outbox:
     """``size`` bytes may wait (0: none, as with buffering=0)."""
 
-    __slots__ = ("_behind_bytes", "_hurried", "_opened", "behind", "clean", "room", "size", "stuck",
-                 "waiting")  # fmt: skip
+    __slots__ = ("_behind_bytes", "_follows", "_hurried", "_opened", "behind", "clean", "room",
+                 "size", "stuck", "waiting")  # fmt: skip
 
     def __init__(self, opened: Opened, size: int) -> None:
         self._opened = opened
@@ -72,6 +72,7 @@ class Outbox:
         self.behind: list[Behind] = []
         self._behind_bytes = 0
         self.stuck = self._hurried = False
+        self._follows = False  # what a closed loop has left in glibc's queue
 
     @property
     def busy(self) -> bool:
@@ -146,7 +147,8 @@ class Outbox:
         if opened.direct and pin(data)[1] % ALIGNMENT:
             data = aligned(data)
         write: Writing
-        if opened.local and len(data) <= SMALL and type(data) is bytes and not opened.direct:
+        small = len(data) <= SMALL and type(data) is bytes and not opened.direct
+        if small and opened.local and not self._follows:
             write = put(partial(blocking.write_at, opened, data, at), opened.name, len(data))
         else:
             write = opened.requests.put(data, at)
@@ -176,9 +178,12 @@ class Outbox:
 
     def _write_again(self, i: int) -> None:
         """The loop that these writes began in was closed, and with it went their results. What
-        has a place is written there once more; what was appended has to be taken for written.
+        has a place is written there once more. What was appended has to be taken for written, and
+        what is appended from now on goes behind it into the same queue.
         """
-        if not self._opened.mode.appends:
+        if self._opened.mode.appends:
+            self._follows = True
+        else:
             self._take_back(self.behind[i:], 0)
         del self.behind[i:]
 
@@ -236,6 +241,8 @@ class Outbox:
         """What has to be done before a close, but for what can be written by it."""
         if not self._opened.stream:
             await self.settle()
+            if self._follows:
+                await self.flush()
         elif hurry or self.stuck:
             self.drop_rest()
         else:
