@@ -179,7 +179,7 @@ def test_writes_of_several_turns_keep_their_order_whoever_tells_what_file_it_is(
     run: Any, two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     if answer == "nobody":
-        for module in ("access", "channel", "openfile"):
+        for module in ("descriptor", "channel", "openfile"):
             monkeypatch.setattr(
                 f"aio_posix.asyncio.descriptors.{module}.same_file", lambda a, b: -1
             )

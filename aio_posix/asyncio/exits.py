@@ -1,7 +1,8 @@
 """What an exit and a fork owe to files that are still open.
 
 - At an orderly exit everything that waits in an unclosed file is written, while the interpreter is
-  whole: when objects end later, their order differs from one Python to another.
+  whole: when objects end later, their order differs from one Python to another. Before that comes
+  what was asked for before (before_the_end()).
 - Jobs that must not be lost, such as the last write of a file and its close, run in daemon threads;
   the exit waits for them, WAIT seconds at most, then a RuntimeWarning says what was lost.
 - Before a fork every file's position becomes the system's, which parent and child share.
@@ -13,6 +14,7 @@ import atexit
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
@@ -20,7 +22,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from aio_posix.asyncio import threads
+from aio_posix.asyncio import loop, threads
 
 WAIT = 10.0  # seconds
 logger = logging.getLogger("aio_posix")
@@ -35,6 +37,23 @@ class Unclosed(Protocol):
 
 _open: dict[int, weakref.ref[Unclosed]] = {}
 _jobs: dict[int, Job] = {}
+
+
+_arranged = -1  # in which process, as loop.generation() counts them
+
+
+def before_the_end(call: Callable[[], None]) -> None:
+    """Has it called at an orderly exit of this process, however often it is asked."""
+    global _arranged
+    if _arranged == loop.generation():
+        return
+    _arranged = loop.generation()
+    atexit.register(call)
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize  # such a child ends by os._exit: not by atexit
+
+        Finalize(None, call, exitpriority=-999)  # before flight's own, which closes the gate
 
 
 def opened(file: Unclosed) -> None:

@@ -21,9 +21,11 @@ from aio_posix._calls import (
     may_now,
     open_now,
     open_wait,
+    plain_buffers,
     plain_ranges,
     read_many_now,
     read_now,
+    readinto_many_now,
     same_file,
 )
 from aio_posix._ffi import lib
@@ -52,9 +54,11 @@ __all__ = [
     "nowait",
     "open_now",
     "open_wait",
+    "plain_buffers",
     "plain_ranges",
     "read_many_now",
     "read_now",
+    "readinto_many_now",
     "same_file",
 ]
 

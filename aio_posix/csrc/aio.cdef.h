@@ -76,6 +76,8 @@ struct batch { unsigned left; ...; };
 struct batch *batch_new(void);
 void batch_free(struct batch *b);
 int batch_held(struct batch *b);
+void batch_post(struct batch *b, struct bell *bell);
+void *batch_memory(struct batch *b, unsigned i);
 int batch_cancel(struct batch *b, unsigned i);
 int64_t perform(int op, int fd, void *buf, size_t nbytes, int64_t offset);
 void slice_open(int64_t nanoseconds);

@@ -1,19 +1,21 @@
 """The records of requests, and what C needs for them.
 
-- A Wish is what a call asks of a channel; an Entry is a wish that has got its lane.
-  csrc/python/batch.c reads an entry's first seven fields by their place.
-- Records of requests are tuples with names: to make one takes 0.25 us, a plain tuple 0.05, and a
-  request that misses the page cache 7.
+- csrc/python/batch.c reads an entry's fields by their place. It exports the buffer while the
+  request is in glibc, and makes the memory of a read that has no buffer.
+- ``Entry(...)`` takes 0.25 us, ``new_entry(Entry, (...))`` 0.1, and a read that misses the page
+  cache 4.
+- `seam.watcher` hears of every request while somebody records (study/trace/awaited.py).
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import LIO_READ, LIO_WRITE
+from aio_posix.asyncio.native import fresh
 from aio_posix.sigevent import address
 
 BATCH: int = lib.BATCH
@@ -21,65 +23,40 @@ MOST = 0x7FFFF000  # bytes that Linux moves in one request
 READ, WRITE, SYNC, DSYNC = int(LIO_READ), int(LIO_WRITE), os.O_SYNC, os.O_DSYNC
 
 
-class Later:
-    """Memory of a read that waits in a line: it is made when the turn comes."""
-
-    __slots__ = ("data", "nbytes")
-
-    def __init__(self, nbytes: int) -> None:
-        self.nbytes = nbytes
-        self.data = b""
-
-
-class Wish(NamedTuple):
-    """A request that waits in its channel."""
-
-    future: Any  # gets a count, or minus an errno
-    op: int
-    buffer: Any  # bytes, an address, None or Later
-    nbytes: int
-    offset: int
-    spread: bool  # over lanes
-    kept: Any  # keeps the buffer
-
-
 class Lane:
     """A descriptor, how many requests of a channel are on it, and those that are ours to do."""
 
-    __slots__ = ("busy", "current", "fd", "file", "flying", "own", "working")
+    __slots__ = ("busy", "current", "fd", "file", "own")
 
     def __init__(self, file: Any) -> None:
         self.file = file  # an OpenFile: fd is its number while this is held
         self.fd: int = file.fd
         self.busy = 0
-        self.flying = 0  # of these, in glibc
-        self.own: deque[Entry] = deque()
+        self.own: deque[Entry] | None = None  # if there are any, later requests wait behind them
         self.current: Entry | None = None  # what a thread does now
-        self.working = False  # what is asked for now has to wait behind ``own``
 
 
 class Entry(NamedTuple):
-    """A request on its lane."""
+    """A request. It waits in its channel without a lane, and then on its lane."""
 
-    future: Any
+    future: Any  # gets what was read if there is no buffer, else a count, or minus an errno
     op: int
     fd: int
     buffer: Any
+    at: int  # where in the buffer
     nbytes: int
     offset: int
     channel: Any
-    lane: Lane
-    spread: bool
-    kept: Any
+    lane: Any
+    spread: bool  # over lanes
 
-    def perform(self) -> int:
-        """Does it in the calling thread: the count, or minus an errno."""
-        where = (
-            ffi.from_buffer(self.buffer)
-            if isinstance(self.buffer, bytes)
-            else ffi.cast("void *", self.buffer or 0)
-        )
-        return int(lib.perform(self.op, self.fd, where, self.nbytes, self.offset))
+    def perform(self) -> bytes | int:
+        """Does it in the calling thread: what its future gets."""
+        made = self.op == READ and self.buffer is None
+        memory = fresh(self.nbytes) if made else b"" if self.buffer is None else self.buffer
+        with ffi.from_buffer("char[]", memory) as start:
+            n = int(lib.perform(self.op, self.fd, start + self.at, self.nbytes, self.offset))
+        return memory[:n] if made and n >= 0 else n
 
     def __str__(self) -> str:
         name = self.channel.name
@@ -90,10 +67,33 @@ class Entry(NamedTuple):
         return f"sync of {file}"
 
 
+new_entry = tuple.__new__
+
+
+class Watcher(Protocol):
+    """Who records requests, each known by its future."""
+
+    def asked(self, entry: Entry) -> None: ...
+    def submitting(self) -> None: ...
+    def submitted(self, entries: list[Entry], addresses: list[int], flies: bool) -> None: ...
+    def errand(self, entry: Entry) -> None: ...
+    def given(self, entry: Entry, result: Any) -> None: ...
+    def detached(self, future: Any) -> None: ...
+
+
+class _Seam:
+    """Where a watcher is put in."""
+
+    watcher: Watcher | None = None
+
+
+seam = _Seam()
+
+
 class Batch:
     """A C batch and the entries that fly in it; None for those that are handed out."""
 
-    __slots__ = ("address", "c", "entries", "results")
+    __slots__ = ("address", "c", "entries", "posted")
 
     def __init__(self) -> None:
         self.c = ffi.gc(lib.batch_new(), lib.batch_free)
@@ -101,20 +101,22 @@ class Batch:
             raise MemoryError("no room for a batch of requests")
         self.address = address(self.c)
         self.entries: list[Entry | None] = []
-        # what C has handed out and nobody has looked at yet: index, count or minus an errno
-        self.results: list[tuple[int, int]] = []
+        self.posted = False  # a waiter has it, and will ring the bell
+
+    def addresses(self) -> list[int]:
+        """Of the memory that the entries read into or write from."""
+        return [address(lib.batch_memory(self.c, i)) for i in range(len(self.entries))]
 
 
 class Bell:
     """What wakes a loop from any thread; closed with its last user."""
 
-    __slots__ = ("address", "c", "fd")
+    __slots__ = ("c", "fd")
 
     def __init__(self) -> None:
         self.c = ffi.gc(lib.bell_new(), lib.bell_drop)
         if not self.c:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
-        self.address = address(self.c)
         self.fd = int(self.c.fd)
 
     def ring(self) -> None:

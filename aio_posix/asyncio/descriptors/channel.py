@@ -13,12 +13,16 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aio_posix.asyncio import loop
-from aio_posix.asyncio.descriptors.batch import READ, WRITE, Lane, Wish
+from aio_posix.asyncio.descriptors.batch import READ, WRITE, Entry, Lane, new_entry, seam
 from aio_posix.asyncio.descriptors.openfile import Kind, OpenFile, duplicate, kind
 from aio_posix.asyncio.native import lock_held_here, same_file
+
+if TYPE_CHECKING:
+    from aio_posix.asyncio.descriptors.poller import Poller
+    from aio_posix.asyncio.turn import Turn
 
 WINDOW = 64  # glibc walks the queue for each new request: 64 steps cost less than 0.2 us
 # helpers that take turns at one file: with more of glibc's 20, waking them costs more than it
@@ -26,17 +30,32 @@ WINDOW = 64  # glibc walks the queue for each new request: 64 steps cost less th
 LANES = 8
 
 
+class Home(Protocol):
+    """The loop that a channel belongs to (ring.Ring)."""
+
+    turn: Turn
+    channels: Channels
+
+    @property
+    def poller(self) -> Poller: ...
+    def enter(self, entry: Entry) -> None: ...
+    def hurry(self) -> None: ...
+    def detach(self, future: Any) -> bool: ...
+    def detach_done(self, channel: Channel) -> None: ...
+
+
 class Channel:
     """The lanes of one file in one loop, and its line; `name` goes into its errors."""
 
     __slots__ = (
+        "_aligned",
         "_kind",
         "_quiet",
-        "aligned",
         "behind",
         "borrowed",
         "follower",
         "given_up",
+        "home",
         "in_flight",
         "lanes",
         "late",
@@ -47,41 +66,38 @@ class Channel:
         "writers",
     )
 
-    def __init__(self, file: OpenFile, name: Any = None) -> None:
+    def __init__(self, home: Home, file: OpenFile, name: Any = None) -> None:
+        self.home = home
         self.lanes = [Lane(file)]
         self.name = name
         self.users = 0  # calls that go on
         self.in_flight = 0  # requests, also those that nobody awaits any more
         self.given_up = False  # nobody but calls and requests that go on needs the lanes
         self.borrowed: int | None = None  # the user's number, of a channel shared by it
-        self.waiting: deque[Wish] = deque()
+        self.waiting: deque[Entry] = deque()
         self.behind: Channel | None = None  # the channel whose requests come first
         self.follower: Channel | None = None  # whose requests come then
-        self._quiet: list[loop.Future[None]] = []  # of those who wait until it is idle
-        self.aligned: dict[int, list[Any]] = {}  # memory for reads, by size
+        self._quiet: list[loop.Future[None]] | None = None  # of those who wait until it is idle
+        self._aligned: dict[int, list[Any]] | None = None
         self.writers: loop.Line | None = None  # of a stream
         self.late = b""  # what a stream gave to a read that had been cancelled
         self.reading: loop.Future[None] | None = None  # while a thread reads from a stream
         self._kind: Kind | None = None
 
     @property
+    def fd(self) -> int:
+        return self.lanes[0].fd
+
+    @property
     def kind(self) -> Kind:
         known = self._kind
         if known is None:
-            known = self._kind = kind(self.lanes[0].fd)
+            known = self._kind = kind(self.fd)
         return known
 
     @property
     def idle(self) -> bool:
         return not (self.users or self.in_flight or self.late or self.reading)
-
-    @property
-    def free(self) -> bool:
-        """A request need not wait in the line."""
-        before = self.behind
-        if before is not None and not before.in_flight and not before.waiting:
-            self.behind = before = None
-        return self.in_flight < WINDOW and before is None
 
     def failure(self, op: int, number: int) -> OSError:
         """The OSError of a request."""
@@ -92,7 +108,43 @@ class Channel:
             )
         return OSError(number, text) if self.name is None else OSError(number, text, self.name)
 
-    def reader(self) -> Lane:
+    def spare(self, nbytes: int) -> list[Any]:
+        """Aligned memory of this size that no request uses."""
+        if self._aligned is None:
+            self._aligned = {}
+        return self._aligned.setdefault(nbytes, [])
+
+    # --- requests
+
+    def ask(
+        self, future: Any, op: int, buffer: Any = None, at: int = 0, nbytes: int = 0,
+        offset: int = 0, spread: bool = False,
+    ) -> None:  # fmt: skip
+        """Starts a request when its turn comes. ``future`` has done() and set_result(), and is
+        given what Entry says.
+        """
+        lane, fd = None, -1
+        if self.in_flight < WINDOW and (self.behind is None or self._free()):
+            lane = self._reader() if spread else self.lanes[0]
+            fd = lane.fd
+            lane.busy += 1
+            self.in_flight += 1
+        entry = new_entry(Entry, (future, op, fd, buffer, at, nbytes, offset, self, lane, spread))
+        if seam.watcher is not None:
+            seam.watcher.asked(entry)
+        if lane is None:
+            self.waiting.append(entry)
+        else:
+            self.home.enter(entry)
+
+    def _free(self) -> bool:
+        """Nobody's requests come first."""
+        before = self.behind
+        if before is not None and not before.in_flight and not before.waiting:
+            self.behind = before = None
+        return before is None
+
+    def _reader(self) -> Lane:
         """The lane on which a read waits least."""
         best = self.lanes[0]
         for lane in self.lanes:
@@ -108,16 +160,30 @@ class Channel:
             return self.lanes[-1]
         return best
 
-    def rest(self) -> None:
-        """No request is in flight."""
-        del self.lanes[1:]
-        quiet, self._quiet = self._quiet, []
-        for future in quiet:
-            loop.settle(future, None, None)
+    def advance(self) -> None:
+        """Requests have ended: others get their places."""
+        while self.waiting and self.in_flight < WINDOW and self._free():
+            entry = self.waiting.popleft()
+            if not entry.future.done():
+                lane = self._reader() if entry.spread else self.lanes[0]
+                lane.busy += 1
+                self.in_flight += 1
+                self.home.enter(entry._replace(lane=lane, fd=lane.fd))
+        if not self.in_flight:
+            del self.lanes[1:]
+            quiet, self._quiet = self._quiet, None
+            for future in quiet or ():
+                loop.settle(future, None, None)
+            if self.follower is not None:
+                follower, self.follower = self.follower, None
+                follower.advance()
+            self.home.channels.let_go(self)
 
     async def quiet(self) -> None:
         """Waits until no request is in flight."""
         future = loop.new_future()
+        if self._quiet is None:
+            self._quiet = []
         self._quiet.append(future)
         await future
 
@@ -130,18 +196,16 @@ class Channels:
     def __init__(self) -> None:
         self._shared: dict[int, Channel] = {}  # by the user's number
 
-    def borrow(self, fd: int, name: Any, *, shared: bool) -> Channel:
+    def borrow(self, home: Home, fd: int, name: Any, *, shared: bool) -> Channel:
         """A channel of the file that the user's descriptor means now; shared: with all that is
         asked of this descriptor.
         """
-        channel = Channel(duplicate(fd), name)
+        channel = Channel(home, duplicate(fd), name)
         channel.given_up = True
         if shared:
             old = self._shared.get(fd)
             if (
-                old is not None
-                and same_file(fd, old.lanes[0].fd) < 0
-                and os.path.sameopenfile(fd, old.lanes[0].fd)
+                old is not None and same_file(fd, old.fd) < 0 and os.path.sameopenfile(fd, old.fd)
             ):  # perhaps the same open file: writes keep their order
                 channel.behind, old.follower = old, channel
             self._shared[fd] = channel

@@ -1,20 +1,25 @@
 """One open file to read and write: decides between the page cache, requests, and waiting for a
 stream.
 
-A wrong argument raises in the call that made it, before anything is queued.
+- A borrowed number belongs to the user, who may close it at any moment: there is a duplicate while
+  something goes on. An owned number is the file's own. It is closed only when no request needs it.
+- One object may be used in one loop after another, and in a forked child, where it begins anew.
+- A wrong argument raises in the call that made it, before anything is queued.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from aio_posix.asyncio import loop
 from aio_posix.asyncio.arguments import count, place, positive, readable, writable
 from aio_posix.asyncio.descriptors import many, pipes, transfer
-from aio_posix.asyncio.descriptors.access import Access, Use
-from aio_posix.asyncio.descriptors.batch import DSYNC, READ, SYNC, Later
-from aio_posix.asyncio.descriptors.openfile import FILE, OpenFile, duplicate
-from aio_posix.asyncio.descriptors.ring import current
+from aio_posix.asyncio.descriptors.batch import DSYNC, READ, SYNC
+from aio_posix.asyncio.descriptors.channel import Channel
+from aio_posix.asyncio.descriptors.openfile import FILE, Kind, OpenFile, duplicate, kind
+from aio_posix.asyncio.descriptors.ring import Ring, current
 from aio_posix.asyncio.memory import read_resident
 from aio_posix.asyncio.native import (
     ABSENT,
@@ -24,31 +29,38 @@ from aio_posix.asyncio.native import (
     fresh,
     may_now,
     read_now,
+    same_file,
 )
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
 
+CLOSED = "I/O operation on closed file."
+
 
 class Descriptor:
     """One open file; name goes into its errors. This form owns a duplicate."""
 
-    __slots__ = ("__weakref__", "_access", "_fd", "name")
+    __slots__ = ("__weakref__", "_born", "_channel", "_fd", "_file", "_kind", "_shared", "name")
 
     def __init__(self, fd: int, name: Any = None) -> None:
         file = duplicate(fd)
-        self._set(Access(file.fd, file, name))
+        self._set(file.fd, file, name)
 
-    def _set(self, access: Access) -> None:
-        self._access = access
-        self._fd = access.fd  # for the fast path
-        self.name = access.name
+    def _set(self, fd: int, file: OpenFile | None, name: Any, *, shared: bool = False) -> None:
+        self._fd = fd
+        self._file = file  # None: a borrowed number
+        self.name = name
+        self._shared = shared  # in order with all else that is asked of this number in a loop
+        self._born = loop.generation()
+        self._channel: Channel | None = None
+        self._kind: Kind | None = None
 
     @classmethod
     def owning(cls, fd: int, keeper: Any, name: Any = None) -> Descriptor:
         """Of a number that belongs to ``keeper``, which would close it if it were dropped."""
         self = cls.__new__(cls)
-        self._set(Access(fd, OpenFile(fd, keeper), name))
+        self._set(fd, OpenFile(fd, keeper), name)
         return self
 
     @classmethod
@@ -57,7 +69,7 @@ class Descriptor:
         of this number in this loop.
         """
         self = cls.__new__(cls)
-        self._set(Access(fd, None, name, shared=shared))
+        self._set(fd, None, name, shared=shared)
         return self
 
     @property
@@ -67,30 +79,83 @@ class Descriptor:
     @property
     def stream(self) -> bool:
         """A pipe, socket or terminal: a read may wait for ever, and there are no positions."""
-        return self._access.kind(self._access.known(current())).stream
+        return self._what(self._known(current())).stream
 
     @property
     def direct(self) -> bool:
         """Opened with O_DIRECT."""
-        return self._access.kind(self._access.known(current())).direct
+        return self._what(self._known(current())).direct
 
     def fileno(self) -> int:
-        return self._access.fileno()
+        if self._fd < 0:
+            raise ValueError(CLOSED)
+        return self._fd
+
+    # --- its channel in the running loop
+
+    def _known(self, ring: Ring) -> Channel | None:
+        """If there is one, and the number still means its file."""
+        if self._shared:
+            return ring.channels.of(self._fd)
+        channel = self._channel
+        if channel is None or channel.home is not ring:
+            return None
+        if self._file is None and not (channel.lanes and same_file(self._fd, channel.fd) == 1):
+            return None
+        return channel
+
+    def _new(self, ring: Ring) -> Channel:
+        """Of what the number means now."""
+        fd = self.fileno()
+        if self._file is None:
+            channel = ring.channels.borrow(ring, fd, self.name, shared=self._shared)
+        else:
+            if self._born != ring.born:  # requests of the parent may hold it for ever
+                self._born = ring.born
+                self._file = self._file.renewed()
+            channel = Channel(ring, self._file, self.name)
+        if not self._shared:
+            self._channel = channel
+        return channel
+
+    def _what(self, channel: Channel | None) -> Kind:
+        if channel is not None:
+            return channel.kind
+        if self._file is None:  # the number may mean another file the next time
+            return kind(self.fileno())
+        if self._kind is None:
+            self._kind = kind(self.fileno())
+        return self._kind
 
     def interrupt(self, error: BaseException) -> None:
         """Whoever waits for this stream gets the error."""
-        self._access.interrupt(error)
+        channel = self._channel
+        if channel is not None and channel.users:
+            channel.home.poller.interrupt(channel.fd, error)
 
     async def idle(self) -> None:
         """Waits until no request is in flight here, also none that nobody awaits any more."""
-        await self._access.idle()
+        channel = self._channel
+        while channel is not None and channel.in_flight and channel.home is current():
+            await channel.quiet()
 
     def close(self, then: Callable[[], object] | None = None) -> None:
         """Whatever is asked for later raises ValueError. ``then`` is called when no request needs
         the number any more.
         """
+        file, self._file = self._file, None
+        channel, self._channel = self._channel, None
         self._fd = -1
-        self._access.close(then)
+        stale = self._born != loop.generation()  # requests of the parent may hold it for ever
+        if channel is not None and not stale:
+            channel.given_up = True
+            if channel.idle:
+                channel.lanes.clear()
+        if then is not None:
+            if file is None or stale:
+                then()
+            else:
+                file.finally_call(then)
 
     # --- files with positions
 
@@ -114,40 +179,39 @@ class Descriptor:
             why = declined()
         if not (nbytes.__class__ is int and offset.__class__ is int and nbytes >= 0 <= offset):
             nbytes, offset = count(nbytes), place(offset)
-        channel = self._access.known(ring)
-        what = FILE if why == ABSENT else self._access.kind(channel)
+        channel = self._known(ring)
+        what = FILE if why == ABSENT else self._what(channel)
         if what.stream:
             return await self.receive(nbytes)
         if offset < 0:
             positive(offset)
         if channel is None:  # before others run, for they may close the number
-            channel = self._access.new(ring)
+            channel = self._new(ring)
         channel.users += 1
         try:
             if why == REST:
                 await (ring.turn.take() if opened else ring.turn.rest())
-                data, why = await transfer.read_rested(ring, channel, nbytes, offset)
+                data, why = await transfer.read_rested(channel, nbytes, offset)
                 if data is not None:
                     return data
             if what.direct:
-                return await transfer.read_direct(ring, channel, nbytes, offset)
+                return await transfer.read_direct(channel, nbytes, offset)
             if nbytes > NOW_MOST:
-                return await transfer.read_on(ring, channel, fresh(nbytes), 0, offset)
-            memory = fresh(nbytes) if channel.free else Later(nbytes)
-            future = ring.submit(channel, READ, memory, nbytes, offset, why == ABSENT)
+                return await transfer.read_on(channel, fresh(nbytes), offset)
+            future = loop.new_future()
+            channel.ask(future, READ, None, 0, nbytes, offset, why == ABSENT)
             try:
-                n = await future
+                result: Any = await future
             except BaseException:
                 ring.detach(future)
                 raise
-            whole = memory.data if isinstance(memory, Later) else memory
-            if n == nbytes:
+            if result.__class__ is int:
+                raise channel.failure(READ, -result)
+            whole: bytes = result
+            got = len(whole)
+            if got == nbytes or not got:
                 return whole
-            if n < 0:
-                raise channel.failure(READ, -n)
-            if n == 0:
-                return b""
-            return await transfer.read_on(ring, channel, whole, n, offset)
+            return whole + await transfer.read_on(channel, fresh(nbytes - got), offset + got)
         finally:
             channel.users -= 1
             if channel.given_up and not channel.users:
@@ -160,8 +224,7 @@ class Descriptor:
         offset = place(offset)
         with writable(buffer, "readinto") as view:  # held, or it could be resized between requests
             nbytes = len(view)
-            ring = current()
-            what = self._access.kind(self._access.known(ring))
+            what = self._what(self._known(current()))
             if what.stream:
                 return await self.receive_into(buffer)
             positive(offset)
@@ -172,16 +235,15 @@ class Descriptor:
             if over:
                 self.fileno()
                 return got
-            with Use(self._access) as (ring, channel):
+            with Use(self) as channel:
                 if fast and not got and declined() == REST:
-                    await ring.turn.take()
-                    fd = channel.lanes[0].fd
-                    if may_now(fd, nbytes):
-                        got, over = read_resident(fd, view, offset)
+                    await channel.home.turn.take()
+                    if may_now(channel.fd, nbytes):
+                        got, over = read_resident(channel.fd, view, offset)
                         if over:
                             return got
                 spread = what.direct or got > 0 or declined() == ABSENT
-                return await transfer.read_into(ring, channel, buffer, got, nbytes, offset, spread)
+                return await transfer.read_into(channel, buffer, got, nbytes, offset, spread)
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
         """All of data at offset (with O_APPEND at the end), after all writes called before; the
@@ -189,52 +251,52 @@ class Descriptor:
         """
         offset = place(offset)
         with readable(data) as view:  # held, or it could be resized between requests
-            if self._access.kind(self._access.known(current())).stream:
-                return await self._send_all(view)
+            if self._what(self._known(current())).stream:
+                with pipes.naming(self.name), Use(self) as channel:
+                    return await pipes.send_all(channel, view)
             positive(offset)
-            with Use(self._access) as (ring, channel):
-                return await transfer.write(ring, channel, data, len(view), offset)
+            with Use(self) as channel:
+                return await transfer.write(channel, data, len(view), offset)
 
     def put(self, data: ReadableBuffer, offset: int) -> transfer.Write:
         """pwrite() of a file with positions that begins at once, and goes on whoever is
         cancelled.
         """
-        offset = place(offset)
-        positive(offset)
+        offset = positive(place(offset))
         view = readable(data)
         ring = current()
-        channel = self._access.known(ring) or self._access.new(ring)
+        channel = self._known(ring) or self._new(ring)
         channel.users += 1
-        return transfer.Write(ring, channel, data, view, offset)
+        return transfer.Write(channel, data, view, offset)
 
     async def fsync(self) -> None:
         """Puts on the disk what was written before, and what the file system knows of the file."""
-        with Use(self._access) as (ring, channel):
-            await transfer.request(ring, channel, SYNC, None, 0, 0)
+        with Use(self) as channel:
+            await transfer.request(channel, SYNC)
 
     async def fdatasync(self) -> None:
         """Puts on the disk what was written before."""
-        with Use(self._access) as (ring, channel):
-            await transfer.request(ring, channel, DSYNC, None, 0, 0)
+        with Use(self) as channel:
+            await transfer.request(channel, DSYNC)
 
     # --- many at once
 
     async def pread_many(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
         """pread() of each (nbytes, offset), in one await; the results in their order."""
-        with Use(self._access) as (ring, channel):
-            return await many.read(ring, channel, ranges)
+        with Use(self) as channel:
+            return await many.read(channel, ranges)
 
     async def preadinto_many(self, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
         """preadinto() of each (buffer, offset), in one await; the counts in their order."""
-        with Use(self._access) as (ring, channel):
-            return await many.read_into(ring, channel, buffers)
+        with Use(self) as channel:
+            return await many.read_into(channel, buffers)
 
     async def pwrite_many(self, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
         """pwrite() of each (data, offset), in one await; those that overlap land in their
         order.
         """
-        with Use(self._access) as (ring, channel):
-            return await many.write(ring, channel, pieces)
+        with Use(self) as channel:
+            return await many.write(channel, pieces)
 
     # --- streams
 
@@ -246,13 +308,13 @@ class Descriptor:
     async def receive_into(self, buffer: WritableBuffer) -> int:
         """What there is, into the buffer. Nothing is taken by a call that is cancelled."""
         with writable(buffer, "readinto") as view, pipes.naming(self.name):
-            channel = self._access.known(current())
-            if channel is None or not (channel.late or channel.reading):
+            known = self._known(current())
+            if known is None or not (known.late or known.reading):
                 n = pipes.read_at_once(self.fileno(), view)
                 if n is not None and n is not NotImplemented:
                     return int(n)
-            with Use(self._access) as (ring, channel):
-                return await pipes.receive(ring, channel, view)
+            with Use(self) as channel:
+                return await pipes.receive(channel, view)
 
     async def send(self, data: ReadableBuffer) -> int:
         """Some of data, at least one byte. Nothing has gone if the call is cancelled."""
@@ -262,9 +324,27 @@ class Descriptor:
             n = pipes.write_at_once(self.fileno(), view)
             if n is not None and n is not NotImplemented:
                 return int(n)
-            with Use(self._access) as (ring, channel):
-                return await pipes.send(ring, channel, view)
+            with Use(self) as channel:
+                return await pipes.send(channel, view)
 
-    async def _send_all(self, view: memoryview) -> int:
-        with pipes.naming(self.name), Use(self._access) as (ring, channel):
-            return await pipes.send_all(ring, channel, view)
+
+class Use:
+    """The channel in the running loop, while a call goes on."""
+
+    __slots__ = ("_channel",)
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        ring = current()
+        self._channel = descriptor._known(ring) or descriptor._new(ring)
+        self._channel.users += 1
+
+    def __enter__(self) -> Channel:
+        return self._channel
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._channel.home.channels.left(self._channel)

@@ -15,11 +15,11 @@ import os
 import time
 import warnings
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aio_posix import flight
 from aio_posix.asyncio import loop, threads
-from aio_posix.asyncio.descriptors.batch import READ, Bell, Entry, Lane
+from aio_posix.asyncio.descriptors.batch import READ, Bell, Entry, Lane, seam
 
 OWN_TURN = 0.002  # seconds that the loop works for itself before it gives others a turn
 
@@ -32,25 +32,27 @@ class Ended(NamedTuple):
 
     lane: Lane
     entry: Entry | None  # None: all that waited on the lane
-    n: int
+    result: Any
 
 
 class Errands:
     """Those of one loop. The bell rings when some are done."""
 
-    __slots__ = ("_bell", "_ended", "_here")
+    __slots__ = ("_bell", "_ended", "_here", "found")
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
         self._ended: deque[Ended] = deque()
         self._here: deque[Lane] = deque()  # lanes that the loop serves itself
+        self.found: list[tuple[Entry, Any]] = []  # what collect() has found, until delivered
 
     def do(self, entry: Entry) -> None:
-        lane = entry.lane
-        lane.own.append(entry)
-        lane.working = True
-        if not lane.flying:
-            self.begin(lane)
+        """When begin() is called for its lane."""
+        if entry.lane.own is None:
+            entry.lane.own = deque()
+        entry.lane.own.append(entry)
+        if seam.watcher is not None:
+            seam.watcher.errand(entry)
 
     def begin(self, lane: Lane) -> None:
         """Once glibc has no request of the lane any more."""
@@ -64,20 +66,18 @@ class Errands:
             if len(self._here) == 1:
                 loop.soon(self._work)
 
-    def collect(self) -> list[tuple[Entry, int]]:
-        """What is done, and the count or minus an errno of each."""
-        found = []
+    def collect(self) -> None:
+        """Puts what is done, and what its future gets, into ``found``."""
         while self._ended:
-            lane, entry, n = self._ended.popleft()
+            lane, entry, result = self._ended.popleft()
             if entry is not None:
-                found.append((entry, n))
+                self.found.append((entry, result))
             else:
                 del _at_work[lane]
                 if lane.own:
                     self.begin(lane)
                 else:
-                    lane.working = False
-        return found
+                    lane.own = None
 
     def _work(self) -> None:
         """Does a little of it in the loop."""
@@ -99,18 +99,23 @@ class Errands:
 
 def has(future: Any) -> bool:
     """Whether this request is here, so that its buffer may be in use."""
-    return any(
-        entry is not None and entry.future is future
+    return any(entry.future is future for entry in _there())
+
+
+def _there() -> list[Entry]:
+    return [
+        entry
         for lane in list(_at_work)
-        for entry in (lane.current, *list(lane.own))
-    )
+        for entry in (lane.current, *list(lane.own or ()))
+        if entry is not None
+    ]
 
 
 def _serve(lane: Lane, ended: deque[Ended], bell: Bell | None) -> None:
     """In a thread: does all that waits on the lane."""
     while True:
         try:
-            entry = lane.current = lane.own.popleft()
+            entry = lane.current = cast("deque[Entry]", lane.own).popleft()
         except IndexError:
             break
         ended.append(Ended(lane, entry, _perform(entry)))
@@ -122,22 +127,19 @@ def _serve(lane: Lane, ended: deque[Ended], bell: Bell | None) -> None:
         bell.ring()
 
 
-def _perform(entry: Entry) -> int:
+def _perform(entry: Entry) -> Any:
     if entry.future.done():  # cancelled before it began
         return 0
     try:
         return entry.perform()
+    except MemoryError:
+        return -errno.ENOMEM
     except Exception:
         return -errno.EINVAL
 
 
 def _writes() -> list[Entry]:
-    return [
-        entry
-        for lane in list(_at_work)
-        for entry in (lane.current, *list(lane.own))
-        if entry is not None and entry.op != READ and not entry.future.done()
-    ]
+    return [entry for entry in _there() if entry.op != READ and not entry.future.done()]
 
 
 def drain(deadline: float) -> None:

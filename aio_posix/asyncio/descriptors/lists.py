@@ -1,21 +1,21 @@
 """One loop's requests in glibc: lists that fly, and what has become of their entries.
 
-- Each entry in flight keeps its batch, and so buffers and lanes. Writes and syncs are drained at
-  exit.
+- Each entry in flight keeps its batch, and so lanes. Writes and syncs are drained at exit.
 - A batch is used again, and its memory freed, only when all results are handed out and no waiter
   holds it.
 - A list is submitted or it is not: flies() says which, also when start() was interrupted.
+- C moves what is complete from a batch to `found`, so a signal handler that raises finds each entry
+  in one of them.
 """
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from aio_posix._ffi import lib
-from aio_posix.asyncio.descriptors.batch import Batch, Bell, Entry
+from aio_posix.asyncio.descriptors.batch import Batch, Bell, Entry, Lane, seam
 from aio_posix.asyncio.native import batch_abandon, batch_collect, batch_submit
 
 
@@ -29,28 +29,20 @@ class Nobody:
 NOBODY = Nobody()
 
 
-class Result(NamedTuple):
-    """What has become of an entry."""
-
-    entry: Entry
-    n: int  # a count, or minus an errno
-    undone: bool  # glibc did not do it
-
-
 class Lists:
-    """Those of one loop. The bell rings when one of them is done."""
+    """Those of one loop. The bell rings when one that was posted is done."""
 
-    __slots__ = ("_bell", "_flying", "_spare", "entries", "found")
+    __slots__ = ("_bell", "_flying", "_spare", "found")
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
         self._flying: list[Batch] = []
         self._spare: deque[Batch] = deque()
-        self.entries = 0  # in glibc
-        self.found: list[Result] = []  # what harvest() has found, until it is delivered
+        # entry, and what its future gets: found by harvest(), until it is delivered
+        self.found: list[tuple[Entry, Any]] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._flying)
+    def __len__(self) -> int:
+        return len(self._flying)
 
     def start(self, entries: list[Entry]) -> None:
         """Submits one list, as far as flies() tells then."""
@@ -59,19 +51,19 @@ class Lists:
             batch = self._unused()
             batch.entries = cast("list[Entry | None]", entries)
             self._flying.append(batch)
-            if batch_submit(batch.address, entries, self._bell.address, batch) > 0:
-                self._bell.ring()  # some are refused
-        except (MemoryError, OSError):  # no memory; or an exit has drained what was in flight
+            if seam.watcher is not None:
+                seam.watcher.submitting()
+            batch_submit(batch.address, entries, batch)
+        except (MemoryError, BufferError, OSError):  # or an exit has drained what was in flight
             pass
         finally:
             if batch is not None:
-                if batch.c.left > 0:
-                    self.entries += len(entries)
-                    for entry in entries:
-                        entry.lane.flying += 1
-                else:
+                flies = bool(batch.c.left)
+                if not flies:
                     self._flying.remove(batch)
                     self._rest(batch)
+                if seam.watcher is not None:
+                    seam.watcher.submitted(entries, batch.addresses(), flies)
 
     def flies(self, entries: list[Entry]) -> bool:
         """Whether this list was submitted, also if a signal handler has raised meanwhile."""
@@ -80,7 +72,8 @@ class Lists:
     def _unused(self) -> Batch:
         for _ in range(len(self._spare)):
             batch = self._spare.popleft()
-            if not lib.batch_held(batch.c):
+            if not (batch.posted and lib.batch_held(batch.c)):
+                batch.posted = False
                 return batch
             self._spare.append(batch)
         return Batch()
@@ -89,27 +82,18 @@ class Lists:
         batch.entries = []
         self._spare.append(batch)
 
-    def harvest(self) -> None:
-        """Puts what is newly complete into ``found``.
+    def post(self) -> None:
+        """Has the bell rung for what flies."""
+        for batch in self._flying:
+            if not batch.posted:
+                batch.posted = True
+                lib.batch_post(batch.c, self._bell.c)
 
-        A signal handler may raise after any call, so between two calls everything is in one table
-        or the other.
-        """
+    def harvest(self) -> None:
+        """Puts what is newly complete into ``found``."""
         done = []
         for batch in self._flying:
-            results, entries = batch.results, batch.entries
-            batch_collect(batch.address, results)
-            while results:
-                i, n = results[0]
-                entry = entries[i]
-                if entry is not None:
-                    undone = n == -errno.ECANCELED or n == -errno.EAGAIN
-                    result = Result(entry, n, undone)
-                    self.found += (result,)
-                    entries[i] = None
-                    entry.lane.flying -= 1
-                self.entries -= 1
-                del results[0]
+            batch_collect(batch.address, batch.entries, self.found)
             if not batch.c.left:
                 done.append(batch)
         for batch in done:
@@ -124,6 +108,10 @@ class Lists:
 
     def flying(self) -> list[Entry]:
         return [entry for _, _, entry in self._all()]
+
+    def has(self, lane: Lane) -> bool:
+        """Whether glibc has a request of this lane."""
+        return any(entry.lane is lane for _, _, entry in self._all())
 
     def detach(self, future: Any) -> bool:
         """Nobody awaits it any more: cancelled, if it has not begun. False if it is not here."""

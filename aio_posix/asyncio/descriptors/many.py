@@ -20,17 +20,17 @@ from aio_posix.asyncio import loop
 from aio_posix.asyncio.arguments import count, place, positive, readable, writable
 from aio_posix.asyncio.descriptors.batch import MOST, READ, WRITE
 from aio_posix.asyncio.descriptors.channel import Channel
-from aio_posix.asyncio.descriptors.ring import Ring
-from aio_posix.asyncio.memory import ALIGNMENT, Aligned, pin, read_resident
+from aio_posix.asyncio.memory import ALIGNMENT, Aligned
 from aio_posix.asyncio.native import (
     ABSENT,
     NOW_MOST,
     REST,
     declined,
     fresh,
-    may_now,
+    plain_buffers,
     plain_ranges,
     read_many_now,
+    readinto_many_now,
 )
 
 if TYPE_CHECKING:
@@ -42,24 +42,24 @@ STRETCH = 512  # parts that may begin in one turn of the loop: some 2 ms
 class Many:
     """Requests that are awaited together; used with ``async with``, which waits for them."""
 
-    def __init__(self, ring: Ring, channel: Channel, op: int) -> None:
-        self.ring = ring
+    __slots__ = ("channel", "future", "left", "op", "parts")
+
+    def __init__(self, channel: Channel, op: int) -> None:
         self.channel = channel
         self.op = op
         self.future: loop.Future[None] = loop.new_future()
         self.parts: list[Part] = []
         self.left = 1  # parts, and the call itself until all have begun
 
-    def add(
-        self, place: int, where: Any, nbytes: int, offset: int, spread: bool, kept: Any = None
-    ) -> None:
-        part = Part(self, place, where, nbytes, offset, spread, kept)
+    def add(self, place: int, buffer: Any, nbytes: int, offset: int, spread: bool) -> None:
+        part = Part(self, place, buffer, nbytes, offset, spread)
         self.parts.append(part)
         self.left += 1
         part.more()
 
     async def pause(self) -> None:
         """Gives others a turn after each STRETCH of parts."""
+        self.channel.home.hurry()
         if not len(self.parts) % STRETCH:
             await loop.step()
 
@@ -85,9 +85,9 @@ class Many:
         finally:
             if not self.future.done() or self.future.cancelled():
                 self.future.cancel()
-                self.ring.detach_done(self.channel)
+                self.channel.home.detach_done(self.channel)
             for part in self.parts:
-                part.where = part.kept = None  # no cycle of garbage may keep a buffer
+                part.buffer = None  # no cycle of garbage may keep a buffer
         for part in self.parts if error is None else ():
             if part.error:
                 raised = self.channel.failure(self.op, part.error)
@@ -97,59 +97,68 @@ class Many:
 
 
 class Part:
-    """One request of many; to the ring it is a future. ``where`` is a buffer of the user, or an
-    address in ``kept``.
-    """
+    """One request of many; to its channel it is a future. Of bytes that are read, ``data``."""
 
-    __slots__ = ("error", "got", "kept", "many", "nbytes", "offset", "place", "spread", "where")
+    __slots__ = (
+        "buffer",
+        "data",
+        "error",
+        "got",
+        "many",
+        "nbytes",
+        "offset",
+        "place",
+        "spread",
+    )
 
     def __init__(
-        self, many: Many, place: int, where: Any, nbytes: int, offset: int, spread: bool, kept: Any
+        self, many: Many, place: int, buffer: Any, nbytes: int, offset: int, spread: bool
     ) -> None:
         self.many = many
         self.place = place
-        self.where = where
+        self.buffer = buffer
         self.nbytes = nbytes
         self.offset = offset
         self.spread = spread
-        self.kept = kept
         self.got = self.error = 0
+        self.data = b""
 
     def more(self) -> None:
         """Asks for what is left."""
-        many, address, kept = self.many, self.where, self.kept
-        if kept is None:  # each request holds an export of its own, which the ring releases
-            kept, address = pin(self.where, writable=many.op == READ)
-            address += len(kept) - self.nbytes  # the page cache had the beginning
-        most, at = min(self.nbytes - self.got, MOST), self.offset + self.got
-        many.ring.ask(many.channel, self, many.op, address + self.got, most, at, self.spread, kept)
+        got, many = self.got, self.many
+        at = 0 if self.buffer is None else got
+        most = min(self.nbytes - got, MOST)
+        many.channel.ask(self, many.op, self.buffer, at, most, self.offset + got, self.spread)
 
     def done(self) -> bool:
         return self.many.future.done()
 
-    def set_result(self, n: int) -> None:
-        if n < 0:
-            self.error = -n
+    def set_result(self, result: Any) -> None:
+        if result.__class__ is bytes:
+            self.data = self.data + result if self.data else result
+            result = len(result)
+        if result < 0:
+            self.error = -result
         else:
-            self.got += n
+            self.got += result
             short = self.got < self.nbytes
-            if short and n and not (self.many.channel.kind.direct and n % ALIGNMENT):
+            if short and result and not (self.many.channel.kind.direct and result % ALIGNMENT):
                 self.more()
                 return
         self.many.ended()
 
 
-async def read(ring: Ring, channel: Channel, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+async def read(channel: Channel, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
     """The bytes of each (nbytes, offset)."""
     wanted = list(ranges)
     if not plain_ranges(wanted):
         wanted = [(count(nbytes), positive(place(offset))) for nbytes, offset in wanted]
     _positions(channel)
     if channel.kind.direct:
-        return await _read_direct(ring, channel, wanted)
-    fd = channel.lanes[0].fd
+        return await _read_direct(channel, wanted)
+    fd = channel.fd
     results: list[bytes] = []
-    async with Many(ring, channel, READ) as many:
+    async with Many(channel, READ) as many:
         while True:
             read_many_now(fd, wanted, results)
             at = len(results)
@@ -157,27 +166,27 @@ async def read(ring: Ring, channel: Channel, ranges: Iterable[tuple[int, int]]) 
                 break
             why = declined()
             if why == REST:
-                await ring.turn.take()
+                await channel.home.turn.take()
                 continue
             nbytes, offset = wanted[at]
-            data = fresh(nbytes)
-            many.add(at, pin(data)[1], nbytes, offset, why == ABSENT, data)
-            results.append(data)
+            buffer = None if nbytes <= NOW_MOST else fresh(nbytes)
+            many.add(at, buffer, nbytes, offset, why == ABSENT)
+            results.append(buffer or b"")
             await many.pause()
     for part in many.parts:
-        if part.got < part.nbytes:
-            results[part.place] = results[part.place][: part.got]
+        whole = results[part.place]
+        results[part.place] = part.data if not whole else whole[: part.got]
     return results
 
 
-async def _read_direct(ring: Ring, channel: Channel, wanted: list[tuple[int, int]]) -> list[bytes]:
+async def _read_direct(channel: Channel, wanted: list[tuple[int, int]]) -> list[bytes]:
     memories = []
-    async with Many(ring, channel, READ) as many:
+    async with Many(channel, READ) as many:
         for at, (nbytes, offset) in enumerate(wanted):
             before = offset % ALIGNMENT
             memory = Aligned(before + nbytes + -(before + nbytes) % ALIGNMENT)
             memories.append(memory)
-            many.add(at, memory.address, len(memory.view), offset - before, True, memory)
+            many.add(at, memory.view, len(memory.view), offset - before, True)
             await many.pause()
     results = []
     for part, memory, (nbytes, offset) in zip(many.parts, memories, wanted, strict=True):
@@ -186,48 +195,51 @@ async def _read_direct(ring: Ring, channel: Channel, wanted: list[tuple[int, int
     return results
 
 
-async def read_into(
-    ring: Ring, channel: Channel, buffers: Iterable[tuple[WritableBuffer, int]]
-) -> list[int]:
+async def read_into(channel: Channel, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
     """Fills each (buffer, offset); the counts."""
-    results = []
-    with Views() as views:
-        wanted = [
-            (buffer, views.add(writable(buffer, "readinto")), positive(place(offset)))
-            for buffer, offset in buffers
-        ]
-        _positions(channel)
-        fd, direct = channel.lanes[0].fd, channel.kind.direct
-        async with Many(ring, channel, READ) as many:
-            for at, (buffer, view, offset) in enumerate(wanted):
-                got, over, nbytes = 0, not view, len(view)
-                if nbytes <= NOW_MOST and not direct and not over:
-                    while not (now := may_now(fd, nbytes)) and declined() == REST:
-                        await ring.turn.take()
-                    if now:
-                        got, over = read_resident(fd, view, offset)
-                if not over:
-                    spread = direct or got > 0 or declined() == ABSENT
-                    many.add(at, buffer, nbytes - got, offset + got, spread)
-                    await many.pause()
-                results.append(got)
-        for part in many.parts:
-            results[part.place] += part.got
+    wanted: list[tuple[Any, int]] = list(buffers)
+    if not plain_buffers(wanted):
+        for buffer, _ in wanted:
+            writable(buffer, "readinto")
+        wanted = [(buffer, positive(place(offset))) for buffer, offset in wanted]
+    _positions(channel)
+    fd, direct = channel.fd, channel.kind.direct
+    results: list[int] = []
+    if not direct:
+        readinto_many_now(fd, wanted, results)
+    if len(results) == len(wanted):
         return results
+    with Views() as views:
+        lengths = [len(views.add(writable(buffer, "readinto"))) for buffer, _ in wanted]
+        async with Many(channel, READ) as many:
+            while (at := len(results)) < len(wanted):
+                why = ABSENT if direct else declined()
+                if why == REST:
+                    await channel.home.turn.take()
+                else:
+                    buffer, offset = wanted[at]
+                    if lengths[at]:
+                        many.add(at, buffer, lengths[at], offset, why == ABSENT)
+                    results.append(0)
+                    await many.pause()
+                if not direct:
+                    readinto_many_now(fd, wanted, results)
+        for part in many.parts:
+            results[part.place] = part.got
+    return results
 
 
-async def write(
-    ring: Ring, channel: Channel, pieces: Iterable[tuple[ReadableBuffer, int]]
-) -> list[int]:
+async def write(channel: Channel, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
     """Writes each (data, offset); the counts."""
     with Views() as views:
         wanted = [
-            (data, views.add(readable(data)), positive(place(offset))) for data, offset in pieces
+            (data, len(views.add(readable(data))), positive(place(offset)))
+            for data, offset in pieces
         ]
         _positions(channel)
-        async with Many(ring, channel, WRITE) as many:
-            for at, (data, view, offset) in enumerate(wanted):
-                many.add(at, data, len(view), offset, False)
+        async with Many(channel, WRITE) as many:
+            for at, (data, nbytes, offset) in enumerate(wanted):
+                many.add(at, data, nbytes, offset, False)
                 await many.pause()
         return [part.got for part in many.parts]
 

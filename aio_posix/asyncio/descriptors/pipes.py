@@ -18,7 +18,6 @@ from typing import Any
 from aio_posix.asyncio import loop, threads
 from aio_posix.asyncio.descriptors.channel import Channel
 from aio_posix.asyncio.descriptors.poller import READABLE, WRITABLE
-from aio_posix.asyncio.descriptors.ring import Ring
 from aio_posix.asyncio.offload import offload
 
 UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EINVAL)
@@ -63,9 +62,9 @@ def _at_once(call: Callable[..., int], fd: int, buffer: memoryview) -> Any:
         raise
 
 
-async def receive(ring: Ring, channel: Channel, buffer: memoryview) -> int:
+async def receive(channel: Channel, buffer: memoryview) -> int:
     """What there is, after waiting until there is something."""
-    fd = channel.lanes[0].fd
+    fd = channel.fd
     while True:
         if channel.reading is not None:
             await _over(channel.reading)
@@ -74,29 +73,29 @@ async def receive(ring: Ring, channel: Channel, buffer: memoryview) -> int:
         else:
             n = read_at_once(fd, buffer)
             if n is NotImplemented:
-                await ring.poller.ready(fd, READABLE)
+                await channel.home.poller.ready(fd, READABLE)
                 if channel.reading is None and not channel.late:  # or another was woken first
-                    data = await _by_thread(ring, channel, min(len(buffer), READ_MOST))
+                    data = await _by_thread(channel, min(len(buffer), READ_MOST))
                     buffer[: len(data)] = data
                     return len(data)
             elif n is not None:
                 return int(n)
             else:
-                await ring.poller.ready(fd, READABLE)
+                await channel.home.poller.ready(fd, READABLE)
 
 
-async def send(ring: Ring, channel: Channel, buffer: memoryview) -> int:
+async def send(channel: Channel, buffer: memoryview) -> int:
     """Some of it, after waiting until some can go."""
-    fd = channel.lanes[0].fd
+    fd = channel.fd
     while (n := write_at_once(fd, buffer)) is None:
-        await ring.poller.ready(fd, WRITABLE)
+        await channel.home.poller.ready(fd, WRITABLE)
     if n is NotImplemented:
-        await ring.poller.ready(fd, WRITABLE)
+        await channel.home.poller.ready(fd, WRITABLE)
         return await _hand_over(channel, bytes(buffer[:PIECE]))
     return int(n)
 
 
-async def send_all(ring: Ring, channel: Channel, buffer: memoryview) -> int:
+async def send_all(channel: Channel, buffer: memoryview) -> int:
     """All of it, after what was asked for before; an exception says how much had gone."""
     put = 0
     if channel.writers is None:
@@ -104,7 +103,7 @@ async def send_all(ring: Ring, channel: Channel, buffer: memoryview) -> int:
     try:
         async with channel.writers:
             while put < len(buffer):
-                put += await send(ring, channel, buffer[put:])
+                put += await send(channel, buffer[put:])
     except BaseException as error:
         if put:
             error.add_note(f"{put} of {len(buffer)} bytes had gone")
@@ -127,7 +126,7 @@ def _take_late(channel: Channel, buffer: memoryview) -> int:
     return n
 
 
-async def _by_thread(ring: Ring, channel: Channel, nbytes: int) -> bytes:
+async def _by_thread(channel: Channel, nbytes: int) -> bytes:
     lane = channel.lanes[0]
     done = channel.reading = loop.new_future()
     outcome: list[tuple[bytes, OSError | None]] = []
@@ -142,7 +141,7 @@ async def _by_thread(ring: Ring, channel: Channel, nbytes: int) -> bytes:
             outcome.append((data, error))
         loop.settle(done, None, None)
         if abandoned:
-            ring.channels.let_go(channel)
+            channel.home.channels.let_go(channel)
 
     def job() -> None:
         try:

@@ -1,16 +1,18 @@
 """One loop's requests, and who does them: glibc in lists, or threads of ours.
 
-- A wish waits in its channel, then as an entry in `_line`; what one turn of the loop asked for goes
-  to glibc together. Its future gets a count or minus an errno, never an exception: nobody complains
-  about one that nobody awaits any more.
-- Every wake-up looks at all lists: the bell rings only when the last entry of one is done. A timer
-  looks as well, for lists that no waiter has taken.
+- An entry waits in `_line`; what one turn of the loop asked for goes to glibc together. Its future
+  gets what it reads, a count, or minus an errno, never an exception: nobody complains about one
+  that nobody awaits any more.
+- While lists fly, the loop looks at them in each turn, for as long as that finds something or for
+  PATIENCE: many are done before a thread would have been woken to say so. Then waiters get them,
+  and ring the bell when one is done. A timer looks as well, for lists that no waiter has taken.
 - What glibc refuses because it lacks threads, does not begin because its helpers are all blocked,
   or would never do in a forked child, is done by threads, or by the loop where none can be made.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -21,7 +23,7 @@ from typing import Any
 
 from aio_posix import flight, log
 from aio_posix._ffi import lib
-from aio_posix.asyncio import loop
+from aio_posix.asyncio import exits, loop
 from aio_posix.asyncio.descriptors import errands
 from aio_posix.asyncio.descriptors.batch import (
     BATCH,
@@ -31,23 +33,24 @@ from aio_posix.asyncio.descriptors.batch import (
     WRITE,
     Bell,
     Entry,
-    Later,
-    Wish,
+    seam,
 )
-from aio_posix.asyncio.descriptors.channel import WINDOW, Channel, Channels
+from aio_posix.asyncio.descriptors.channel import Channel, Channels
 from aio_posix.asyncio.descriptors.errands import Errands
 from aio_posix.asyncio.descriptors.lists import Lists
 from aio_posix.asyncio.descriptors.poller import Poller
-from aio_posix.asyncio.memory import release
-from aio_posix.asyncio.native import fresh
 from aio_posix.asyncio.turn import Turn
 
-# requests of a loop in glibc, whose cost for each grows with the number of busy descriptors
-ROOM = 1024
+# lists of a loop in glibc, whose cost for each request grows with the number of busy descriptors
+ROOM = 64
 # seconds between two looks of the timer; the shorter after one that found something
 SOONEST, LATEST = 0.001, 0.1
+# seconds of looking in vain; a waiter takes some 40 us to ring. After that has been too short, it
+# is tried at every RETRY'th time
+PATIENCE, RETRY = 20e-6, 16
 STALLED = 1.0  # seconds without any progress until threads do what glibc has not begun
 AVOID_MOST = 64.0  # seconds that glibc gets no requests after it has stalled again and again
+UNDONE = (-errno.ECANCELED, -errno.EAGAIN)  # glibc did not do it
 
 
 class Ring:
@@ -57,15 +60,18 @@ class Ring:
         self.born = loop.generation()
         self.loop = weakref.ref(loop.running())
         self.turn = Turn()
-        self._poller: Poller | None = None
         self.channels = Channels()
+        self._poller: Poller | None = None
         self._bell = Bell()
         self._lists = Lists(self._bell)
         self._errands = Errands(self._bell)
         self._line: deque[Entry] = deque()
-        self._flushing = False
-        self._left: Entry | None = None  # the entry that has left last
-        self._due = 0.0  # of the next look; 0: none
+        self._flushing = self._busy = self._looking = False
+        self._touched: list[Channel] = []  # requests of theirs have ended
+        self._patience = PATIENCE if len(os.sched_getaffinity(0)) > 1 else 0.0
+        self._in_vain = 0  # how often a look lasted so long
+        self._seen = 0.0  # when something was found
+        self._due = 0.0  # of the next look of the timer; 0: none
         self._pause = LATEST
         self._progress = time.monotonic()
         self._avoid_until, self._avoid = 0.0, STALLED
@@ -79,69 +85,55 @@ class Ring:
 
     # --- in
 
-    def submit(
-        self,
-        channel: Channel,
-        op: int,
-        buffer: Any,
-        nbytes: int,
-        offset: int,
-        spread: bool = False,
-        kept: Any = None,
-    ) -> loop.Future[int]:
-        """Starts a request when its turn comes; the future's result is a count or minus an
-        errno.
-        """
-        future = loop.new_future()
-        self.ask(channel, future, op, buffer, nbytes, offset, spread, kept)
-        return future
-
-    def ask(
-        self, channel: Channel, future: Any, op: int, buffer: Any, nbytes: int, offset: int,
-        spread: bool = False, kept: Any = None,
-    ) -> None:  # fmt: skip
-        """The same for what has a future's done() and set_result()."""
-        if channel.in_flight < WINDOW and (channel.behind is None or channel.free):
-            self._enter(channel, future, op, buffer, nbytes, offset, spread, kept)
-        else:
-            channel.waiting.append(Wish(future, op, buffer, nbytes, offset, spread, kept))
-
-    def _enter(
-        self, channel: Channel, future: Any, op: int, buffer: Any, nbytes: int, offset: int,
-        spread: bool, kept: Any,
-    ) -> None:  # fmt: skip
-        lane = channel.reader() if spread else channel.lanes[0]
-        lane.busy += 1
-        channel.in_flight += 1
-        self._line.append(
-            Entry(future, op, lane.fd, buffer, nbytes, offset, channel, lane, spread, kept)
-        )
+    def enter(self, entry: Entry) -> None:
+        """An entry that has got its lane goes to glibc in the next turn."""
+        self._line.append(entry)
         if not self._flushing:
             self._flushing = True
-            loop.soon(self._flush)
+            loop.soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flushing = False
+        self._flush()
+
+    def hurry(self) -> None:
+        """A list of them goes at once, and helpers begin while its caller asks for more."""
+        if len(self._line) >= BATCH and not self._busy:
+            self._flush()
 
     def _flush(self) -> None:
-        self._flushing = False
-        line = self._line
+        line, lists = self._line, self._lists
         aside = self.born or lib.forked or time.monotonic() < self._avoid_until
-        while line and self._lists.entries < ROOM:
-            entry = line[0]
-            if entry.future.done():  # cancelled before it began
-                self._leave(line.popleft())
-                self._left = None
-            elif aside or entry.lane.working:  # it must not overtake what is done there
-                self._errands.do(line.popleft())
-            else:
-                entries = self._next_list()
-                try:
-                    self._lists.start(entries)
-                finally:  # also after an interruption
-                    if not self._lists.flies(entries):
-                        for entry in entries:
-                            self._errands.do(entry)
-        if self._lists and not self._due:
-            self._progress = time.monotonic()
-            self._look_again(LATEST)
+        self._busy = True
+        try:
+            while line and len(lists) < ROOM:
+                entry = line[0]
+                if entry.future.done():  # cancelled before it began
+                    self._touch(entry.channel)
+                    entry.channel.in_flight -= 1
+                    entry.lane.busy -= 1
+                    line.popleft()
+                elif aside or entry.lane.own is not None:  # it must not overtake what is done there
+                    self._do(entry)
+                    line.popleft()
+                else:
+                    entries = self._next_list()
+                    try:
+                        lists.start(entries)
+                    finally:  # also after an interruption
+                        if not lists.flies(entries):
+                            for entry in entries:
+                                self._do(entry)
+            self._advance()
+        finally:  # also after an interruption
+            self._busy = False
+            if lists and not self._looking:
+                self._looking = True
+                self._seen = time.monotonic()
+                loop.soon(self._look)
+            if lists and not self._due:
+                self._progress = time.monotonic()
+                self._look_again(LATEST)
 
     def _next_list(self) -> list[Entry]:
         """A sync stands alone."""
@@ -154,90 +146,103 @@ class Ring:
                     entry.spread is not first.spread
                     or entry.op == SYNC
                     or entry.op == DSYNC
-                    or entry.lane.working
+                    or entry.lane.own is not None
                     or entry.future.done()
                 ):
                     break
                 n += 1
         return [line.popleft() for _ in range(n)]
 
+    def _do(self, entry: Entry) -> None:
+        self._errands.do(entry)
+        if not self._lists.has(entry.lane):
+            self._errands.begin(entry.lane)
+
     # --- out
 
     def _ready(self) -> None:
         self._bell.hush()
-        try:
-            for entry, n in self._errands.collect():
-                self._deliver(entry, n)
-                self._left = None
-            self._harvest()
-        except BaseException:  # a signal handler has raised: there may be more
-            self._bell.ring()
-            raise
+        self._harvest()
+
+    def _look(self) -> None:
+        self._looking = False
+        found = self._harvest()
+        if not self._lists:
+            return
+        now = time.monotonic()
+        if found:
+            self._seen = now
+            self._in_vain = 0
+        elif self._in_vain % RETRY or now - self._seen >= self._patience:
+            self._in_vain += 1
+            self._lists.post()
+            return
+        self._looking = True
+        loop.soon(self._look)
 
     def _harvest(self) -> bool:
         """Hands out what is complete; True if that was something."""
-        found = False
-        self._lists.harvest()
-        results = self._lists.found
-        while results:
-            entry, n, undone = results[0]
-            if undone and not entry.future.done():
-                self._errands.do(entry)
-            else:
-                found = True
-                self._deliver(entry, n)
-            del results[0]
-            self._left = None  # it has a future, which keeps its loop
-            lane = entry.lane
-            if lane.working and not lane.flying:
-                self._errands.begin(lane)
-        if found:
-            self._progress = time.monotonic()
-            self._avoid = STALLED
-        if self._line and not self._flushing:
+        busy, self._busy = self._busy, True
+        try:
+            self._errands.collect()
+            self._deliver(self._errands.found)
+            self._lists.harvest()
+            found = bool(self._lists.found)
+            if found:
+                self._deliver(self._lists.found, UNDONE)
+                self._progress = time.monotonic()
+                self._avoid = STALLED
+            self._advance()
+        except BaseException:  # a signal handler has raised: there may be more
+            self._bell.ring()
+            raise
+        finally:
+            self._busy = busy
+        if self._line:
             self._flush()
         return found
 
-    def _deliver(self, entry: Entry, n: int) -> None:
-        if self._left is not entry:  # else a signal handler has raised after it had left
-            self._leave(entry)
-        if not entry.future.done():
-            entry.future.set_result(n)
+    def _deliver(self, found: list[tuple[Entry, Any]], undone: tuple[int, ...] = ()) -> None:
+        """A signal handler may raise after any call, so what counts an entry is no call."""
+        watcher = seam.watcher
+        last = None
+        while found:
+            entry, result = found[0]
+            future, lane = entry.future, entry.lane
+            if watcher is not None:
+                watcher.given(entry, result)
+            if not future.done():
+                if undone and result.__class__ is int and result in undone:
+                    self._do(entry)
+                    del found[0]
+                    continue
+                future.set_result(result)
+            channel = entry.channel
+            if channel is not last:
+                self._touch(channel)
+                last = channel
+            channel.in_flight -= 1
+            lane.busy -= 1
+            del found[0]
+            if lane.own and not self._lists.has(lane):
+                self._errands.begin(lane)
 
-    def _leave(self, entry: Entry) -> None:
-        """Frees the entry's place for the next one of its channel."""
-        channel: Channel = entry.channel
-        self._left = entry
-        channel.in_flight -= 1
-        entry.lane.busy -= 1
-        if entry.kept is not None:
-            release(entry.kept)
-        if channel.waiting:
-            self._advance(channel)
-        if not channel.in_flight:
-            channel.rest()
-            if channel.follower is not None:
-                follower, channel.follower = channel.follower, None
-                self._advance(follower)
-            self.channels.let_go(channel)
+    def _touch(self, channel: Channel) -> None:
+        if channel not in self._touched:
+            self._touched.append(channel)
 
-    def _advance(self, channel: Channel) -> None:
-        while channel.waiting and channel.free:
-            future, op, buffer, nbytes, offset, spread, kept = channel.waiting.popleft()
-            if future.done():
-                release(kept)
-                continue
-            if isinstance(buffer, Later):
-                later, buffer = buffer, fresh(nbytes)
-                later.data = buffer
-            self._enter(channel, future, op, buffer, nbytes, offset, spread, kept)
+    def _advance(self) -> None:
+        while self._touched:
+            self._touched[-1].advance()
+            self._touched.pop()
 
-    def detach(self, future: loop.Future[int]) -> bool:
-        """The awaiting task is gone: cancels what has not begun; whether the buffer may still be in
-        use.
+    def detach(self, future: loop.Future[Any]) -> bool:
+        """The awaiting task is gone: cancels what has not begun; whether it is on its way.
 
         A future that is still in a line will be passed over there.
         """
+        if seam.watcher is not None:
+            seam.watcher.detached(future)
         if self._lists.detach(future):
             self._look_again(SOONEST)
             return True
@@ -255,18 +260,14 @@ class Ring:
         if not self._due or due < self._due:
             self._due = due
             self._pause = pause
-            loop.later(pause, self._look, due)
+            loop.later(pause, self._look_late, due)
 
-    def _look(self, due: float) -> None:
+    def _look_late(self, due: float) -> None:
         """For lists that no waiter has taken, and for requests that glibc does not begin."""
         if due != self._due:
             return
         self._due = 0.0
-        try:
-            found = self._harvest()
-        except BaseException:
-            self._bell.ring()
-            raise
+        found = self._harvest()
         if found:
             lib.waiters_more()
         if self._lists:
@@ -284,19 +285,16 @@ class Ring:
         found = list(self._line)
         for channel in {entry.channel: None for entry in (*self._lists.flying(), *found)}:
             lane = channel.lanes[0]
-            for wish in channel.waiting:
-                future, op, buffer, nbytes, offset, spread, kept = wish
-                found.append(
-                    Entry(future, op, lane.fd, buffer, nbytes, offset, channel, lane, spread, kept)
-                )
+            found += [entry._replace(lane=lane, fd=lane.fd) for entry in channel.waiting]
         return found
 
     def close(self) -> None:
         """The loop has closed: whatever is in flight is released when glibc is done with it."""
-        self._left = None
         if self.born == loop.generation():
             self._lists.abandon()
             self._line.clear()
+            self.channels = Channels()
+            self._poller = None
             closed = self.loop()
             if closed is not None:
                 _rings.pop(closed, None)
@@ -325,19 +323,39 @@ def current() -> Ring:
     with _making:
         found = _rings.get(running)
         if found is None:
+            exits.before_the_end(_finish)
             found = _rings[running] = Ring()
     _local.ring = weakref.ref(found)
     return found
 
 
-def rings() -> list[Ring]:
-    """Those of all loops that are not closed."""
-    return list(_rings.values())
-
-
 async def rest() -> None:
     """Makes room for other tasks, and opens a slice for the next read of this one."""
     await current().turn.take()
+
+
+def _left() -> list[Entry]:
+    return [
+        entry
+        for ring in list(_rings.values())
+        for entry in ring.unsubmitted()
+        if entry.op != READ and not entry.future.done()
+    ]
+
+
+def _finish() -> None:
+    """At an orderly exit: writes what a stopped loop has not submitted yet, after what comes before
+    it in glibc or in the hands of threads. asyncio.run() cancels its tasks, and leaves nothing.
+    """
+    deadline = time.monotonic() + flight.DRAIN
+    errands.drain(deadline)
+    left = _left()
+    if not left:
+        return
+    flight._drain(deadline, callbacks=False)
+    while left and time.monotonic() < deadline:
+        left.pop(0).perform()
+    errands.warn_of(left)
 
 
 def _in_child() -> None:

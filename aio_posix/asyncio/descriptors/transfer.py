@@ -13,8 +13,7 @@ from typing import Any
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.descriptors.batch import MOST, READ, WRITE
 from aio_posix.asyncio.descriptors.channel import Channel
-from aio_posix.asyncio.descriptors.ring import Ring
-from aio_posix.asyncio.memory import ALIGNMENT, Aligned, pin, release
+from aio_posix.asyncio.memory import ALIGNMENT, Aligned
 from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST, declined, fill_now, read_now
 
 AHEAD = 4 << 20  # bytes of one request of a large read whose pages are not there yet
@@ -22,70 +21,66 @@ KEPT = 64 << 10  # bytes of aligned memory that are worth keeping for the next r
 
 
 async def request(
-    ring: Ring, channel: Channel, op: int, buffer: Any, nbytes: int, offset: int,
-    spread: bool = False, kept: Any = None,
+    channel: Channel, op: int, buffer: Any = None, at: int = 0, nbytes: int = 0, offset: int = 0,
+    spread: bool = False,
 ) -> int:  # fmt: skip
     """One request: its count, or its OSError."""
-    future = ring.submit(channel, op, buffer, nbytes, offset, spread, kept)
+    future = loop.new_future()
+    channel.ask(future, op, buffer, at, nbytes, offset, spread)
     try:
-        n = await future
+        n: int = await future
     except BaseException:
-        if not ring.detach(future):
-            release(kept)
+        channel.home.detach(future)
         raise
     if n < 0:
         raise channel.failure(op, -n)
     return n
 
 
-async def read_rested(
-    ring: Ring, channel: Channel, nbytes: int, offset: int
-) -> tuple[bytes | None, int]:
+async def read_rested(channel: Channel, nbytes: int, offset: int) -> tuple[bytes | None, int]:
     """From the page cache in slices, after a rest; or why not."""
     while True:
-        data = read_now(channel.lanes[0].fd, nbytes, offset)
+        data = read_now(channel.fd, nbytes, offset)
         if data is not None:
             return data, 0
         why = declined()
         if why != REST:
             return None, why
-        await ring.turn.take()
+        await channel.home.turn.take()
 
 
-async def read_on(ring: Ring, channel: Channel, data: bytes, got: int, offset: int) -> bytes:
-    """Fills bytes that nobody else has seen yet, from ``got`` on."""
-    nbytes = len(data)
+async def read_on(channel: Channel, data: bytes, offset: int) -> bytes:
+    """Fills bytes that nobody else has seen yet."""
+    nbytes, got = len(data), 0
     while got < nbytes:
-        n = await _fill(ring, channel, data, got, offset + got)
+        n = await _fill(channel, data, got, offset + got)
         if n == 0:
             return data[:got]
         got += n
     return data
 
 
-async def _fill(ring: Ring, channel: Channel, data: bytes, got: int, offset: int) -> int:
-    fd, nbytes = channel.lanes[0].fd, len(data) - got
+async def _fill(channel: Channel, data: bytes, got: int, offset: int) -> int:
+    fd, nbytes = channel.fd, len(data) - got
     while (n := fill_now(fd, data, got, min(nbytes, NOW_MOST), offset)) is None:
         why = declined()
         if why == REST:
-            await ring.turn.take()
+            await channel.home.turn.take()
             continue
-        pinned, address = pin(data)
         most, spread = (AHEAD, True) if why == ABSENT else (MOST, False)
-        most = min(nbytes, most)
-        return await request(ring, channel, READ, address + got, most, offset, spread, pinned)
+        return await request(channel, READ, data, got, min(nbytes, most), offset, spread)
     return n
 
 
-async def read_direct(ring: Ring, channel: Channel, nbytes: int, offset: int) -> bytes:
+async def read_direct(channel: Channel, nbytes: int, offset: int) -> bytes:
     """From an O_DIRECT descriptor, at any offset."""
     before = offset % ALIGNMENT
     whole, got = before + nbytes + -(before + nbytes) % ALIGNMENT, 0
-    spare = channel.aligned.setdefault(whole, []) if whole <= KEPT else []
+    spare = channel.spare(whole) if whole <= KEPT else []
     memory = spare.pop() if spare else Aligned(whole)
     while got < before + nbytes:
-        address, most = memory.address + got, min(whole - got, MOST)
-        n = await request(ring, channel, READ, address, most, offset - before + got, True, memory)
+        most = min(whole - got, MOST)
+        n = await request(channel, READ, memory.view, got, most, offset - before + got, True)
         got += n
         if n % ALIGNMENT or n == 0:  # the end of the file
             break
@@ -96,38 +91,32 @@ async def read_direct(ring: Ring, channel: Channel, nbytes: int, offset: int) ->
 
 
 async def read_into(
-    ring: Ring, channel: Channel, buffer: Any, got: int, nbytes: int, offset: int, spread: bool
+    channel: Channel, buffer: Any, got: int, nbytes: int, offset: int, spread: bool
 ) -> int:
     """Into the rest of a buffer of the user: what is there altogether."""
     while True:
-        pinned, address = pin(buffer, writable=True)
         most = min(nbytes - got, MOST)
-        n = await request(ring, channel, READ, address + got, most, offset + got, spread, pinned)
+        n = await request(channel, READ, buffer, got, most, offset + got, spread)
         got += n
         if n == 0 or got == nbytes:
             return got
 
 
-async def write(ring: Ring, channel: Channel, data: Any, nbytes: int, offset: int) -> int:
+async def write(channel: Channel, data: Any, nbytes: int, offset: int) -> int:
     """All of it. An OSError after a part says how much as ``characters_written``."""
     put = 0
     try:
-        if isinstance(data, bytes) and nbytes <= MOST:
-            put = await request(ring, channel, WRITE, data, nbytes, offset)
-        while put < nbytes:
-            pinned, address = pin(data)
-            most = min(nbytes - put, MOST)
-            put += await request(
-                ring, channel, WRITE, address + put, most, offset + put, False, pinned
-            )
+        while True:
+            put += await request(channel, WRITE, data, put, min(nbytes - put, MOST), offset + put)
+            if put == nbytes:
+                return put
     except OSError as error:
         error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError has it
         raise
-    return put
 
 
 class Write:
-    """write() that has begun, and goes on whoever is cancelled; to the ring it is a future."""
+    """write() that has begun, and goes on whoever is cancelled; to a channel it is a future."""
 
     __slots__ = (
         "_channel",
@@ -136,16 +125,15 @@ class Write:
         "_left",
         "_offset",
         "_put",
-        "_ring",
         "_view",
         "_waiting",
         "error",
         "result",
     )
 
-    def __init__(self, ring: Ring, channel: Channel, data: Any, view: memoryview, offset: int):
+    def __init__(self, channel: Channel, data: Any, view: memoryview, offset: int):
         """Releases the view in the end."""
-        self._ring, self._channel = ring, channel
+        self._channel = channel
         self._data, self._view, self._offset = data, view, offset
         self._waiting: list[loop.Future[None]] = []
         self._left = self._ended = False
@@ -171,7 +159,7 @@ class Write:
         self._view.release()
         if not self._left:
             self._left = True
-            self._ring.channels.left(self._channel)
+            self._channel.home.channels.left(self._channel)
         for future in self._waiting:
             loop.settle(future, None, None)
         self._waiting = []
@@ -179,15 +167,8 @@ class Write:
 
     def _more(self, put: int) -> None:
         self._put = put
-        nbytes = len(self._view)
-        if isinstance(self._data, bytes) and not put and nbytes <= MOST:
-            self._ring.ask(self._channel, self, WRITE, self._data, nbytes, self._offset)
-            return
-        pinned, address = pin(self._data)
-        most = min(nbytes - put, MOST)
-        self._ring.ask(
-            self._channel, self, WRITE, address + put, most, self._offset + put, False, pinned
-        )
+        most = min(len(self._view) - put, MOST)
+        self._channel.ask(self, WRITE, self._data, put, most, self._offset + put)
 
     async def over(self) -> OSError | None:
         """Waits for its end; its error, if there was one, with ``characters_written``."""

@@ -34,6 +34,12 @@ int batch_held(struct batch *b)
     return atomic_load(&b->wait.holder) != NO_WAITER;
 }
 
+/* Where the memory of an entry is: what a watcher knows its system call by. */
+void *batch_memory(struct batch *b, unsigned i)
+{
+    return (void *)b->requests[i].cb.aio_buf;
+}
+
 /* As aio_cancel, with minus an errno for an error. */
 int batch_cancel(struct batch *b, unsigned i)
 {
@@ -52,52 +58,88 @@ int64_t perform(int op, int fd, void *buf, size_t nbytes, int64_t offset)
     return n == -1 ? -errno : n;
 }
 
-/* The fields of an Entry of asyncio/descriptors/batch.py are future, op, fd, buffer (bytes, an
- * address or None), nbytes, offset, channel, in this order. */
+/* The bell rings when the list is over, if there is a thread to wait for that. */
+void batch_post(struct batch *b, struct bell *bell)
+{
+    wait_post(&b->wait, b->members, b->list.n, bell);
+}
+
+/* The places in an Entry of asyncio/descriptors/batch.py. */
+enum { FUTURE, OP, FD, BUFFER, AT, NBYTES, OFFSET, CHANNEL, FIELDS };
+
+static bool is_ours(PyObject *entry, int op)
+{
+    return op == LIO_READ && PyTuple_GetItem(entry, BUFFER) == Py_None;
+}
+
+/* Exports what the entry reads into or writes from.  A read without a buffer gets new bytes. */
+static int export(struct kept *k, PyObject *entry, int op, Py_ssize_t end)
+{
+    PyObject *buffer = PyTuple_GetItem(entry, BUFFER);
+    if (is_ours(entry, op)) {
+        buffer = PyBytes_FromStringAndSize(NULL, end);
+        int rc = buffer ? PyObject_GetBuffer(buffer, &k->buffer, PyBUF_SIMPLE) : -1;
+        Py_XDECREF(buffer);
+        return rc;
+    }
+    /* bytes to be read into were made for that, and nobody has seen them */
+    bool writes = op == LIO_READ && !PyBytes_Check(buffer);
+    if (PyObject_GetBuffer(buffer, &k->buffer, writes ? PyBUF_WRITABLE : PyBUF_SIMPLE) != 0)
+        return -1;
+    if (end <= k->buffer.len)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "not inside the buffer");
+    return -1;
+}
+
 static int wish(struct wanted *w, struct kept *k, PyObject *entry, PyObject *batch)
 {
-    PyObject *buffer = PyTuple_GetItem(entry, 3), *channel = PyTuple_GetItem(entry, 6);
     *w = (struct wanted){ .serial = serial_new(), .kept = k };
-    if (buffer == NULL || channel == NULL)
+    if (!PyTuple_Check(entry) || PyTuple_Size(entry) < FIELDS) {
+        PyErr_SetString(PyExc_TypeError, "expected an Entry");
         return -1;
-    if (int_of(PyTuple_GetItem(entry, 1), &w->op) != 0
-        || int_of(PyTuple_GetItem(entry, 2), &w->fd) != 0)
+    }
+    if (int_of(PyTuple_GetItem(entry, OP), &w->op) != 0
+        || int_of(PyTuple_GetItem(entry, FD), &w->fd) != 0)
         return -1;
-    if (PyBytes_Check(buffer))
-        w->buf = PyBytes_AsString(buffer);
-    else if (buffer != Py_None)
-        w->buf = PyLong_AsVoidPtr(buffer);
-    w->nbytes = PyLong_AsSize_t(PyTuple_GetItem(entry, 4));
-    w->offset = PyLong_AsLongLong(PyTuple_GetItem(entry, 5));
+    Py_ssize_t at = PyLong_AsSsize_t(PyTuple_GetItem(entry, AT));
+    Py_ssize_t nbytes = PyLong_AsSsize_t(PyTuple_GetItem(entry, NBYTES));
+    w->offset = PyLong_AsLongLong(PyTuple_GetItem(entry, OFFSET));
+    if (PyErr_Occurred())
+        return -1;
+    if (w->op == LIO_READ || w->op == LIO_WRITE) {
+        if (export(k, entry, w->op, at + nbytes) != 0)
+            return -1;
+        w->buf = (char *)k->buffer.buf + at;
+        w->nbytes = (size_t)nbytes;
+    }
     if (w->op != LIO_READ) {   /* the exit names what was lost */
-        k->file = PyObject_GetAttrString(channel, "name");
+        k->file = PyObject_GetAttrString(PyTuple_GetItem(entry, CHANNEL), "name");
+        if (k->file == NULL)
+            return -1;
         if (k->file == Py_None)
             Py_CLEAR(k->file);
     }
     Py_INCREF(batch);
     k->also = batch;
-    return PyErr_Occurred() ? -1 : 0;
+    return 0;
 }
 
 /* An O_SYNC or O_DSYNC stands alone. */
-static int start(struct batch *b, struct bell *bell)
+static int start(struct batch *b)
 {
     struct wanted *first = &b->wanted[0], whole = { .plan = NULL };
-    int error = first->op == O_SYNC || first->op == O_DSYNC
-                    ? -request_submit(b->members[0], first) : list_submit(&b->list, false, &whole);
-    if (error >= 0)
-        wait_post(&b->wait, b->members, b->list.n, bell);   /* else a timer of the loop looks */
-    return error;
+    return first->op == O_SYNC || first->op == O_DSYNC
+               ? -request_submit(b->members[0], first) : list_submit(&b->list, false, &whole);
 }
 
 static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
-    struct batch *b = nargs == 4 ? PyLong_AsVoidPtr(args[0]) : NULL;
+    struct batch *b = nargs == 3 ? PyLong_AsVoidPtr(args[0]) : NULL;
     Py_ssize_t n = b ? PyList_Size(args[1]) : 0, described = 0;
-    struct bell *bell = b ? PyLong_AsVoidPtr(args[2]) : NULL;
-    if (PyErr_Occurred() || bell == NULL || n < 1 || n > BATCH) {
-        PyErr_SetString(PyExc_TypeError, "expected batch, 1 to 16 entries, bell, keeper");
+    if (PyErr_Occurred() || n < 1 || n > BATCH) {
+        PyErr_SetString(PyExc_TypeError, "expected batch, 1 to 16 entries, keeper");
         return NULL;
     }
     struct kept_block *block = may_submit() ? kept_block_new((size_t)n) : NULL;
@@ -105,14 +147,14 @@ static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t 
         return NULL;
     while (described < n && !PyErr_Occurred()) {
         struct kept *k = kept_at(block, (size_t)described);
-        wish(&b->wanted[described], k, PyList_GetItem(args[1], described), args[3]);
+        wish(&b->wanted[described], k, PyList_GetItem(args[1], described), args[2]);
         described++;
     }
     int error = -1;
     if (!PyErr_Occurred()) {
         b->list.n = (size_t)n;
         Py_BEGIN_ALLOW_THREADS
-        error = start(b, bell);
+        error = start(b);
         Py_END_ALLOW_THREADS
     }
     for (Py_ssize_t i = 0; i < n; i++) {
@@ -139,15 +181,50 @@ static PyObject *batch_abandon(PyObject *self, PyObject *address)
     return none();
 }
 
-/* Into a list of the caller's, because a returned value is lost when a signal handler raises. */
+/* What a complete entry gives to its future: bytes, a count, or minus an errno. */
+static PyObject *result_of(struct request *r, PyObject *entry, struct kept *k)
+{
+    Py_ssize_t n = r->error ? -r->error : request_result(r);
+    if (n < 0 || !PyTuple_Check(entry) || !is_ours(entry, r->op))
+        return PyLong_FromSsize_t(n);
+    if (k == NULL)
+        return PyLong_FromLong(-ENOMEM);   /* there was none for the result when it was taken */
+    if (n < k->buffer.len)
+        return PyBytes_FromStringAndSize(k->buffer.buf, n);
+    Py_INCREF(k->buffer.obj);
+    return k->buffer.obj;
+}
+
+/* The pair (entry, result) goes to a list of the caller's: what is returned is lost when a signal
+ * handler raises.  None takes the entry's place. */
+static int hand_out(struct batch *b, unsigned i, struct kept *k, PyObject *entries, PyObject *found)
+{
+    PyObject *entry = PyList_GetItem(entries, i);
+    if (entry == NULL)
+        return -1;
+    PyObject *result = result_of(b->members[i], entry, k);
+    PyObject *pair = result ? PyTuple_Pack(2, entry, result) : NULL;
+    int rc = pair ? PyList_Append(found, pair) : -1;
+    Py_XDECREF(result);
+    Py_XDECREF(pair);
+    if (rc != 0)
+        return -1;
+    Py_INCREF(Py_None);
+    PyList_SetItem(entries, i, Py_None);
+    b->open[i] = 0;
+    b->left--;
+    return 0;
+}
+
 static PyObject *batch_collect(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
-    struct batch *b = nargs == 2 ? PyLong_AsVoidPtr(args[0]) : NULL;
+    struct batch *b = nargs == 3 ? PyLong_AsVoidPtr(args[0]) : NULL;
     bool done[BATCH];
     void *kept[BATCH];
-    if (b == NULL || !PyList_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "expected batch, results");
+    int rc = 0;
+    if (b == NULL || !PyList_Check(args[1]) || !PyList_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "expected batch, entries, found");
         return NULL;
     }
     pthread_mutex_lock(&life);
@@ -156,33 +233,21 @@ static PyObject *batch_collect(PyObject *self, PyObject *const *args, Py_ssize_t
         kept[i] = done[i] ? request_take_kept(b->members[i]) : NULL;
     }
     pthread_mutex_unlock(&life);
+    for (unsigned i = 0; i < b->n && rc == 0; i++)
+        if (done[i])
+            rc = hand_out(b, i, kept[i], args[1], args[2]);
     for (unsigned i = 0; i < b->n; i++)
         kept_release(kept[i]);
-    for (unsigned i = 0; i < b->n; i++) {
-        if (!done[i])
-            continue;
-        struct request *r = b->members[i];
-        Py_ssize_t n = r->error ? -r->error : request_result(r);
-        PyObject *pair = Py_BuildValue("In", i, n);
-        if (pair == NULL || PyList_Append(args[1], pair) != 0) {
-            Py_XDECREF(pair);
-            return NULL;
-        }
-        Py_DECREF(pair);
-        b->open[i] = 0;
-        b->left--;
-    }
-    return none();
+    return rc == 0 ? none() : NULL;
 }
 
 PyMethodDef batch_methods[] = {
     { "batch_submit", FASTCALL(batch_submit),
-      "batch_submit(batch, entries, bell, keeper, /) -> int\n\n"
+      "batch_submit(batch, entries, keeper, /) -> int\n\n"
       "0, minus an errno with nothing submitted, or an errno when glibc refused some entries.  The "
-      "bell rings when all are over, if there is a thread to wait for that.  The keeper lives "
-      "until then." },
+      "keeper lives until all are over." },
     { "batch_collect", FASTCALL(batch_collect),
-      "batch_collect(batch, results, /): appends (index, count or minus errno)\n\n"
+      "batch_collect(batch, entries, found, /): appends (entry, bytes, count or minus errno)\n\n"
       "Of what is complete and was not handed out before." },
     { "batch_abandon", batch_abandon, METH_O,
       "batch_abandon(batch, /): nobody will collect; the sweeper notices the ends" },

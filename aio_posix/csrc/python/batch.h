@@ -30,6 +30,8 @@ struct batch {
 struct batch *batch_new(void);
 void batch_free(struct batch *b);
 int batch_held(struct batch *b);   /* a waiter may look at its requests */
+void batch_post(struct batch *b, struct bell *bell);
+void *batch_memory(struct batch *b, unsigned i);
 int batch_cancel(struct batch *b, unsigned i);
 int64_t perform(int op, int fd, void *buf, size_t nbytes, int64_t offset);
 #endif

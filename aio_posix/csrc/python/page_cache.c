@@ -28,14 +28,17 @@
 
 enum { CREDIT = 16, UNIT = 16 << 10, UNIT_NS = 4000, HELD = 64 << 10, KNOWN = 64 };
 
-static _Thread_local struct {
+struct slice {
     int64_t until;                    /* nanoseconds, or 0 if no slice is open */
     Py_ssize_t credit;
     int spent;                        /* the last slice ran out, and nobody has rested since */
     int why;
     unsigned number;
     struct { int fd, why; unsigned number; } known[KNOWN];
-} slice;
+};
+
+/* Found by a call, and so once for each read. */
+static _Thread_local struct slice of_thread;
 
 static atomic_bool off;
 
@@ -57,39 +60,44 @@ static int look_at(int fd)
     return fcntl(fd, F_GETFL) & O_DIRECT ? UNCACHED : MAY;
 }
 
-/* Whether the task may go on for so many units of work.  If not, declined() says REST. */
-int slice_spend(ssize_t units)
+static int spend(struct slice *s, ssize_t units)
 {
-    slice.why = REST;
-    if (slice.until == 0)
+    s->why = REST;
+    if (s->until == 0)
         return 0;
-    if (slice.credit <= 0) {
-        int64_t left = slice.until - now_ns();
+    if (s->credit <= 0) {
+        int64_t left = s->until - now_ns();
         if (left <= 0) {
-            slice.until = 0;
-            slice.spent = 1;
+            s->until = 0;
+            s->spent = 1;
             return 0;
         }
-        slice.credit = left < CREDIT * UNIT_NS ? 1 + left / UNIT_NS : CREDIT;
+        s->credit = left < CREDIT * UNIT_NS ? 1 + left / UNIT_NS : CREDIT;
     }
-    slice.credit -= units;
+    s->credit -= units;
     return 1;
 }
 
+/* Whether the task may go on for so many units of work (see above); declined() says REST if not. */
+int slice_spend(ssize_t units)
+{
+    return spend(&of_thread, units);
+}
+
 /* MAY, or why not. */
-static int permission(int fd, Py_ssize_t nbytes)
+static int permission(struct slice *s, int fd, Py_ssize_t nbytes)
 {
     unsigned i = (unsigned)fd % KNOWN;
     if (atomic_load_explicit(&off, memory_order_relaxed))
         return UNSUPPORTED;
-    if (!slice_spend(1 + nbytes / UNIT))
+    if (!spend(s, 1 + nbytes / UNIT))
         return REST;
-    if (slice.known[i].fd != fd || slice.known[i].number != slice.number) {
-        slice.known[i].fd = fd;
-        slice.known[i].number = slice.number;
-        slice.known[i].why = look_at(fd);
+    if (s->known[i].fd != fd || s->known[i].number != s->number) {
+        s->known[i].fd = fd;
+        s->known[i].number = s->number;
+        s->known[i].why = look_at(fd);
     }
-    return slice.known[i].why;
+    return s->known[i].why;
 }
 
 /* preadv2(), which is no cancellation point here: no thread of ours is ever cancelled. */
@@ -99,7 +107,7 @@ static ssize_t nowait(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
     return syscall(SYS_preadv2, fd, &iov, 1UL, (long)offset, 0L, RWF_NOWAIT);
 }
 
-static ssize_t resident(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
+static ssize_t resident(struct slice *s, int fd, char *to, Py_ssize_t nbytes, int64_t offset)
 {
     ssize_t n;
     if (nbytes <= HELD) {
@@ -111,10 +119,24 @@ static ssize_t resident(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
     }
     if (n >= 0)
         return n;
-    slice.why = errno == EAGAIN || errno == EINTR ? ABSENT : OTHERWISE;
+    s->why = errno == EAGAIN || errno == EINTR ? ABSENT : OTHERWISE;
     if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM)
-        slice.why = slice.known[(unsigned)fd % KNOWN].why = UNSUPPORTED;
+        s->why = s->known[(unsigned)fd % KNOWN].why = UNSUPPORTED;
     return -1;
+}
+
+/* All of it, or what is left before the end of the file; -1 if the page cache has not all. */
+static ssize_t whole(struct slice *s, int fd, char *to, Py_ssize_t nbytes, int64_t offset)
+{
+    ssize_t got = resident(s, fd, to, nbytes, offset), more;
+    if (got == nbytes || got <= 0)
+        return got;
+    while (got < nbytes && (more = resident(s, fd, to + got, nbytes - got, offset + got)) != 0) {
+        if (more < 0)
+            return -1;
+        got += more;
+    }
+    return got;
 }
 
 /* An int that C's int holds.  What is left of a larger one would mean another file. */
@@ -131,27 +153,17 @@ static int descriptor(PyObject *value, int *fd)
     return 0;
 }
 
-PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset)
+static PyObject *bytes_of(struct slice *s, int fd, Py_ssize_t nbytes, int64_t offset)
 {
-    slice.why = OTHERWISE;
+    s->why = OTHERWISE;
     if (nbytes < 0 || nbytes > NOW_MOST || offset < 0 || fd < 0)
         return none();
-    if ((slice.why = permission(fd, nbytes)) != MAY)
+    if ((s->why = permission(s, fd, nbytes)) != MAY)
         return none();
     PyObject *data = PyBytes_FromStringAndSize(NULL, nbytes);
     if (data == NULL)
         return NULL;
-    char *to = PyBytes_AsString(data);
-    Py_ssize_t got = resident(fd, to, nbytes, offset);
-    if (got == nbytes)
-        return data;
-    if (got > 0) {   /* the end of the file, or of what is cached */
-        ssize_t more;
-        while (got < nbytes && (more = resident(fd, to + got, nbytes - got, offset + got)) > 0)
-            got += more;
-        if (got < nbytes && more < 0)
-            got = -1;
-    }
+    Py_ssize_t got = whole(s, fd, PyBytes_AsString(data), nbytes, offset);
     if (got < 0) {
         Py_DECREF(data);
         return none();
@@ -159,6 +171,11 @@ PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset)
     if (got < nbytes)
         _PyBytes_Resize(&data, got);
     return data;
+}
+
+PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset)
+{
+    return bytes_of(&of_thread, fd, nbytes, offset);
 }
 
 /* read_now(fd, nbytes, offset) -> all of it, or what is left before the end of the file, or None */
@@ -169,7 +186,8 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
         PyErr_SetString(PyExc_TypeError, "expected fd, nbytes, offset");
         return NULL;
     }
-    slice.why = OTHERWISE;
+    struct slice *s = &of_thread;
+    s->why = OTHERWISE;
     if (!PyLong_Check(args[0]) || PyBool_Check(args[0]))
         return none();
     int fd;
@@ -177,9 +195,9 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
         return NULL;
     Py_ssize_t nbytes = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
     int64_t offset = PyLong_AsLongLong(args[2]);
-    if (PyErr_Occurred())
+    if ((nbytes == -1 || offset == -1) && PyErr_Occurred())
         return NULL;
-    return page_cache_read(fd, nbytes, offset);
+    return bytes_of(s, fd, nbytes, offset);
 }
 
 /* Whether it is a tuple (nbytes, offset) of ints that a read can have.  -1 with an error. */
@@ -232,8 +250,76 @@ static PyObject *read_many_now(PyObject *self, PyObject *const *args, Py_ssize_t
     return none();
 }
 
-/* fill_now(fd, data, at, nbytes, offset) -> int | None reads into bytes that nobody else has seen
- * yet.  The count may be short. */
+/* What a tuple (buffer, offset) means, the buffer exported: 1, 0 with an error if it may. */
+static int buffer_of(PyObject *pair, Py_buffer *view, int64_t *offset)
+{
+    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2
+        || !PyLong_CheckExact(PyTuple_GetItem(pair, 1)))
+        return 0;
+    *offset = PyLong_AsLongLong(PyTuple_GetItem(pair, 1));
+    if (*offset < 0)
+        return 0;
+    return PyObject_GetBuffer(PyTuple_GetItem(pair, 0), view, PyBUF_WRITABLE) == 0;
+}
+
+static PyObject *plain_buffers(PyObject *self, PyObject *pairs)
+{
+    (void)self;
+    Py_ssize_t n = PyList_Size(pairs);
+    int64_t offset;
+    Py_buffer view;
+    if (n < 0)
+        return NULL;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (!buffer_of(PyList_GetItem(pairs, i), &view, &offset)) {
+            PyErr_Clear();
+            return PyBool_FromLong(0);
+        }
+        PyBuffer_Release(&view);
+    }
+    return PyBool_FromLong(1);
+}
+
+static PyObject *readinto_many_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    struct slice *s = &of_thread;
+    int fd;
+    if (nargs != 3 || !PyList_Check(args[1]) || !PyList_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "expected fd, buffers, counts");
+        return NULL;
+    }
+    if (descriptor(args[0], &fd) != 0)
+        return NULL;
+    for (Py_ssize_t i = PyList_Size(args[2]); i < PyList_Size(args[1]); i++) {
+        Py_buffer view;
+        int64_t offset;
+        if (!buffer_of(PyList_GetItem(args[1], i), &view, &offset)) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_TypeError, "expected tuples of a buffer and an int");
+            return NULL;
+        }
+        ssize_t got = 0;
+        s->why = OTHERWISE;
+        if (view.len > NOW_MOST)
+            got = -1;
+        else if (view.len > 0)
+            got = (s->why = permission(s, fd, view.len)) == MAY
+                      ? whole(s, fd, view.buf, view.len, offset) : -1;
+        PyBuffer_Release(&view);
+        if (got < 0)
+            break;
+        PyObject *count = PyLong_FromSsize_t(got);
+        int failed = count == NULL || PyList_Append(args[2], count);
+        Py_XDECREF(count);
+        if (failed)
+            return NULL;
+    }
+    return none();
+}
+
+/* fill_now(fd, data, at, nbytes, offset) -> int | None: into bytes that nobody else has seen yet;
+ * may be short */
 static PyObject *fill_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -253,9 +339,10 @@ static PyObject *fill_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
         PyErr_SetString(PyExc_ValueError, "not inside the data");
         return NULL;
     }
-    if ((slice.why = permission(fd, nbytes)) != MAY)
+    struct slice *s = &of_thread;
+    if ((s->why = permission(s, fd, nbytes)) != MAY)
         return none();
-    Py_ssize_t got = resident(fd, to + at, nbytes, offset);
+    Py_ssize_t got = resident(s, fd, to + at, nbytes, offset);
     if (got < 0)
         return none();
     return PyLong_FromSsize_t(got);
@@ -275,14 +362,15 @@ static PyObject *may_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     Py_ssize_t nbytes = PyLong_AsSsize_t(args[1]);
     if (PyErr_Occurred())
         return NULL;
-    slice.why = fd < 0 ? OTHERWISE : permission(fd, nbytes);
-    return PyBool_FromLong(slice.why == MAY);
+    struct slice *s = &of_thread;
+    s->why = fd < 0 ? OTHERWISE : permission(s, fd, nbytes);
+    return PyBool_FromLong(s->why == MAY);
 }
 
 static PyObject *declined(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
-    return PyLong_FromLong(slice.why);
+    return PyLong_FromLong(of_thread.why);
 }
 
 /* fresh(nbytes) -> bytes whose content is undefined, to be read into */
@@ -300,6 +388,10 @@ PyMethodDef page_cache_methods[] = {
     { "read_many_now", FASTCALL(read_many_now),
       "read_many_now(fd, ranges, results, /): reads on from where the results end, until one is\n"
       "declined" },
+    { "plain_buffers", plain_buffers, METH_O,
+      "plain_buffers(buffers, /) -> bool: each is a tuple of a writable buffer and an offset" },
+    { "readinto_many_now", FASTCALL(readinto_many_now),
+      "readinto_many_now(fd, buffers, counts, /): the same into buffers" },
     { "fill_now", FASTCALL(fill_now), NULL },
     { "may_now", FASTCALL(may_now), NULL },
     { "declined", declined, METH_NOARGS, NULL },
@@ -313,18 +405,19 @@ PyMethodDef page_cache_methods[] = {
 /* 0: one read. */
 void slice_open(int64_t nanoseconds)
 {
-    slice.until = now_ns() + nanoseconds;
-    slice.credit = 1;
-    slice.spent = 0;
-    slice.number++;
+    struct slice *s = &of_thread;
+    s->until = now_ns() + nanoseconds;
+    s->credit = 1;
+    s->spent = 0;
+    s->number++;
 }
 
 /* 1 when it ran out before, and nobody has rested since. */
 int slice_close(void)
 {
-    int was = slice.spent;
-    slice.until = 0;
-    slice.spent = 0;
+    int was = of_thread.spent;
+    of_thread.until = 0;
+    of_thread.spent = 0;
     return was;
 }
 

@@ -1,8 +1,9 @@
 """Makes events of what aio_posix.asyncio does, while the recorder is on.
 
 Its requests go to C by a way of their own, in lists. Where it asks, starts a list, gives a request
-to a thread of its own, and hands out a result, functions of it are replaced by ones that tell of it
-first. Numbers of awaited requests are negative: those of other requests are not.
+to a thread of its own, and hands out a result, it tells the watcher that is put into
+`descriptors.batch.seam`. Only what reads the page cache is replaced by functions that tell of it.
+Numbers of awaited requests are negative: those of other requests are not.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aio_posix._ffi import ffi
 from aio_posix._ffi import lib as constants
 from aio_posix.study.trace.event import What
+
+if TYPE_CHECKING:
+    from aio_posix.asyncio.descriptors.batch import Entry
 
 PACKAGE = "aio_posix.asyncio"
 OPS = {
@@ -37,24 +40,16 @@ class Awaited:
         self._file_of = file_of
         self._serials: dict[int, int] = {}  # by the identity of the future
         self._next = count(1)
+        self._at = 0  # when the submission that goes on began
         self._replaced: list[tuple[Any, str, Any]] = []
 
     def begin(self) -> None:
         """Nothing, if the program has not imported aio_posix.asyncio."""
-        if f"{PACKAGE}.descriptors.ring" not in sys.modules:
+        if f"{PACKAGE}.descriptors.batch" not in sys.modules:
             return
-        from aio_posix.asyncio.descriptors.errands import Errands
-        from aio_posix.asyncio.descriptors.lists import Lists
-        from aio_posix.asyncio.descriptors.ring import Ring
+        from aio_posix.asyncio.descriptors.batch import seam
 
-        if hasattr(Ring, "ask"):
-            self._replace(Ring, "ask", self._ask)
-        else:
-            self._replace(Ring, "submit", self._submit)
-        self._replace(Lists, "start", self._start)
-        self._replace(Errands, "do", self._do)
-        self._replace(Ring, "_deliver", self._deliver)
-        self._replace(Ring, "detach", self._detach)
+        seam.watcher = self
         for name, module in list(sys.modules.items()):
             if name.startswith(f"{PACKAGE}."):
                 for function in AT_ONCE:
@@ -62,6 +57,10 @@ class Awaited:
                         self._replace(module, function, self._at_once)
 
     def end(self) -> None:
+        if f"{PACKAGE}.descriptors.batch" in sys.modules:
+            from aio_posix.asyncio.descriptors.batch import seam
+
+            seam.watcher = None
         while self._replaced:
             setattr(*self._replaced.pop())
 
@@ -74,56 +73,47 @@ class Awaited:
 
         setattr(owner, name, instead)
 
-    def _asked(self, future: Any, channel: Any, op: int, nbytes: int) -> None:
-        serial = self._serials[id(future)] = -next(self._next)
-        fd = channel.lanes[0].fd if channel.lanes else -1
-        self._say(What.ASKED, [serial], name=OPS[op], fd=fd, nbytes=nbytes, file=self._file_of(fd))
+    # --- what the ring tells: asyncio/descriptors/batch.py, class Watcher
 
-    def _submit(self, before: Any, ring: Any, channel: Any, op: int, *rest: Any) -> Any:
-        future = before(ring, channel, op, *rest)
-        self._asked(future, channel, op, rest[1])
-        return future
+    def asked(self, entry: Entry) -> None:
+        serial = self._serials[id(entry.future)] = -next(self._next)
+        fd = entry.channel.fd if entry.channel.lanes else -1
+        name, file = OPS[entry.op], self._file_of(fd)
+        self._say(What.ASKED, [serial], name=name, fd=fd, nbytes=entry.nbytes, file=file)
 
-    def _ask(self, before: Any, ring: Any, channel: Any, future: Any, op: int, *rest: Any) -> None:
-        self._asked(future, channel, op, rest[1])
-        before(ring, channel, future, op, *rest)
+    def submitting(self) -> None:
+        self._at = time.time_ns()
 
-    def _start(self, before: Any, lists: Any, entries: Sequence[Any]) -> Any:
+    def submitted(self, entries: Sequence[Entry], addresses: Sequence[int], flies: bool) -> None:
         of = []
-        for entry in entries:
+        for entry, address in zip(entries, addresses, strict=False):  # none, if it does not fly
             serial = self._serials.get(id(entry.future))
             if serial is not None:
                 of.append(serial)
                 self._say(
-                    What.REQUEST, [serial], name=OPS[entry.op], fd=entry.fd,
-                    file=self._file_of(entry.fd), address=_address(entry.buffer),
-                    nbytes=entry.nbytes, told="await",
+                    What.REQUEST, [serial], self._at, name=OPS[entry.op], fd=entry.fd,
+                    file=self._file_of(entry.fd), address=address, nbytes=entry.nbytes,
+                    told="await",
                 )  # fmt: skip
-        at = time.time_ns()
-        try:
-            return before(lists, entries)
-        finally:
-            error = "" if lists.flies(entries) else "EAGAIN"
-            self._say(What.SUBMISSION, of, at, name="lio_listio", until=time.time_ns(), error=error)
+        until, error = time.time_ns(), "" if flies else "EAGAIN"
+        self._say(What.SUBMISSION, of, self._at, name="lio_listio", until=until, error=error)
 
-    def _do(self, before: Any, errands: Any, entry: Any) -> Any:
+    def errand(self, entry: Entry) -> None:
         serial = self._serials.get(id(entry.future))
         if serial is not None:
             self._say(What.ERRAND, [serial], name=OPS[entry.op], fd=entry.fd)
-        return before(errands, entry)
 
-    def _deliver(self, before: Any, ring: Any, entry: Any, n: int) -> Any:
+    def given(self, entry: Entry, result: Any) -> None:
         serial = self._serials.pop(id(entry.future), None)
         if serial is not None:
+            n = len(result) if isinstance(result, bytes) else result
             error = errno.errorcode.get(-n, "error") if n < 0 else ""
             self._say(What.GIVEN, [serial], nbytes=max(0, n), error=error)
-        return before(ring, entry, n)
 
-    def _detach(self, before: Any, ring: Any, future: Any) -> Any:
+    def detached(self, future: Any) -> None:
         serial = self._serials.pop(id(future), None)
         if serial is not None:
             self._say(What.GIVEN, [serial], error="cancelled")
-        return before(ring, future)
 
     def _at_once(self, before: Any, fd: Any, *rest: Any) -> Any:
         at = time.time_ns()
@@ -135,9 +125,3 @@ class Awaited:
                 What.CACHED, [], at, name="read", fd=number, nbytes=nbytes, until=time.time_ns()
             )
         return found
-
-
-def _address(buffer: Any) -> int:
-    if buffer is None or isinstance(buffer, int):
-        return buffer or 0
-    return int(ffi.cast("uintptr_t", ffi.from_buffer(buffer)))
