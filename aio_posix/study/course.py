@@ -13,7 +13,7 @@ import textwrap
 import time
 from collections.abc import Callable
 
-from aio_posix.study.console import Parser, columns, hanging, is_terminal, say
+from aio_posix.study.console import Parser, columns, hanging, is_terminal, room, say
 from aio_posix.study.guesses import QUESTIONS, Question
 from aio_posix.study.lesson import Failed, Lesson, load
 
@@ -118,7 +118,7 @@ def teach(lesson: Lesson, asks: bool = False) -> tuple[int, bool | None]:
         return 1, None
     try:
         for seen in lesson.see():
-            line("    " + seen)
+            line(seen_line(seen))
     except Failed as error:
         print(error, file=sys.stderr)
         return 1, None
@@ -129,6 +129,12 @@ def teach(lesson: Lesson, asks: bool = False) -> tuple[int, bool | None]:
     part("Source", lesson.source)
     part("Try", lesson.try_)
     return 0, None if guess is None or question is None else guess == question.right
+
+
+def seen_line(text: str) -> str:
+    """A line of a lesson, in as many as a narrow terminal needs."""
+    words = text.lstrip()
+    return hanging(" " * (4 + len(text) - len(words)), words, room())
 
 
 def ask(question: Question) -> int | None:

@@ -21,9 +21,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
+import aio_posix
 from aio_posix.study import lessons
 
 # seconds for one experiment; the slowest takes some 5, and was seen to take 18 on a busy machine
@@ -121,6 +123,16 @@ def experiment(which: str) -> Iterator[str]:
     if status:
         ended = f"did not end in {LIMIT} s" if late.is_set() else f"ended with status {status}"
         raise Failed(f"{''.join(errors)}lesson {which} {ended}")
+
+
+def demo_line(words: str) -> str:
+    """The one line of demo_echo.py that has these words, and its number."""
+    demo = Path(aio_posix.__file__).parents[1] / "demo_echo.py"
+    if not demo.exists():
+        return "demo_echo.py is in the repository, and not in what was installed"
+    lines = enumerate(demo.read_text(encoding="utf-8").splitlines(), 1)
+    ((number, line),) = [(number, line) for number, line in lines if words in line]
+    return f"line {number}: {line.strip().partition('  #')[0]}"
 
 
 def load() -> list[Lesson]:
