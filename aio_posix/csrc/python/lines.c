@@ -152,15 +152,19 @@ static PyObject *window_hold(PyObject *self, PyObject *data)
 static PyObject *window_move(PyObject *self, PyObject *place)
 {
     struct window *w = (struct window *)self;
-    Py_ssize_t at = PyLong_AsSsize_t(place), size = w->data != NULL ? PyObject_Size(w->data) : 0;
+    Py_ssize_t at = PyLong_AsSsize_t(place);
+    int inside = 0;
     if (PyErr_Occurred())
         return NULL;
-    if (at < 0 || at > size) {
-        PyErr_SetString(PyExc_ValueError, "not inside the window");
-        return NULL;
-    }
-    LOCKED(w, begin_at(w, at));
-    return none();
+    LOCKED(w, {
+        inside = at >= 0 && at <= (w->data != NULL ? PyObject_Size(w->data) : 0);
+        if (inside)
+            begin_at(w, at);
+    });
+    if (inside)
+        return none();
+    PyErr_SetString(PyExc_ValueError, "not inside the window");
+    return NULL;
 }
 
 static void window_dealloc(PyObject *self)
