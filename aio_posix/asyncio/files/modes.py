@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ class Mode(NamedTuple):
     reads: bool
     writes: bool
     appends: bool
-    shown: str  # as FileIO.mode, "rb+" for "w+"
+    shown: str  # as FileIO.mode, "rb+" for "w+" before Python 3.15
 
 
 KINDS = {"r": 0, "w": os.O_CREAT | os.O_TRUNC, "a": os.O_CREAT | os.O_APPEND,
          "x": os.O_CREAT | os.O_EXCL}  # fmt: skip
+SHOWN_WITH_PLUS = "wax" if sys.version_info >= (3, 15) else "ax"
 
 
 @functools.cache
@@ -53,7 +55,7 @@ def parse(mode: str) -> Mode | None:
     kind, both = kinds[0], "+" in rest
     reads, writes = both or kind == "r", both or kind != "r"
     access = os.O_RDWR if both else os.O_RDONLY if reads else os.O_WRONLY
-    shown = f"{kind}b" if kind in "xa" or not reads else "rb"
+    shown = f"{kind}b" if kind in SHOWN_WITH_PLUS or not reads else "rb"
     return Mode(
         "b" not in rest,
         kind + "+" * both,
