@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nox
 
-PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15", "3.13t", "3.14t", "3.15t"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15", "3.14t", "3.15t"]
 WHEEL_TOOLS = ["build", "setuptools>=77", "cffi>=1.17", "twine", "abi3audit", "auditwheel"]
 
 nox.needs_version = ">=2024.3.2"
@@ -46,15 +46,20 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "tests/test_docs.py", "tests/test_examples.py", "tests/test_site.py")
 
 
+def built(session: nox.Session, *what: str) -> Path:
+    """A folder with the source archive and the wheel, or what of the two is named."""
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--no-isolation", *what, "--outdir", str(dist))
+    return dist
+
+
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Source archive and wheel, and what the tools of the trade say about them."""
     session.install(*WHEEL_TOOLS)
-    dist = Path(session.create_tmp()) / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(dist))
-    built = [str(path) for path in dist.iterdir()]
-    session.run("twine", "check", "--strict", *built)
+    dist = built(session)
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
     for path in dist.glob("*.whl"):
         session.run("auditwheel", "show", str(path))
         if "abi3" in path.name:
@@ -63,8 +68,15 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def installed(session: nox.Session) -> None:
-    """The wheel that `nox -s wheel` made, installed where there is no compiler, runs an example."""
-    (path,) = Path(".nox/wheel/tmp/dist").glob("*.whl")
+    """The wheel that `nox -s wheel` made, installed where there is no compiler, runs an example.
+
+    A free-threaded Python needs a wheel of its own, which is made first.
+    """
+    dist = Path(".nox/wheel/tmp/dist")
+    if str(session.python).endswith("t"):
+        session.install("build", "setuptools>=77", "cffi>=2")
+        dist = built(session, "--wheel")
+    (path,) = dist.glob("*.whl")
     session.install(str(path), env={"CC": "/nonexistent/cc"})
     example = Path("examples/suspend.py").resolve()
     session.chdir(session.create_tmp())

@@ -10,12 +10,15 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+OF_ABI = ("Py_TARGET_ABI3T", "_CFFI_NO_LIMITED_API")
 
 if sys.implementation.name != "cpython":
     raise SystemExit(
         f"aio_posix needs CPython: its C part uses CPython's own C API, which "
         f"{sys.implementation.name} does not have in full."
     )
+if FREE_THREADED and sys.version_info < (3, 14):
+    raise SystemExit("aio_posix needs Python 3.14 or newer where Python is free-threaded, as cffi.")
 if sys.maxsize < 2**32:
     raise SystemExit(
         "aio_posix needs a 64-bit Python: 64 bits of each notification travel through a pointer."
@@ -24,6 +27,11 @@ if sys.maxsize < 2**32:
 
 class BuildExt(build_ext):
     def build_extension(self, ext):
+        if FREE_THREADED:
+            # cffi asks for the ABI of 3.15t all the same, and for none with another value than the
+            # file that it writes
+            given = [macro for macro in ext.define_macros if macro[0] not in OF_ABI]
+            ext.define_macros = [*given, ("_CFFI_NO_LIMITED_API", "")]
         try:
             super().build_extension(ext)
         except (BaseError, CCompilerError) as error:

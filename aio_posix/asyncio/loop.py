@@ -124,6 +124,8 @@ class Line:
             if before is None or before.is_closed():  # whoever holds it will never run again
                 self._next.clear()
                 self.users = 0
+            elif before is not running():
+                raise RuntimeError("the file is in use in another event loop: one loop at a time")
         self.users += 1
         if self.users == 1:
             self._of = weakref.ref(running())

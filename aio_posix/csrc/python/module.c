@@ -1,5 +1,8 @@
 /* The module aio_posix._calls has all of our C that takes and returns Python objects.  It is in the
  * library that cffi builds as _ffi.  It has one state for the process, so it can be loaded once.
+ *
+ * Without a GIL it asks for none.  What two threads may use at the same time is atomic, guarded by
+ * one of the engine's locks, or read and written in a critical section of its object.
  */
 #include "python.h"
 #include "batches.h"
@@ -78,7 +81,13 @@ static int execute(PyObject *module)
     return process_start() == 0 && waiters_start() == 0 ? 0 : -1;
 }
 
-static PyModuleDef_Slot slots[2];
+static PyModuleDef_Slot slots[] = {
+    { Py_mod_exec, NULL },   /* PyInit__calls() fills it: ISO C has no cast from a function */
+#ifdef Py_GIL_DISABLED
+    { Py_mod_gil, Py_MOD_GIL_NOT_USED },
+#endif
+    { 0, NULL },
+};
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT, .m_name = "_calls", .m_size = 0, .m_slots = slots,
 };
@@ -86,7 +95,6 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC PyInit__calls(void)
 {
     int (*run)(PyObject *) = execute;
-    slots[0].slot = Py_mod_exec;
-    __builtin_memcpy(&slots[0].value, &run, sizeof run);   /* ISO C has no cast for it */
+    __builtin_memcpy(&slots[0].value, &run, sizeof run);
     return PyModuleDef_Init(&definition);
 }
