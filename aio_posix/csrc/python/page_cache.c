@@ -163,14 +163,13 @@ static PyObject *bytes_of(struct slice *s, int fd, Py_ssize_t nbytes, int64_t of
     PyObject *data = PyBytes_FromStringAndSize(NULL, nbytes);
     if (data == NULL)
         return NULL;
-    Py_ssize_t got = whole(s, fd, PyBytes_AsString(data), nbytes, offset);
-    if (got < 0) {
-        Py_DECREF(data);
-        return none();
-    }
-    if (got < nbytes)
-        _PyBytes_Resize(&data, got);
-    return data;
+    char *to = PyBytes_AsString(data);
+    Py_ssize_t got = whole(s, fd, to, nbytes, offset);
+    if (got == nbytes)
+        return data;
+    PyObject *less = got < 0 ? none() : PyBytes_FromStringAndSize(to, got);
+    Py_DECREF(data);
+    return less;
 }
 
 PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset)
