@@ -64,9 +64,9 @@ class Watched:
         self.altogether = max(self.altogether, self.now.total())
         return self._submit(address, entries, *args)
 
-    def collect(self, address: int, entries: list[Any], found: list[Any]) -> None:
+    def collect(self, address: int, entries: list[Any], found: list[Any], whole: bool) -> None:
         before = len(found)
-        self._collect(address, entries, found)
+        self._collect(address, entries, found, whole)
         self.now.subtract(entry.fd for entry, _ in found[before:])
 
 
@@ -166,9 +166,9 @@ def test_what_glibc_gives_back_does_not_overtake_what_it_has(
     order: list[bytes] = []
     looks = [0]
 
-    def undone(self: lists.Lists) -> None:
+    def undone(self: lists.Lists, whole: bool) -> None:
         looks[0] += 1
-        harvest(self)
+        harvest(self, False)
         if len(results) < 3:
             results.extend(self.found)
             self.found.clear()

@@ -37,7 +37,7 @@ os.register_at_fork(after_in_child=_in_child)
 
 
 def new_future() -> Future[Any]:
-    return running().create_future()
+    return Future(loop=running())  # loop.create_future() is one more call of Python
 
 
 def soon(call: Callable[..., object], *args: Any) -> None:

@@ -26,11 +26,10 @@ INTS_MOST = 1024
 
 def _borrowed(fd: FileDescriptor) -> Descriptor:
     """With the name of its file, where one is known."""
-    if fd.__class__ is int:
-        found = _ints.get(fd)
-        if found is not None:
-            return found
     if isinstance(fd, int):
+        known = _ints.get(fd)
+        if known is not None and fd.__class__ is int:
+            return known
         found = Descriptor.borrowing(_number(fd), shared=True)
         if len(_ints) < INTS_MOST:
             _ints[fd] = found
@@ -67,7 +66,7 @@ async def read(fd: FileDescriptor, nbytes: int, offset: int) -> bytes:
     data = read_now(fd, nbytes, offset)
     if data is not None:
         return data
-    descriptor = _borrowed(fd)
+    descriptor = (_ints.get(fd) if fd.__class__ is int else None) or _borrowed(fd)
     if (
         fd.__class__ is not int
         and (data := read_now(descriptor.fileno(), nbytes, offset)) is not None

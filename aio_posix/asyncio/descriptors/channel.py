@@ -35,10 +35,12 @@ class Home(Protocol):
 
     turn: Turn
     channels: Channels
+    line: deque[Entry]  # what goes to glibc with the next flush
+    flushing: bool  # there will be one
 
     @property
     def poller(self) -> Poller: ...
-    def enter(self, entry: Entry) -> None: ...
+    def flush_soon(self) -> None: ...
     def hurry(self) -> None: ...
     def detach(self, future: Any) -> bool: ...
     def detach_done(self, channel: Channel) -> None: ...
@@ -49,7 +51,6 @@ class Channel:
 
     __slots__ = (
         "_aligned",
-        "_kind",
         "_quiet",
         "behind",
         "borrowed",
@@ -57,6 +58,7 @@ class Channel:
         "given_up",
         "home",
         "in_flight",
+        "known_kind",
         "lanes",
         "late",
         "name",
@@ -82,7 +84,7 @@ class Channel:
         self.writers: loop.Line | None = None  # of a stream
         self.late = b""  # what a stream gave to a read that had been cancelled
         self.reading: loop.Future[None] | None = None  # while a thread reads from a stream
-        self._kind: Kind | None = None
+        self.known_kind: Kind | None = None
 
     @property
     def fd(self) -> int:
@@ -90,9 +92,9 @@ class Channel:
 
     @property
     def kind(self) -> Kind:
-        known = self._kind
+        known = self.known_kind
         if known is None:
-            known = self._kind = kind(self.fd)
+            known = self.known_kind = kind(self.fd)
         return known
 
     @property
@@ -135,7 +137,10 @@ class Channel:
         if lane is None:
             self.waiting.append(entry)
         else:
-            self.home.enter(entry)
+            home = self.home
+            home.line.append(entry)
+            if not home.flushing:
+                home.flush_soon()
 
     def _free(self) -> bool:
         """Nobody's requests come first."""
@@ -168,7 +173,8 @@ class Channel:
                 lane = self._reader() if entry.spread else self.lanes[0]
                 lane.busy += 1
                 self.in_flight += 1
-                self.home.enter(entry._replace(lane=lane, fd=lane.fd))
+                self.home.line.append(entry._replace(lane=lane, fd=lane.fd))
+                self.home.flush_soon()
         if not self.in_flight:
             del self.lanes[1:]
             quiet, self._quiet = self._quiet, None
@@ -191,10 +197,10 @@ class Channel:
 class Channels:
     """Those of one loop that are shared by all that is asked of a borrowed descriptor."""
 
-    __slots__ = ("_shared",)
+    __slots__ = ("shared",)
 
     def __init__(self) -> None:
-        self._shared: dict[int, Channel] = {}  # by the user's number
+        self.shared: dict[int, Channel] = {}  # by the user's number
 
     def borrow(self, home: Home, fd: int, name: Any, *, shared: bool) -> Channel:
         """A channel of the file that the user's descriptor means now; shared: with all that is
@@ -203,19 +209,14 @@ class Channels:
         channel = Channel(home, duplicate(fd), name)
         channel.given_up = True
         if shared:
-            old = self._shared.get(fd)
+            old = self.shared.get(fd)
             if (
                 old is not None and same_file(fd, old.fd) < 0 and os.path.sameopenfile(fd, old.fd)
             ):  # perhaps the same open file: writes keep their order
                 channel.behind, old.follower = old, channel
-            self._shared[fd] = channel
+            self.shared[fd] = channel
             channel.borrowed = fd
         return channel
-
-    def of(self, fd: int) -> Channel | None:
-        """The shared channel of a descriptor on which something goes on already."""
-        old = self._shared.get(fd)
-        return old if old is not None and same_file(fd, old.lanes[0].fd) == 1 else None
 
     def left(self, channel: Channel) -> None:
         """A call is over."""
@@ -226,6 +227,6 @@ class Channels:
     def let_go(self, channel: Channel) -> None:
         """Gives duplicates back after the last call and request that need them."""
         if channel.given_up and channel.idle:
-            if channel.borrowed is not None and self._shared.get(channel.borrowed) is channel:
-                del self._shared[channel.borrowed]
+            if channel.borrowed is not None and self.shared.get(channel.borrowed) is channel:
+                del self.shared[channel.borrowed]
             channel.lanes.clear()

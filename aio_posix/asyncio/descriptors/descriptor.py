@@ -96,13 +96,15 @@ class Descriptor:
     def _known(self, ring: Ring) -> Channel | None:
         """If there is one, and the number still means its file."""
         if self._shared:
-            return ring.channels.of(self._fd)
-        channel = self._channel
-        if channel is None or channel.home is not ring:
-            return None
-        if self._file is None and not (channel.lanes and same_file(self._fd, channel.fd) == 1):
-            return None
-        return channel
+            channel = ring.channels.shared.get(self._fd)
+        else:
+            channel = self._channel
+            if channel is not None and channel.home is not ring:
+                return None
+        if channel is None or self._file is not None:
+            return channel
+        lanes = channel.lanes
+        return channel if lanes and same_file(self._fd, lanes[0].fd) == 1 else None
 
     def _new(self, ring: Ring) -> Channel:
         """Of what the number means now."""
@@ -180,7 +182,9 @@ class Descriptor:
         if not (nbytes.__class__ is int and offset.__class__ is int and nbytes >= 0 <= offset):
             nbytes, offset = count(nbytes), place(offset)
         channel = self._known(ring)
-        what = FILE if why == ABSENT else self._what(channel)
+        what = FILE
+        if why != ABSENT:
+            what = (channel is not None and channel.known_kind) or self._what(channel)
         if what.stream:
             return await self.receive(nbytes)
         if offset < 0:

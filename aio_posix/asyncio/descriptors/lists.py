@@ -32,17 +32,14 @@ NOBODY = Nobody()
 class Lists:
     """Those of one loop. The bell rings when one that was posted is done."""
 
-    __slots__ = ("_bell", "_flying", "_spare", "found")
+    __slots__ = ("_bell", "_spare", "flying", "found")
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
-        self._flying: list[Batch] = []
+        self.flying: list[Batch] = []
         self._spare: deque[Batch] = deque()
         # entry, and what its future gets: found by harvest(), until it is delivered
         self.found: list[tuple[Entry, Any]] = []
-
-    def __len__(self) -> int:
-        return len(self._flying)
 
     def start(self, entries: list[Entry]) -> None:
         """Submits one list, as far as flies() tells then."""
@@ -50,7 +47,7 @@ class Lists:
         try:
             batch = self._unused()
             batch.entries = cast("list[Entry | None]", entries)
-            self._flying.append(batch)
+            self.flying.append(batch)
             if seam.watcher is not None:
                 seam.watcher.submitting()
             batch_submit(batch.address, entries, batch)
@@ -60,14 +57,14 @@ class Lists:
             if batch is not None:
                 flies = bool(batch.c.left)
                 if not flies:
-                    self._flying.remove(batch)
+                    self.flying.remove(batch)
                     self._rest(batch)
                 if seam.watcher is not None:
                     seam.watcher.submitted(entries, batch.addresses(), flies)
 
     def flies(self, entries: list[Entry]) -> bool:
         """Whether this list was submitted, also if a signal handler has raised meanwhile."""
-        return any(batch.entries is entries and batch.c.left for batch in reversed(self._flying))
+        return any(batch.entries is entries and batch.c.left for batch in reversed(self.flying))
 
     def _unused(self) -> Batch:
         for _ in range(len(self._spare)):
@@ -84,29 +81,29 @@ class Lists:
 
     def post(self) -> None:
         """Has the bell rung for what flies."""
-        for batch in self._flying:
+        for batch in self.flying:
             if not batch.posted:
                 batch.posted = True
                 lib.batch_post(batch.c, self._bell.c)
 
-    def harvest(self) -> None:
-        """Puts what is newly complete into ``found``."""
+    def harvest(self, whole: bool) -> None:
+        """Puts what is newly complete into ``found``; only of lists that are done, if ``whole``."""
         done = []
-        for batch in self._flying:
-            batch_collect(batch.address, batch.entries, self.found)
+        for batch in self.flying:
+            batch_collect(batch.address, batch.entries, self.found, whole)
             if not batch.c.left:
                 done.append(batch)
         for batch in done:
-            self._flying.remove(batch)
+            self.flying.remove(batch)
             self._rest(batch)
 
     def _all(self) -> Iterator[tuple[Batch, int, Entry]]:
-        for batch in list(self._flying):
+        for batch in list(self.flying):
             for i, entry in enumerate(batch.entries):
                 if entry is not None:
                     yield batch, i, entry
 
-    def flying(self) -> list[Entry]:
+    def entries(self) -> list[Entry]:
         return [entry for _, _, entry in self._all()]
 
     def has(self, lane: Lane) -> bool:
@@ -139,7 +136,7 @@ class Lists:
 
     def abandon(self) -> None:
         """The loop has closed: all of it is released when glibc is done with it."""
-        flying, self._flying = self._flying, []
+        flying, self.flying = self.flying, []
         for batch in flying:
             for i, entry in enumerate(batch.entries):
                 if entry is not None:

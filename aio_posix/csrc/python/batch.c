@@ -219,14 +219,17 @@ static int hand_out(struct batch *b, unsigned i, struct kept *k, PyObject *entri
 static PyObject *batch_collect(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
-    struct batch *b = nargs == 3 ? PyLong_AsVoidPtr(args[0]) : NULL;
+    struct batch *b = nargs == 4 ? PyLong_AsVoidPtr(args[0]) : NULL;
     bool done[BATCH];
     void *kept[BATCH];
     int rc = 0;
     if (b == NULL || !PyList_Check(args[1]) || !PyList_Check(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "expected batch, entries, found");
+        PyErr_SetString(PyExc_TypeError, "expected batch, entries, found, whole");
         return NULL;
     }
+    for (unsigned i = b->n; args[3] == Py_True && i-- > 0;)
+        if (b->open[i] && request_pending(b->members[i]))
+            return none();
     pthread_mutex_lock(&life);
     for (unsigned i = 0; i < b->n; i++) {
         done[i] = b->open[i] && request_over(b->members[i]);
@@ -247,8 +250,9 @@ PyMethodDef batch_methods[] = {
       "0, minus an errno with nothing submitted, or an errno when glibc refused some entries.  The "
       "keeper lives until all are over." },
     { "batch_collect", FASTCALL(batch_collect),
-      "batch_collect(batch, entries, found, /): appends (entry, bytes, count or minus errno)\n\n"
-      "Of what is complete and was not handed out before." },
+      "batch_collect(batch, entries, found, whole, /): appends (entry, bytes, count or minus errno)"
+      "\n\nOf what is complete and was not handed out before.  With whole, nothing comes before the "
+      "whole list is complete." },
     { "batch_abandon", batch_abandon, METH_O,
       "batch_abandon(batch, /): nobody will collect; the sweeper notices the ends" },
     { NULL, NULL, 0, NULL },
