@@ -13,19 +13,22 @@ import os
 import sys
 
 from aio_posix import __version__
+from aio_posix.study.console import columns, hanging
 
 USAGE = """\
-usage: aio-posix COMMAND ...       (or python -m aio_posix COMMAND ...)
+usage: aio-posix COMMAND ...
        aio-posix COMMAND --help
        aio-posix --version
 
-  study [N ... | all]    the lessons: their questions; some, run; all, as a test
-  study play [SCRIPT]    the model of glibc's queues, to play with in a browser
-  study try N            a lesson as a file of yours, run whenever it is saved
-  ps PID | NAME ...      who does AIO in live processes, and what blocks it
-  trace SCRIPT ARGS      run a Python program and draw its requests and threads
-  limits                 what this system allows, and what follows for you
 """
+WHAT = {
+    "study [N ... | all]": "the lessons: their questions; some, run; all, as a test",
+    "study play [SCRIPT]": "the model of glibc's queues, to play with in a browser",
+    "study try N": "a lesson as a file of yours, run whenever it is saved",
+    "ps PID | NAME ...": "who does AIO in live processes, and what blocks it",
+    "trace SCRIPT ARGS": "run a Python program and draw its requests and threads",
+    "limits": "what this system allows, and what follows for you",
+}
 COMMANDS = {
     "study": "course",
     "ps": "ps",
@@ -62,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(argv: list[str]) -> int:
     command, *rest = argv or ["--help"]
     if command in ("-h", "--help"):
-        print(USAGE, end="")
+        lines = (hanging(f"  {form:<21}  ", words, columns()) for form, words in WHAT.items())
+        print(USAGE + "\n".join(lines))
         return 0
     if command in ("-V", "--version"):
         print(f"aio_posix {__version__}")

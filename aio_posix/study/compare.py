@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from aio_posix.study.console import hanging
 from aio_posix.study.model import Glibc
 from aio_posix.study.notation import Play
 from aio_posix.study.parts import Request
@@ -38,15 +39,15 @@ class Comparison(NamedTuple):
     script: Script
     verdict: Verdict
 
-    @property
-    def text(self) -> str:
+    def text(self, width: int) -> str:
         lines = []
         for number, burst in enumerate(self.bursts, 1):
             ways = f", {burst.ways} outcomes allowed" if burst.ways > 1 else ""
-            lines.append(f"burst {number}: {'; '.join(burst.calls)}; until nothing moves{ways}")
-            lines.append(f"  glibc  {_line(burst.glibc)}")
+            words = f"{'; '.join(burst.calls)}; until nothing moves{ways}"
+            lines.append(hanging(f"burst {number}: ", words, width))
+            lines.append(hanging("  glibc  ", _line(burst.glibc), width))
             if burst.model is not None:
-                lines.append(f"  model  {_line(burst.model)}")
+                lines.append(hanging("  model  ", _line(burst.model), width))
         if self.agrees:
             return "\n".join([*lines, "the model allows all that glibc did"])
         from aio_posix.study.agree import explain  # it needs hypothesis

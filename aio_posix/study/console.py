@@ -13,6 +13,7 @@ import textwrap
 from typing import IO
 
 WIDTH = 80  # columns where nobody tells
+LEAST = 20  # columns that words beside a head need
 ENDLESS = 10_000  # columns of a line that nobody wraps
 NARROWEST = 40  # columns below which nothing is wrapped any more
 PLAIN = str.maketrans(
@@ -42,8 +43,11 @@ def is_terminal() -> bool:
 
 
 def hanging(head: str, words: str, width: int) -> str:
-    """`words` beside `head`, in as many lines as they need."""
-    room = max(20, width - len(head))
+    """`words` beside `head`, in as many lines as they need; below it where there is no room."""
+    room = width - len(head)
+    if room < LEAST and len(words) > room:
+        lines = textwrap.wrap(words, max(LEAST, width - 4), break_on_hyphens=False)
+        return "\n".join([head.rstrip(), *("    " + line for line in lines)])
     first, *more = textwrap.wrap(words, room, break_on_hyphens=False) or [""]
     return "\n".join([head + first, *(" " * len(head) + line for line in more)]).rstrip()
 

@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     for which in options.which:
         if which not in course:
             print(
-                f"study: there is no lesson {which}: one of {', '.join(course)}, or all",
+                f"study: there is no lesson {which}: 1 to {len(course)}, or all",
                 file=sys.stderr,
             )
             return 1
@@ -65,9 +65,8 @@ def main(argv: list[str]) -> int:
 
 def table(course: list[Lesson]) -> str:
     lines = [hanging(f"{lesson.number:>3}  ", lesson.ask, columns()) for lesson in course]
-    return "\n".join(
-        [*lines, "", "one lesson: python -m aio_posix study N     all, as a test: study all"]
-    )
+    more = "one lesson: python -m aio_posix study N     all, as a test: study all"
+    return "\n".join([*lines, "", hanging("", more, columns())])
 
 
 def run_all(course: list[Lesson]) -> int:

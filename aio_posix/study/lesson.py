@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -84,23 +85,21 @@ def experiment(which: str) -> Iterator[str]:
     Raises Failed.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        [*COMMAND, which],
-        stdin=subprocess.DEVNULL,
-        stdout=pipe,
-        stderr=pipe,
-        text=True,
-        env=environment,
-        start_new_session=True,  # a lesson may fork: all of it can be ended
-    ) as child:
-        errors: list[str] = []
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+        subprocess.Popen(
+            [*COMMAND, which],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment,
+            start_new_session=True,  # a lesson may fork: all of it can be ended
+        ) as child,
+    ):
         late = threading.Event()
-        stdout, stderr = child.stdout, child.stderr
+        stdout = child.stdout
         assert stdout is not None
-        assert stderr is not None
-        drain = threading.Thread(target=lambda: errors.append(stderr.read()))
-        drain.start()
 
         def end() -> None:
             with suppress(ProcessLookupError):
@@ -111,18 +110,18 @@ def experiment(which: str) -> Iterator[str]:
             end()
 
         timer = threading.Timer(LIMIT, end_late)
-        timer.start()
         try:
+            timer.start()
             for line in stdout:
                 yield line.rstrip("\n")
             status = child.wait()
         finally:
             timer.cancel()
             end()  # when nobody wants to see the rest
-            drain.join()
-    if status:
-        ended = f"did not end in {LIMIT} s" if late.is_set() else f"ended with status {status}"
-        raise Failed(f"{''.join(errors)}lesson {which} {ended}")
+        if status:
+            ended = f"did not end in {LIMIT} s" if late.is_set() else f"ended with status {status}"
+            errors.seek(0)
+            raise Failed(f"{errors.read()}lesson {which} {ended}")
 
 
 def demo_line(words: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aio_posix.study.compare import Comparison, compare
-from aio_posix.study.console import Parser, say
+from aio_posix.study.console import Parser, room, say
 from aio_posix.study.model import Glibc
 from aio_posix.study.notation import Wrong, parse
 from aio_posix.study.page import filled, read, script
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
             checked = compare(play)
         except ValueError as error:
             return _complain(str(error))
-        say(checked.text)
+        say(checked.text(room()))
         if options.no_page:
             return 0 if checked.agrees else 1
     with Server(text, checked) as server:

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from aio_posix.study.console import Parser, say
+from aio_posix.study.console import Parser, room, say
 from aio_posix.study.echoes.counting import may_trace
 from aio_posix.study.trace import event, strace
 from aio_posix.study.trace.calls import Calls
@@ -28,8 +28,8 @@ from aio_posix.study.trace.table import text
 from aio_posix.study.trace.timeline import Timeline
 
 WRITERS: dict[str, Callable[[Timeline], str]] = {"svg": svg, "html": html, "json": perfetto}
-USAGE = """%(prog)s [-h] [--svg FILE | --html FILE | --json FILE]
-                       (SCRIPT | -m MODULE) [ARGS ...]"""
+USAGE = """%(prog)s [OPTION FILE] SCRIPT [ARGS ...]
+       %(prog)s [OPTION FILE] -m MODULE [ARGS ...]"""
 
 
 class Program(NamedTuple):
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
         "--html",
         type=Path,
         metavar="FILE",
-        help="the picture, to zoom into; point at a box to follow it",
+        help="a page: time line, scrubber, and what glibc held at each moment",
     )
     what.add_argument(
         "--json", type=Path, metavar="FILE", help="Trace Event Format, for ui.perfetto.dev"
@@ -76,7 +76,7 @@ def main(argv: list[str]) -> int:
     if isinstance(line, str):
         return _complain(line, status or 1)
     if not wanted:
-        say(text(line))
+        say(text(line, room()))
     for name, path in wanted.items():
         path.write_text(WRITERS[name](line), encoding="utf-8")
     return status

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from aio_posix.study.console import ENDLESS, hanging
 from aio_posix.study.trace.scale import duration
 from aio_posix.study.trace.timeline import Box, Group, Kind, Timeline
 
@@ -12,7 +15,12 @@ PHASES = (Kind.QUEUE, Kind.IO, Kind.NOTIFY, Kind.CALLBACK)
 SEEN = (Kind.FLIGHT, Kind.CALLBACK)  # without strace
 
 
-def text(line: Timeline) -> str:
+class Row(NamedTuple):
+    cells: list[str]  # when, what, and how long in each phase
+    file: str  # and its error
+
+
+def text(line: Timeline, width: int = ENDLESS) -> str:
     of: dict[int, dict[Kind, Box]] = defaultdict(dict)
     for box in line.boxes:
         for serial in box.of:
@@ -20,18 +28,17 @@ def text(line: Timeline) -> str:
     phases = PHASES if line.traced else SEEN
     if any(box.kind is Kind.AWAITED for box in line.boxes):
         phases = (Kind.AWAITED, *phases)
-    lines = [
-        f"{'at':>10}  {'request':<16}" + "".join(f"{kind.value:>14}" for kind in phases) + "  file"
-    ]
+    rows = [Row(["at", "request", *(kind.value for kind in phases)], "file")]
     for boxes in list(of.values())[:MOST]:
         begin = min(box.begin for box in boxes.values())
         by_kind = (boxes.get(kind) for kind in (Kind.IO, Kind.FLIGHT, Kind.AWAITED))
         first = next(filter(None, by_kind), next(iter(boxes.values())))
-        cells = "".join(f"{_cell(boxes.get(kind)):>14}" for kind in phases)
+        cells = [_cell(boxes.get(kind)) for kind in phases]
         fd = first.label.rpartition(" ")[2]
         file = line.files.get(int(fd), "") if fd.isdecimal() else ""
         error = f"  {first.error}" if first.error else ""
-        lines.append(f"{duration(begin - line.begin):>10}  {first.label:<16}{cells}  {file}{error}")
+        rows.append(Row([duration(begin - line.begin), first.label, *cells], f"{file}{error}"))
+    lines = list(_aligned(rows, width))
     if len(of) > MOST:
         lines.append(f"... and {len(of) - MOST:,} more")
     count = {group: sum(lane.group is group for lane in line.lanes) for group in Group}
@@ -47,7 +54,28 @@ def text(line: Timeline) -> str:
             "strace is missing or may not trace: "
             "queueing and I/O are not told apart, helpers are not seen"
         )
-    return "\n".join(lines)
+    below = (hanging("", words, width) for words in lines[len(rows) :])
+    return "\n".join([*lines[: len(rows)], *below])
+
+
+def _aligned(rows: list[Row], width: int) -> Iterator[str]:
+    """As wide as what is in them. Names begin, durations end at the same column. Where that is too
+    wide each phase is named beside its duration.
+    """
+    widths = [max(map(len, column)) for column in zip(*(row.cells for row in rows), strict=True)]
+    if sum(widths) + 2 * len(widths) > width:
+        _, _, *phases = rows[0].cells
+        yield f"{rows[0].cells[0]:>{widths[0]}}  request"
+        for (at, request, *cells), file in rows[1:]:
+            took = [f"{name} {cell}" for name, cell in zip(phases, cells, strict=True)]
+            yield hanging(f"{at:>{widths[0]}}  {request}  ", ", ".join([*took, file]), width)
+        return
+    for row in rows:
+        cells = [
+            f"{cell:<{wide}}" if n == 1 else f"{cell:>{wide}}"
+            for n, (cell, wide) in enumerate(zip(row.cells, widths, strict=True))
+        ]
+        yield hanging("  ".join(cells) + "  ", row.file, width)
 
 
 def _cell(box: Box | None) -> str:
