@@ -36,8 +36,8 @@ from aio_posix import (
 )
 
 BUFSIZ, STDIN_FILENO = 8192, 0  # as in <stdio.h> and <unistd.h>
-MOST_THREADS = 30_000  # each has two of vm.max_map_count's 65,530 mappings; pid_max is 32,768
-PATIENCE = struct.pack("ll", 10, 0)  # struct timeval: a broadcast waits so long for one client
+MOST_THREADS = 30_000  # each has two of vm.max_map_count's 65,530 mappings, and pid_max is 32,768
+PATIENCE = struct.pack("ll", 10, 0)  # struct timeval, for which a broadcast waits for one client
 RED, GREEN, PLAIN = "\x1b[0;31m", "\x1b[0;32m", "\x1b[0m"
 clients: set[socket.socket] = set()
 changed = threading.Condition()  # guards clients
@@ -50,7 +50,7 @@ def put(data: bytes | bytearray) -> None:
     try:  # noqa: SIM105 - suppress() would be a tenth of what a message costs
         os.write(1, data)  # at once, whatever stdout is
     except OSError:
-        pass  # nobody reads it any more; the clients are still there
+        pass  # nobody reads it any more, but the clients are still there
 
 
 def say(text: str, colour: str = "") -> None:
@@ -81,10 +81,10 @@ def handler(cb: aiocb) -> None:
         elif buflen > 0 and b"exit" in cb.aio_buf[:buflen].splitlines():
             done.set()
         elif buflen > 0:
-            cb.aio_offset += buflen  # of a file; elsewhere it means nothing
+            cb.aio_offset += buflen  # of a file, and elsewhere it means nothing
             aio_read(cb)
         elif -buflen not in (errno.EIO, errno.EAGAIN):
-            say(f"standard input: {os.strerror(-buflen)}: serving without it")
+            say(f"no standard input ({os.strerror(-buflen)}), so Ctrl-C ends the server")
         elif not done.wait(1):  # a terminal that has us in the background, or O_NONBLOCK
             aio_read(cb)
     elif cb.aio_fildes is listener:
@@ -163,7 +163,7 @@ def main() -> None:
         parser.error(f"argument PORT: {args.port} is not in 0..65535")
 
     while (fd := os.open(os.devnull, os.O_WRONLY)) <= 2:
-        pass  # a standard stream that was closed: its number would become a client's
+        pass  # a standard stream was closed, and its number would become a client's
     os.close(fd)
     broadcast, terminal = args.eb, os.isatty(1)
     colours = terminal and not os.environ.get("NO_COLOR")

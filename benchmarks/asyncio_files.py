@@ -1,9 +1,9 @@
-"""python benchmarks/asyncio_files.py [--json FILE]: awaited reads and files beside those of the
-peers, in one run.
+"""Awaited reads and files beside those of other libraries, in one run.
 
-Needs the package and its extra [bench]; fio for its rows; a peer that is not there costs its rows.
-All sides of a group alternate; a figure is the ratio of medians. turbofile needs Python 3.12 or
-newer.
+    python benchmarks/asyncio_files.py [--json FILE]
+
+Needs the package with its extra [bench], and fio. What is not there costs its rows. All sides of a
+group alternate, and a figure is the ratio of medians. turbofile needs Python 3.12 or newer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from machine import described, versions
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "build" / "asyncio-pages"
-SIZE = 64 << 20  # bytes: larger than processor caches, small enough to stay in the page cache
+SIZE = 64 << 20  # bytes, more than processor caches hold and few enough for the page cache
 WHOLE = 256 << 20  # bytes that read() reads at once
 LINES = 1_000_000
 LIMIT = 120  # seconds for one program
@@ -85,7 +85,7 @@ GROUPS = [
 
 
 def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, float] | None:
-    """What one program measured; None if it could not."""
+    """What one program measured, or None if it could not."""
     if peer.startswith("fio-"):
         return fio(peer[4:], in_flight, seconds, direct=how == "direct")
     program, file = "reads.py", FILE.with_name("asyncio-written") if "write" in how else FILE

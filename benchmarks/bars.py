@@ -1,4 +1,6 @@
-"""python benchmarks/bars.py FILE.json ...: draws FILE.svg and FILE-dark.svg beside each.
+"""Draws the bars of FILE.json as FILE.svg and FILE-dark.svg.
+
+    python benchmarks/bars.py FILE.json ...
 
 A file holds the rates of one run in groups, and names its machine. The longest bar of a group is
 its fastest side. Drawing needs no new measurement.
@@ -14,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-ROW, GAP, LABEL, WIDTH, RIGHT = 21, 34, 170, 440, 150  # pixels; 760 wide, as pages show them
-SIDES = {  # what a side is called in a picture; the others are called by their names
+ROW, GAP, LABEL, WIDTH, RIGHT = 21, 34, 170, 440, 150  # pixels, 760 in all as pages show them
+SIDES = {  # what a side is called in a picture where its name says little
     "ours": "aio_posix",
     "ours-aio": "aio_posix",
     "ours-file": "aio_posix",

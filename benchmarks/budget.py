@@ -1,4 +1,6 @@
-"""What one request costs, step by step: python benchmarks/budget.py
+"""What one request costs, step by step.
+
+    python benchmarks/budget.py
 
 One 4 KiB read of a file in the page cache at a time, so nothing overlaps and nothing waits for a
 device. TMPDIR has to be on a disk: files of tmpfs refuse reads that must not wait (RWF_NOWAIT).
@@ -103,7 +105,7 @@ def child(way: str, n: int) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(b"x" * PAGE)
         file.flush()
-        work(file.fileno(), min(n, 100))  # what is made once: threads, the modules of asyncio
+        work(file.fileno(), min(n, 100))  # what is made once, as threads and the modules of asyncio
         before, begin = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
         work(file.fileno(), n)
         wall = time.perf_counter() - begin
@@ -125,7 +127,7 @@ def microseconds(way: str) -> tuple[float, float, float]:
 
 
 def instructions(way: str) -> int | None:
-    """In user space; valgrind runs one thread at a time, so nothing spins."""
+    """In user space. valgrind runs one thread at a time, so nothing spins."""
     if shutil.which("valgrind") is None:
         return None
     tool = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
@@ -139,7 +141,7 @@ def instructions(way: str) -> int | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--requests", type=int, default=REQUESTS, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,10 +1,10 @@
-"""A row of the table: two sides measured in turn, their medians, and the goal that judges them.
+"""A row of the table has two sides measured in turn, their medians, and the goal that judges them.
 
 - The sides alternate (before, ours, C, before ...), so that a machine that slows down slows all.
-- The figure of a ratio row is median(ours) / median(C); the spread beside it is the lowest and the
-  highest ratio of a single pair. A spread that crosses the goal says: measure again, for longer.
-- "others" is the share of all cores that went to processes not of this run, in the worst pair: more
-  than a few per cent and the row says little.
+- The figure of a ratio row is median(ours) / median(C). The spread beside it is the lowest and the
+  highest ratio of a single pair. A spread that crosses the goal asks for a longer measurement.
+- "others" is the share of all cores that went to processes not of this run, in the worst pair. With
+  more than a few per cent the row says little.
 """
 
 from __future__ import annotations
@@ -25,11 +25,9 @@ AT_LEAST = ("rate", "time")
 
 @dataclass(frozen=True)
 class Row:
-    """rate: more is better, figure = ours / C, at least `goal`.
-    time: less is better, figure = C / ours, at least `goal`.
-    extra: figure = ours - C, at most `goal`.
-    amount: figure = ours, at most `goal`; there is no other side.
-    Without a goal the row is there to be read: it fails only when a program does.
+    """The figure of a "rate" is ours / C, and that of a "time" C / ours, at least `goal`.
+    An "extra" is ours - C, at most `goal`. An "amount" is ours, at most `goal`, and stands alone.
+    Without a goal the row is there to be read, and fails only when a program does.
     """
 
     name: str

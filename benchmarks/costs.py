@@ -1,6 +1,4 @@
-"""Rows for what is paid without any I/O: importing the package, and the memory of a request in
-flight.
-"""
+"""Rows for what is paid without any I/O, the import and the memory of a request in flight."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ def import_ms(of: Checkout, module: str) -> float:
 
 
 def start_ms(of: Checkout, statement: str) -> float:
-    # -I: neither this directory nor the environment decides which package is found.
+    # With -I neither this directory nor the environment decides which package is found.
     begin = time.perf_counter()
     done = subprocess.run(
         [of.python, "-I", "-c", statement],

@@ -1,10 +1,10 @@
-"""Rows for the echo server: demo_echo.py against c/echo.c, with c/load.c as the client of both.
+"""Rows for the echo server, demo_echo.py beside c/echo.c, with c/load.c as the client of both.
 
-Beside them, without a goal, the synchronous alternative: the same echo over select, poll and epoll.
+Beside them, without a goal, stands the same echo over select, poll and epoll.
 
 - Both servers get the same pool, on 127.0.0.1, standard output to /dev/null, and a fresh process
   for each measurement. Each is ended by "exit" on its standard input, as a person would, and must
-  then end with status 0; one that does not is killed, and that is an error.
+  then end with status 0. One that does not is killed, and that is an error.
 - The load client checks every byte. Any error of it fails the row.
 """
 
@@ -68,7 +68,7 @@ def silent(clients: int, most_pairs: int) -> Row:
 
 @contextlib.contextmanager
 def server(side: Side, of: Checkout, threads: int) -> Iterator[tuple[int, int]]:
-    """A server that listens: its port and its pid."""
+    """The port and the pid of a server that listens."""
     port = free_port()
     if side == "ours":
         command = [of.python, "-X", "faulthandler", str(of.root / "demo_echo.py"), str(port)]

@@ -1,8 +1,9 @@
-"""python benchmarks/everyday.py: what programs do with files all day, ours and every rival that is
-installed, in one run.
+"""What programs do with files all day, with ours and with every rival that is installed.
 
-The sides of a row take turns, each in a fresh process; a figure is a median. "ours / best" is the
-ratio to the fastest rival of that row. The last two columns come from runs of their own with 32
+    python benchmarks/everyday.py
+
+The sides of a row take turns, each in a fresh process, and a figure is a median. "ours / best" is
+the ratio to the fastest rival of that row. The last two columns come from runs of their own with 32
 workers, in which a callback watches every turn of the loop. With --against DIR the same is measured
 with the package of another checkout, which has its own .venv, as "before".
 """
@@ -49,7 +50,7 @@ class Row(NamedTuple):
 
 def figures(python: str, name: str, chore: Chore, workers: int, seconds: float, *how: str
             ) -> dict[str, float] | None:  # fmt: skip
-    """What one run measured; None if the library does not offer it, or failed."""
+    """What one run measured. None if the library does not offer it, or failed."""
     command = [python, str(HERE / "chores.py"), name, chore.name, str(workers), str(seconds), *how]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + LIMIT)
@@ -114,7 +115,7 @@ def headings(names: list[str]) -> list[str]:
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
-        prog="benchmarks/everyday.py", description=__doc__.split(",")[0]
+        prog="benchmarks/everyday.py", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--seconds", type=float, default=1.0, help="of each run (default 1)")
     parser.add_argument("--pairs", type=int, default=5, help="runs of each side (default 5)")

@@ -1,4 +1,4 @@
-"""fact.py LIBRARY FACT: whether a library is right about one fact; prints the verdict as JSON.
+"""fact.py LIBRARY FACT: whether a library is right about one fact, printed as JSON.
 
 The current directory should be empty. rivals.py starts this, once for each cell of its table.
 """
@@ -32,4 +32,4 @@ def verdict(name: str, fact: str) -> tuple[str, str]:
 
 if __name__ == "__main__":
     print(json.dumps(verdict(*sys.argv[1:])), flush=True)
-    os._exit(0)  # exits are facts of their own; threads that hang are not to hide this verdict
+    os._exit(0)  # exits are facts of their own, and threads that hang are not to hide this verdict

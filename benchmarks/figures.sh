@@ -1,9 +1,9 @@
 #!/bin/sh
-# Every figure that the documents show, in one go on an idle machine: about 40 minutes.
+# Every figure that the documents show, in one go of about 40 minutes on an idle machine.
 #
 #   sh benchmarks/figures.sh [PYTHON [BEFORE]]
 #
-# PYTHON has the package and the rivals (default: .venv/bin/python; turbofile needs 3.12 or newer).
+# PYTHON (default .venv/bin/python) has the package and the rivals. turbofile needs 3.12 or newer.
 # BEFORE is another checkout with a .venv, whose figures are taken in the same runs. Tables go to
 # benchmarks/build/figures/, rates to docs/*.json, and pictures are drawn from those beside them.
 # PAIRS (5) and SECONDS_EACH (1) are what their runs take.

@@ -1,4 +1,6 @@
-"""How the cost of a submission grows with what is outstanding: python benchmarks/growth.py
+"""How the cost of a submission grows with what is outstanding.
+
+    python benchmarks/growth.py
 
 Reads of an empty pipe are submitted first, and wait. Then the time of one more aio_read is taken,
 when all are on one descriptor and when each has a descriptor of its own. The last line says what a
@@ -73,7 +75,7 @@ def memory(pid: int) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--child", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

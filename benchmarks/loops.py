@@ -1,5 +1,4 @@
-"""Rows for the calls themselves: callbacks, lists and the completion queue, on a file in the page
-cache.
+"""Rows for the calls themselves (callbacks, lists, the queue) on a file in the page cache.
 
 Every read is 4 KiB. python/NAME.py and c/NAME.c are the same loop and check every count.
 """
@@ -12,7 +11,7 @@ from functools import partial
 from comparison import Row
 from programs import c_number, pages, python_number
 
-DEFAULT_STACK = 0  # no sigev_notify_attributes: RLIMIT_STACK, 8 MiB as a rule
+DEFAULT_STACK = 0  # without sigev_notify_attributes it is RLIMIT_STACK, 8 MiB as a rule
 SMALL_STACK = 64  # KiB
 
 

@@ -115,7 +115,7 @@ async def caio_write(path: str, flags: int) -> Reader:
 
 
 def spread(offset: int, pages: int) -> list[int]:
-    """TOGETHER offsets all over the file; they follow from the first one."""
+    """TOGETHER offsets all over the file, which follow from the first one."""
     return [(offset // PAGE + i * 4099) % pages * PAGE for i in range(TOGETHER)]
 
 

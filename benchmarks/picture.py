@@ -1,4 +1,4 @@
-"""README's picture, light and dark: the threads and requests of demo_echo.py with three clients.
+"""README's picture, light and dark, of demo_echo.py's threads and requests with three clients.
 
 python benchmarks/picture.py             # draws what docs/study/trace-echo.json holds
 python benchmarks/picture.py --record    # runs the demo under strace first, and stores that
@@ -24,7 +24,7 @@ from aio_posix.study.trace.timeline import Arrow, Box, Group, Kind, Lane, Timeli
 ROOT = Path(__file__).parent.parent
 STORED = ROOT / "docs" / "study" / "trace-echo.json"
 PORT = "5000"
-WIDTH = 760  # pixels of a page of GitHub, and of our site: text of 12 pixels is shown as such
+WIDTH = 760  # pixels of a page of GitHub and of our site, so text of 12 pixels is shown as such
 
 
 def recorded() -> dict[str, Any]:

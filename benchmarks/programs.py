@@ -1,9 +1,9 @@
-"""The programs a benchmark runs: the C ones are compiled into build/, ours run under the
+"""The programs that a benchmark runs. The C ones are compiled into build/, ours run under the
 interpreter of a checkout.
 
 - A program prints one number, last; anything else than exit status 0 and a number is a ProgramError
   that names the program and shows its standard error. A benchmark never prints half a figure.
-- Every child is waited for, with a limit; what outlives its limit is killed by its own pid.
+- Every child is waited for, with a limit. What outlives its limit is killed by its own pid.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ROOT = HERE.parent
 BUILD = HERE / "build"
 
 CFLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-pthread"]
-PAGES = 1024  # of 4 KiB: the longest list has 1,000 reads, each of its own page
-GRACE = 60.0  # seconds over the measured time: a program that hangs is reported, not waited for
+PAGES = 1024  # of 4 KiB, as the longest list has 1,000 reads, each of its own page
+GRACE = 60.0  # seconds over the measured time, after which a program that hangs is reported
 
 
 class Checkout(NamedTuple):
@@ -65,7 +65,7 @@ def compiled(name: str) -> Path:
 
 
 def pages() -> Path:
-    """The file that both sides read: written once, so that its pages are in the page cache."""
+    """The file that both sides read. It is written here, so its pages are in the page cache."""
     path = BUILD / "pages"
     if not path.exists() or path.stat().st_size != PAGES * 4096:
         BUILD.mkdir(exist_ok=True)
@@ -101,7 +101,7 @@ def number(command: list[str], seconds: float) -> float:
 
 
 def title(command: list[str]) -> str:
-    """The command as a person would name it: program and arguments, without directories."""
+    """The program and its arguments as a person would name them, without directories."""
     words = [word for word in command if word not in ("-X", "faulthandler")]
     return " ".join(Path(word).name if "/" in word else word for word in words)
 

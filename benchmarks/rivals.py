@@ -1,4 +1,6 @@
-"""python benchmarks/rivals.py: where the libraries for awaited files are right, and where not.
+"""Where the libraries for awaited files are right, and where not.
+
+    python benchmarks/rivals.py
 
 Each fact of facts/ is tried with each library of adapters/, in a process and a directory of its
 own, with a time limit. The table goes to docs/rivals.md, with versions and the date. A library that
@@ -33,7 +35,7 @@ LONGEST = max(LONGER.values())
 WIDTH = 120  # characters of what happened in a cell
 SIGNS = {"right": "yes", "wrong": "**no**", "error": "error", "hangs": "**hangs**",
          "crash": "**crash**", "absent": "-"}  # fmt: skip
-# From good to bad: of several runs the worst one counts.
+# From good to bad. The worst of several runs counts.
 RANK = ["absent", "right", "error", "wrong", "hangs", "crash"]
 DOUBTFUL = ("right", "error")  # kinds that another run may make worse
 

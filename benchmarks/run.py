@@ -1,4 +1,6 @@
-"""python benchmarks/run.py: ours and C side by side, alternating, medians, against the goals.
+"""Ours and C side by side, alternating, as medians and beside the goals.
+
+    python benchmarks/run.py
 
 Needs the package installed and gcc. README.md beside this file says how to read the table.
 """
@@ -21,7 +23,7 @@ from programs import checkout
 
 
 def chosen(rows: list[Row], wanted: list[str]) -> list[Row]:
-    """The rows that the words name; a word that names none stands for all that begin with it."""
+    """The rows that the words name. A word that names none stands for all that begin with it."""
     names = [row.name for row in rows]
     picked = set[str]()
     for word in wanted:

@@ -1,4 +1,4 @@
-"""A callback that submits its own request again: the shape of the echo server, on a file."""
+"""A callback submits its own request again, as the echo server does, but on a file."""
 
 import os
 import threading

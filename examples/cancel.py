@@ -1,6 +1,6 @@
 """aio_cancel cancels a request that waits in its queue, and not one that runs.
 
-shutdown(2) ends a blocked read of a socket; close(2) does not.
+shutdown(2) ends a blocked read of a socket, and close(2) does not.
 """
 
 import errno

@@ -1,6 +1,6 @@
-"""checksum_tree.py FOLDER: the SHA-256 of every file below, as sha256sum prints them.
+"""checksum_tree.py FOLDER prints the SHA-256 of every file below, as sha256sum does.
 
-Up to 32 files are read at a time. What is in the page cache takes no thread; the rest is read by
+Up to 32 files are read at a time. What is in the page cache takes no thread. The rest is read by
 glibc's threads while the digests of other files are computed.
 """
 

@@ -1,4 +1,4 @@
-"""column.py FILE RECORD OFFSET WIDTH: prints one field of every record of RECORD bytes.
+"""column.py FILE RECORD OFFSET WIDTH prints one field of every record of RECORD bytes.
 
 The fields of a thousand records are read with one await. Only the pages that hold them come from
 the disk, which is less than the file where a record is larger than a page.

@@ -1,4 +1,4 @@
-"""copy_file.py SOURCE TARGET: copies a file, eight blocks in flight, with a progress bar.
+"""copy_file.py SOURCE TARGET copies a file, eight blocks in flight, with a progress bar.
 
 Each of eight requests reads a block, writes it at the same place, and takes the next block. No
 thread of Python is needed, and the file never has to fit into memory.
@@ -34,7 +34,7 @@ def copy(source: str, target: str) -> int:
                 if cb.aio_fildes is src:
                     cb.aio_fildes, cb.aio_buf = dst, memoryview(cb.aio_buf)[:n]
                     aio_write(cb)
-                elif n < cb.aio_nbytes:  # as on a disk that is nearly full: the rest once more
+                elif n < cb.aio_nbytes:  # the rest once more, as on a disk that is nearly full
                     cb.aio_buf, cb.aio_offset = cb.aio_buf[n:], cb.aio_offset + n
                     copied += n
                     aio_write(cb)

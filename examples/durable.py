@@ -1,4 +1,4 @@
-"""Writes and the sync behind them: aio_fsync waits for what its descriptor was given before.
+"""Writes, and a sync behind them, which waits for what its descriptor was given before.
 
 The order holds for one descriptor and equal priorities. A sync may overtake a write that has
 aio_reqprio > 0.

@@ -1,4 +1,4 @@
-"""edit_json.py FILE KEY VALUE: sets a key of a JSON file, which is never half written.
+"""edit_json.py FILE KEY VALUE sets a key of a JSON file, which is never half written.
 
 A reader, a kill, or a power failure at any moment finds the old file or the new one, whole.
 """

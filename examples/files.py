@@ -1,4 +1,4 @@
-"""Files for asyncio: the methods of the built-in's, awaited, and reads and writes at an offset."""
+"""Files for asyncio have the methods of the built-in's, and read and write at an offset."""
 
 import asyncio
 import tempfile

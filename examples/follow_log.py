@@ -1,4 +1,4 @@
-"""follow_log.py FILE [WORD]: prints the lines that a log gets from now on, those with WORD in them.
+"""follow_log.py FILE [WORD] prints the lines (with WORD in them) that a log gets from now on.
 
 A log that is rotated (renamed, and made anew) is followed into the new file. Ctrl-C ends it.
 """
@@ -14,7 +14,7 @@ PERIOD = 0.2  # seconds between two looks
 
 
 async def lines(path: str) -> AsyncIterator[str]:
-    where = os.SEEK_END  # of the first file; a new one is read from its beginning
+    where = os.SEEK_END  # of the first file, while a new one is read from its beginning
     while True:
         async with open(path, errors="replace") as log:
             await log.seek(0, where)

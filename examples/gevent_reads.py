@@ -1,4 +1,4 @@
-"""Reads of a file in gevent: a greenlet for each, one queue for all of them."""
+"""Reads of a file in gevent, with a greenlet for each and one queue for all of them."""
 
 import os
 

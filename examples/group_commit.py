@@ -1,4 +1,4 @@
-"""A durable log with group commit: many writers, one sync for all that wait.
+"""A durable log with group commit, which is one sync for all writers that wait.
 
 append() returns when its record is on the disk. While a sync runs, the records that arrive wait
 together for the next one, so a slow disk makes larger groups and not a longer line.

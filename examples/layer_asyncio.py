@@ -1,4 +1,4 @@
-"""Two workers read every other block of a file each; layer: asyncio."""
+"""Two workers, which are tasks of asyncio, read every other block of a file each."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Two workers read every other block of a file each; layer: callbacks in glibc's threads."""
+"""Two workers, which are callbacks in glibc's threads, read every other block of a file each."""
 
 import os
 import threading

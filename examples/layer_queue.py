@@ -1,4 +1,4 @@
-"""Two workers read every other block of a file each; layer: a queue in a loop of our own."""
+"""Two workers, served from a queue by one loop, read every other block of a file each."""
 
 import os
 

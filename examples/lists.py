@@ -1,4 +1,4 @@
-"""lio_listio: many requests in one call, waited for together or announced together."""
+"""lio_listio submits many requests in one call, to be waited for or announced together."""
 
 import os
 import threading
@@ -23,7 +23,7 @@ print([aio_return(cb) for cb in writes])
 whole = threading.Event()
 reads = [aiocb(file, bytearray(2), 4 * i, aio_lio_opcode=LIO_READ) for i in range(5)]
 lio_listio(LIO_NOWAIT, reads, sigevent(SIGEV_THREAD, sigev_notify_function=lambda cbs: whole.set()))
-whole.wait()  # the list's own notification: once, after the last of them
+whole.wait()  # the list's own notification, once after the last of them
 print(b"".join(bytes(cb.aio_buf) for cb in reads), sum(aio_return(cb) for cb in reads))
 
 # Output:

@@ -1,4 +1,4 @@
-"""random_rows.py FILE COUNT: the mean of random rows of a large file, read straight into numpy.
+"""random_rows.py FILE COUNT prints the mean of random rows of a file, read into numpy.
 
 The file is a matrix of 256 columns of 32-bit floats. Each chosen row is read into its own row
 of the array. What is in the page cache is there at once, and the rest is read over several

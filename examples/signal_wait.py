@@ -1,4 +1,4 @@
-"""SIGEV_SIGNAL with a real-time signal, and sigwaitinfo: si_value says which request it was.
+"""SIGEV_SIGNAL with a real-time signal, and sigwaitinfo, whose si_value is the request.
 
 The signal is blocked before the first request, so that it is queued and not delivered. Do not mix
 this with SIGEV_THREAD. A notification thread blocks nothing, so a signal that all others block is

@@ -1,4 +1,4 @@
-"""trio_lines.py FILE ...: counts the lines of files at the same time, in trio.
+"""trio_lines.py FILE ... counts the lines of files at the same time, in trio.
 
 One task waits until the queue's descriptor is readable and wakes whoever waits for a request. The
 value of each sigevent is the trio.Event to set.

@@ -1,4 +1,4 @@
-"""aiofile: files with an offset of their own, on caio."""
+"""aiofile has files with an offset of their own, on caio."""
 
 from typing import Any
 

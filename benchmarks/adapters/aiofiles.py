@@ -1,4 +1,4 @@
-"""aiofiles: the built-in's files, each call in a thread of the loop's executor."""
+"""aiofiles has the built-in's files, and makes each call in a thread of the loop's executor."""
 
 from aiofiles import open
 

@@ -1,4 +1,4 @@
-"""anyio.open_file: the built-in's files, each call in a thread of anyio's own."""
+"""anyio.open_file gives the built-in's files, and makes each call in a thread of anyio's own."""
 
 from typing import Any
 

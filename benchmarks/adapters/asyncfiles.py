@@ -1,4 +1,4 @@
-"""py-asyncfiles: files in Cython on io_uring or libuv; only its `async with` opens and closes."""
+"""py-asyncfiles has files in Cython on io_uring or libuv. Only `async with` opens and closes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ayafileio: files in C++ on io_uring; aopen() is the open that is awaited."""
+"""ayafileio has files in C++ on io_uring. aopen() is the open that is awaited."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""caio: requests on a descriptor, on the backend that it chooses itself."""
+"""caio has requests on a descriptor, on the backend that it chooses itself."""
 
 import asyncio
 from weakref import WeakKeyDictionary

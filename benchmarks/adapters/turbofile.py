@@ -1,4 +1,4 @@
-"""turbofile: files in Rust on io_uring, with a fast path for what is in the page cache."""
+"""turbofile has files in Rust on io_uring, with a fast path for what is in the page cache."""
 
 from turbofile import open
 

@@ -1,4 +1,4 @@
-"""urio: files in Rust and Python on io_uring."""
+"""urio has files in Rust and Python on io_uring."""
 
 from urio import open
 

@@ -23,7 +23,7 @@
 
 enum { PAGE = 4096 };
 static const double WARM_UP = 0.1; /* seconds, by which the first helper and stack cache exist */
-static const unsigned STALL = 10;  /* seconds over the measured time; then SIGALRM ends it */
+static const unsigned STALL = 10;  /* seconds over the measured time, until SIGALRM ends it */
 
 static inline _Noreturn void die(const char *what)
 {

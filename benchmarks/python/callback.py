@@ -12,7 +12,7 @@ STALL = 10.0  # seconds for the last completions, as in c/bench.h
 
 
 class Reader:
-    """One request in flight: its callback counts it and submits it again."""
+    """One request in flight, whose callback counts it and submits it again."""
 
     def __init__(self, fd: int, offset: int) -> None:
         self.count = 0

@@ -1,6 +1,6 @@
 """memory none|callback|queue: prints the bytes of resident memory that one request in flight costs.
 
-Reads of an empty pipe, all of them outstanding at once: one is in a helper thread, the others stand
+Reads of an empty pipe, all of them outstanding at once. One is in a helper thread, the others stand
 in glibc's queue for that descriptor. They share one buffer, so that it is not part of the figure.
 """
 
@@ -10,7 +10,7 @@ import sys
 from aio_posix import SIGEV_THREAD, CompletionQueue, aio_read, aiocb, sigevent
 
 REQUESTS = (
-    10_000  # glibc walks the descriptor's queue at each submission: 100,000 would take minutes
+    10_000  # glibc walks the descriptor's queue at each submission, and 100,000 would take minutes
 )
 # submitted before the first look, so that what exists once is not divided among the others
 FIRST = 1_000
