@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from aio_posix._ffi import ffi
@@ -32,33 +31,9 @@ def aligned(data: Any) -> Any:
     return memory.view
 
 
-def read_resident(fd: int, view: memoryview, offset: int) -> tuple[int, bool]:
-    """How much the page cache has for a buffer of the user, and whether that is all there is; once
-    may_now() has said yes.
-    """
-    got, nbytes = 0, len(view)
-    try:
-        while got < nbytes:
-            n = os.preadv(fd, [view[got:]], offset + got, os.RWF_NOWAIT)
-            if n == 0:
-                return got, True
-            got += n
-    except OSError:  # a request finds out why
-        return got, False
-    return got, True
-
-
 def pin(buffer: Any, *, writable: bool = False) -> tuple[Any, int]:
     """An export of the buffer, which can be neither resized nor freed meanwhile, and its
     address.
     """
     pinned = ffi.from_buffer("char[]", buffer, writable)
     return pinned, int(ffi.cast("uintptr_t", pinned))
-
-
-def release(kept: Any) -> None:
-    """Gives an exported buffer back at once: in a cycle of garbage, as tracebacks make them, it
-    crashes Python 3.11.
-    """
-    if isinstance(kept, ffi.CData):
-        ffi.release(kept)

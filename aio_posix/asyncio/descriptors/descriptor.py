@@ -20,15 +20,14 @@ from aio_posix.asyncio.descriptors.batch import DSYNC, READ, SYNC
 from aio_posix.asyncio.descriptors.channel import Channel
 from aio_posix.asyncio.descriptors.openfile import FILE, Kind, OpenFile, duplicate, kind
 from aio_posix.asyncio.descriptors.ring import Ring, current
-from aio_posix.asyncio.memory import read_resident
 from aio_posix.asyncio.native import (
     ABSENT,
     NOW_MOST,
     REST,
     declined,
     fresh,
-    may_now,
     read_now,
+    readinto_many_now,
     same_file,
 )
 
@@ -227,27 +226,21 @@ class Descriptor:
         """
         offset = place(offset)
         with writable(buffer, "readinto") as view:  # held, or it could be resized between requests
-            nbytes = len(view)
             what = self._what(self._known(current()))
             if what.stream:
                 return await self.receive_into(buffer)
             positive(offset)
-            got, over = 0, not nbytes
-            fast = nbytes <= NOW_MOST and not what.direct
-            if fast and not over and may_now(self._fd, nbytes):
-                got, over = read_resident(self._fd, view, offset)
-            if over:
-                self.fileno()
-                return got
+            here, counts = [(buffer, offset)], list[int]()
+            if not what.direct:
+                readinto_many_now(self.fileno(), here, counts)
             with Use(self) as channel:
-                if fast and not got and declined() == REST:
+                while not counts and not what.direct and declined() == REST:
                     await channel.home.turn.take()
-                    if may_now(channel.fd, nbytes):
-                        got, over = read_resident(channel.fd, view, offset)
-                        if over:
-                            return got
-                spread = what.direct or got > 0 or declined() == ABSENT
-                return await transfer.read_into(channel, buffer, got, nbytes, offset, spread)
+                    readinto_many_now(channel.fd, here, counts)
+                if counts:
+                    return counts[0]
+                spread = what.direct or declined() == ABSENT
+                return await transfer.read_into(channel, buffer, len(view), offset, spread)
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
         """All of data at offset (with O_APPEND at the end), after all writes called before; the

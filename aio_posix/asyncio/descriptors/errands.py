@@ -4,7 +4,7 @@
   all its helpers are blocked.
 - The requests of one lane are done one after another in their order, after those that glibc has.
   While one of them is not done, whatever is asked of the lane later comes here too.
-- An orderly exit waits for writes and syncs that are here (ending.py), and a warning names those it
+- An orderly exit waits for writes and syncs that are here, and a warning names those it
   gave up.
 """
 
@@ -15,6 +15,7 @@ import os
 import time
 import warnings
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from aio_posix import flight
@@ -142,19 +143,33 @@ def _writes() -> list[Entry]:
     return [entry for entry in _there() if entry.op != READ and not entry.future.done()]
 
 
-def drain(deadline: float) -> None:
+def _drain(deadline: float) -> None:
     """Waits for writes and syncs that are here."""
     while left := _writes():
         for lane, by_thread in list(_at_work.items()):
             if not by_thread:  # its loop runs no more
                 _serve(lane, deque(), None)
         if time.monotonic() > deadline:
-            warn_of(left)
+            _warn_of(left)
             return
         time.sleep(0.001)
 
 
-def warn_of(lost: list[Entry]) -> None:
+def finish(unsubmitted: Callable[[], list[Entry]]) -> None:
+    """At an orderly exit: writes what a stopped loop has not submitted yet, after what comes before
+    it in glibc or in the hands of threads.
+    """
+    deadline = time.monotonic() + flight.DRAIN
+    _drain(deadline)
+    left = [entry for entry in unsubmitted() if entry.op != READ and not entry.future.done()]
+    if left:
+        flight._drain(deadline, callbacks=False)
+    while left and time.monotonic() < deadline:
+        left.pop(0).perform()
+    _warn_of(left)
+
+
+def _warn_of(lost: list[Entry]) -> None:
     """Names what an exit gave up."""
     if lost:
         names = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -209,8 +210,8 @@ async def read_into(channel: Channel, buffers: Iterable[tuple[WritableBuffer, in
         readinto_many_now(fd, wanted, results)
     if len(results) == len(wanted):
         return results
-    with Views() as views:
-        lengths = [len(views.add(writable(buffer, "readinto"))) for buffer, _ in wanted]
+    with ExitStack() as views:  # buffers that cannot be resized meanwhile
+        lengths = [len(views.enter_context(writable(buffer, "readinto"))) for buffer, _ in wanted]
         async with Many(channel, READ) as many:
             while (at := len(results)) < len(wanted):
                 why = ABSENT if direct else declined()
@@ -231,9 +232,9 @@ async def read_into(channel: Channel, buffers: Iterable[tuple[WritableBuffer, in
 
 async def write(channel: Channel, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
     """Writes each (data, offset); the counts."""
-    with Views() as views:
+    with ExitStack() as views:  # buffers that cannot be resized meanwhile
         wanted = [
-            (data, len(views.add(readable(data))), positive(place(offset)))
+            (data, len(views.enter_context(readable(data))), positive(place(offset)))
             for data, offset in pieces
         ]
         _positions(channel)
@@ -242,26 +243,6 @@ async def write(channel: Channel, pieces: Iterable[tuple[ReadableBuffer, int]]) 
                 many.add(at, data, nbytes, offset, False)
                 await many.pause()
         return [part.got for part in many.parts]
-
-
-class Views:
-    """Buffers that cannot be resized during a call; a traceback may outlive it, and holds none."""
-
-    __slots__ = ("_views",)
-
-    def __init__(self) -> None:
-        self._views: list[memoryview] = []
-
-    def add(self, view: memoryview) -> memoryview:
-        self._views.append(view)
-        return view
-
-    def __enter__(self) -> Views:
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        for view in self._views:
-            view.release()
 
 
 def _positions(channel: Channel) -> None:

@@ -144,12 +144,7 @@ class Ring:
         if first.op not in SYNCS:
             # unpacked, because a field of a named tuple costs 30 ns
             for future, op, _, _, _, _, _, _, lane, spread in islice(line, 1, BATCH):
-                if (
-                    spread is not spreads
-                    or op in SYNCS
-                    or lane.own is not None
-                    or future.done()
-                ):
+                if spread is not spreads or op in SYNCS or lane.own is not None or future.done():
                     break
                 n += 1
         return [line.popleft() for _ in range(n)]
@@ -340,28 +335,11 @@ async def rest() -> None:
     await current().turn.take()
 
 
-def _left() -> list[Entry]:
-    return [
-        entry
-        for ring in list(_rings.values())
-        for entry in ring.unsubmitted()
-        if entry.op != READ and not entry.future.done()
-    ]
-
-
 def _finish() -> None:
-    """At an orderly exit: writes what a stopped loop has not submitted yet, after what comes before
-    it in glibc or in the hands of threads. asyncio.run() cancels its tasks, and leaves nothing.
-    """
-    deadline = time.monotonic() + flight.DRAIN
-    errands.drain(deadline)
-    left = _left()
-    if not left:
-        return
-    flight._drain(deadline, callbacks=False)
-    while left and time.monotonic() < deadline:
-        left.pop(0).perform()
-    errands.warn_of(left)
+    """asyncio.run() cancels its tasks, and leaves nothing to be done here."""
+    errands.finish(
+        lambda: [entry for ring in list(_rings.values()) for entry in ring.unsubmitted()]
+    )
 
 
 def _in_child() -> None:

@@ -90,10 +90,9 @@ async def read_direct(channel: Channel, nbytes: int, offset: int) -> bytes:
     return data
 
 
-async def read_into(
-    channel: Channel, buffer: Any, got: int, nbytes: int, offset: int, spread: bool
-) -> int:
-    """Into the rest of a buffer of the user: what is there altogether."""
+async def read_into(channel: Channel, buffer: Any, nbytes: int, offset: int, spread: bool) -> int:
+    """Into a buffer of the user: what came altogether."""
+    got = 0
     while True:
         most = min(nbytes - got, MOST)
         n = await request(channel, READ, buffer, got, most, offset + got, spread)
