@@ -76,7 +76,8 @@ class BinaryFile(File[bytes]):
         view = arguments.writable(buffer, "readinto")
         if offset is not None:
             arguments.not_negative("offset", arguments.position(offset))
-            await self._at_offsets(writing=False)
+            if self._behind_position(writing=False):
+                await self._settle_position()
             return await self._opened.requests.preadinto(view, offset)
         async with self._reading():
             return await self._readinto(view)

@@ -22,7 +22,7 @@ from aio_posix.asyncio import arguments, loop
 from aio_posix.asyncio.files.buffer import Buffer
 from aio_posix.asyncio.files.opened import CLOSED, Opened
 from aio_posix.asyncio.files.window import STRETCH, Window
-from aio_posix.asyncio.native import EachLine
+from aio_posix.asyncio.native import EachLine, read_now
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -190,8 +190,12 @@ class File(Generic[S]):
         """
         arguments.not_negative("size", arguments.size(nbytes))
         arguments.not_negative("offset", arguments.position(offset))
-        await self._at_offsets(writing=False)
-        return await self._opened.requests.pread(nbytes, offset)
+        if self._behind_position(writing=False):
+            await self._settle_position()
+        data = read_now(self._opened.fd, nbytes, offset)
+        if data is None:
+            return await self._opened.requests.pread_missed(nbytes, offset)
+        return data
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
         """Writes all of ``data`` (bytes-like) at ``offset``, and returns its size.
@@ -201,7 +205,8 @@ class File(Generic[S]):
         """
         view = data if type(data) is bytes else arguments.readable(data)
         arguments.not_negative("offset", arguments.position(offset))
-        await self._at_offsets(writing=True)
+        if self._behind_position(writing=True):
+            await self._settle_position()
         self._opened.wrote = True
         return await self._opened.requests.pwrite(view, offset)
 
@@ -215,7 +220,8 @@ class File(Generic[S]):
         for nbytes, offset in wanted:
             arguments.not_negative("size", arguments.size(nbytes))
             arguments.not_negative("offset", arguments.position(offset))
-        await self._at_offsets(writing=False)
+        if self._behind_position(writing=False):
+            await self._settle_position()
         return await self._opened.requests.pread_many(wanted)
 
     async def readinto_many(self, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
@@ -227,7 +233,8 @@ class File(Generic[S]):
         for buffer, offset in wanted:
             arguments.writable(buffer, "readinto").release()  # a traceback must not hold an export
             arguments.not_negative("offset", arguments.position(offset))
-        await self._at_offsets(writing=False)
+        if self._behind_position(writing=False):
+            await self._settle_position()
         return await self._opened.requests.preadinto_many(wanted)
 
     async def pwrite_many(self, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
@@ -240,7 +247,8 @@ class File(Generic[S]):
         for data, offset in wanted:
             arguments.readable(data).release()
             arguments.not_negative("offset", arguments.position(offset))
-        await self._at_offsets(writing=True)
+        if self._behind_position(writing=True):
+            await self._settle_position()
         self._opened.wrote = True
         return await self._opened.requests.pwrite_many(wanted)
 
@@ -383,18 +391,23 @@ class File(Generic[S]):
         self._generation = loop.generation()
         return False
 
-    async def _at_offsets(self, *, writing: bool) -> None:
-        """Before something is read or written at an offset, what waits at the position goes."""
+    def _behind_position(self, *, writing: bool) -> bool:
+        """Before something is read or written at an offset: whether _settle_position() has to be
+        awaited.
+        """
         self._check()
         if not (self._opened.mode.writes if writing else self._opened.mode.reads):
             raise io.UnsupportedOperation("not writable" if writing else "not readable")
         if not self._opened.seekable:
             raise io.UnsupportedOperation("the file has no positions")
         buffer = self._buffer
-        if not buffer.idle or (writing and buffer.ahead):
-            async with self._turn():
-                await buffer.flush()
-                buffer.unread()
+        return not buffer.idle or (writing and buffer.ahead)
+
+    async def _settle_position(self) -> None:
+        """What waits at the position goes."""
+        async with self._turn():
+            await self._buffer.flush()
+            self._buffer.unread()
 
 
 class Turn:

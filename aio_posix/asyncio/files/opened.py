@@ -170,9 +170,9 @@ class Opened(Position):
         if self.stream:
             return await self.requests.receive(nbytes)
         at = self.tell()
-        data = read_now(self.fd, nbytes, at) if self.own and self.mode.reads else None
+        data = read_now(self.fd, nbytes, at)
         if data is None:
-            data = await self.requests.pread(nbytes, at)
+            data = await self.requests.pread_missed(nbytes, at)
         self.move(at + len(data))
         return data
 
