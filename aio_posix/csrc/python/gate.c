@@ -1,5 +1,5 @@
 /* State: the gate (`closed`, `entering`, `inside`), `birth` and `interpreter` for new thread
- * states, and `threading`, once there are callbacks.
+ * states, `threading`, once there are callbacks, and `take_turns`, which is false without a GIL.
  */
 #include "gate.h"
 #include "datastack.h"
@@ -14,7 +14,7 @@
 
 static pthread_mutex_t birth = PTHREAD_MUTEX_INITIALIZER;
 static PyInterpreterState *interpreter;
-static atomic_bool closed;
+static atomic_bool closed, take_turns = true;
 static atomic_int entering, inside;
 static _Thread_local bool is_sweeper;   /* it passes the baton on, and must never wait for it */
 static _Atomic(PyObject *) threading;
@@ -128,7 +128,8 @@ static bool be_born(PyGILState_STATE *gil)
 
 static bool enter(struct pass *pass)
 {
-    if (!is_sweeper)
+    const bool in_turn = !is_sweeper && atomic_load(&take_turns);
+    if (in_turn)
         baton_take();
     atomic_fetch_add(&entering, 1);
     bool open = !atomic_load(&closed);
@@ -143,8 +144,8 @@ static bool enter(struct pass *pass)
             atomic_fetch_sub(&inside, 1);
     }
     if (open)
-        pass->baton = is_sweeper ? 0 : baton_carry();
-    else if (!is_sweeper)
+        pass->baton = in_turn ? baton_carry() : 0;
+    else if (in_turn)
         baton_drop();
     atomic_fetch_sub(&entering, 1);
     return open;
@@ -200,10 +201,23 @@ void gate_close(void)
     kept_silently();
 }
 
-/* A later call does nothing. */
+/* A module that is imported late may turn the GIL on, so this is asked for each plan. */
+static void see_whether_to_take_turns(void)
+{
+#ifdef Py_GIL_DISABLED
+    PyObject *enabled = in_python("sys", "_is_gil_enabled", "()");
+    atomic_store(&take_turns, enabled != Py_False);
+    if (enabled == NULL)
+        PyErr_Clear();
+    Py_XDECREF(enabled);
+#endif
+}
+
+/* With a plan for a callable. */
 void host_expects_callbacks(void)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
+    see_whether_to_take_turns();
     if (atomic_load(&threading) == NULL) {
         atomic_store(&threading, PyImport_ImportModule("threading"));
         if (atomic_load(&threading) == NULL)

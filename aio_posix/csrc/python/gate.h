@@ -1,7 +1,7 @@
 /* The way from a thread that Python did not start into Python, and its closing at exit.
  *
  * - No Python object is touched before the GIL is held.  A thread goes in with the baton, so few
- *   of them wait for the GIL at a time.
+ *   of them wait for the GIL at a time.  Where there is no GIL, callbacks run beside each other.
  * - Closing the gate waits for those that are on the way in.  Nobody goes in later.
  * - Making a thread state takes a lock of the interpreter without the GIL, and Python (3.11 does)
  *   waits for that lock in the child of a fork, where its holder is not.  So nobody makes one
