@@ -184,6 +184,17 @@ def test_a_window_is_not_left(at: int) -> None:
         window.move(at)
 
 
+def test_lines_are_taken_as_long_as_anything_is_left() -> None:
+    window: Lines[str] = Lines()
+    window.hold("\n" * 100)
+    window.left = 10
+    taken = 0
+    while window.line_now() is not None:
+        taken += 1
+    assert taken == 10
+    assert len(window.lines()) == 90
+
+
 def test_each_line_is_of_a_window() -> None:
     with pytest.raises(TypeError):
         EachLine(b"x\ny", print)  # type: ignore[arg-type]

@@ -8,12 +8,11 @@ import io
 import operator
 import os
 from collections.abc import Container
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aio_posix.asyncio import arguments, loop
-from aio_posix.asyncio.files.buffer import Buffer
+from aio_posix.asyncio import arguments
 from aio_posix.asyncio.files.file import File
-from aio_posix.asyncio.files.opened import Opened
+from aio_posix.asyncio.files.sharing import Shared
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -27,8 +26,8 @@ class BinaryFile(File[bytes]):
 
     _whences: Container[int] = (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END, os.SEEK_DATA, os.SEEK_HOLE)
 
-    def __init__(self, buffer: Buffer, opened: Opened) -> None:
-        super().__init__(buffer, opened, buffer.window)
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared, shared.buffer)
 
     async def read(self, size: int | None = -1) -> bytes:
         """Reads ``size`` bytes. Fewer come at the end of the file only.
@@ -45,24 +44,24 @@ class BinaryFile(File[bytes]):
                 return data
         if size == -1:
             return await self.readall()
-        async with self._reading():
+        async with self._shared.reading():
             return await self._buffer.read(arguments.fitting(size))
 
     async def readall(self) -> bytes:
         """All up to the end of the file."""
-        async with self._reading():
-            return await self._readall()
+        async with self._shared.reading():
+            return await self._buffer.readall()
 
     async def read1(self, size: int = -1) -> bytes:
         """At most ``size`` bytes of what was read ahead, or else what one read brings."""
         size = arguments.fitting(operator.index(size))
-        async with self._reading():
+        async with self._shared.reading():
             return await self._buffer.read1(self._buffer.size if size < 0 else size)
 
     async def peek(self, size: int = 0) -> bytes:
         """What was read ahead, at least a byte unless the file ends here. The position stays."""
         operator.index(size)
-        async with self._reading():
+        async with self._shared.reading():
             if not len(self._window):
                 await self._buffer.fill()
             return self._window.peek()
@@ -76,11 +75,11 @@ class BinaryFile(File[bytes]):
         view = arguments.writable(buffer, "readinto")
         if offset is not None:
             arguments.not_negative("offset", arguments.position(offset))
-            if self._behind_position(writing=False):
-                await self._settle_position()
+            if self._shared.behind_position(writing=False):
+                await self._shared.settle_position()
             return await self._opened.requests.preadinto(view, offset)
-        async with self._reading():
-            return await self._readinto(view)
+        async with self._shared.reading():
+            return await self._buffer.readinto(view)
 
     async def readinto1(self, buffer: WritableBuffer) -> int:
         """As read1(), into memory of the caller's."""
@@ -96,10 +95,10 @@ class BinaryFile(File[bytes]):
         may still be going on when this returns. Whatever depends on it, flush() and close() among
         it, waits for it and raises its error.
         """
-        if type(data) is bytes and not self._write_order.users and self._buffer.put(data):
+        if type(data) is bytes and not self._shared.write_order.users and self._buffer.put(data):
             return len(data)
-        async with self._writing():
-            return await self._write(data)
+        async with self._shared.writing():
+            return await self._buffer.write(data)
 
     async def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves the position, and returns the new one."""
@@ -111,42 +110,11 @@ class BinaryFile(File[bytes]):
             return offset
         if whence not in self._whences:
             raise ValueError(f"whence value {whence} unsupported")
-        self._check()
+        self._shared.check()
         if not self._opened.seekable:
             raise io.UnsupportedOperation("File or stream is not seekable.")
-        async with self._turn():
+        async with self._shared.turn():
             return await self._buffer.seek(offset, whence)
-
-    async def _more(self) -> bool:
-        return await self._buffer.fill()
-
-    async def _readall(self) -> bytes:
-        return await self._buffer.readall()
-
-    async def _readline(self, limit: int) -> bytes:
-        return await self._buffer.readline(limit)
-
-    async def _readinto(self, view: memoryview) -> int:
-        return await self._buffer.readinto(view)
-
-    async def _write(self, data: Any) -> int:
-        if type(data) is bytes:
-            await self._buffer.write(data)
-            return len(data)
-        view = arguments.readable(data)
-        size = len(view)
-        try:
-            await self._buffer.write(view)
-        except OSError:
-            view.release()
-            raise
-        view.release()  # not after a cancellation: the write goes on
-        return size
-
-    def _tell(self) -> int:
-        if not self._opened.seekable:
-            raise io.UnsupportedOperation("underlying stream is not seekable")
-        return self._buffer.tell()
 
 
 class RawFile(BinaryFile):
@@ -156,12 +124,6 @@ class RawFile(BinaryFile):
 
     _whences = range(-(1 << 31), 1 << 31)  # the system says which it knows
 
-    def __init__(self, buffer: Buffer, opened: Opened) -> None:
-        super().__init__(buffer, opened)
-        if not self._opened.seekable:
-            # what comes out of a socket has nothing to do with what goes in
-            self._write_order = loop.Line()
-
     async def read(self, size: int | None = -1) -> bytes:
         """Up to ``size`` bytes: short at the end of the file, and from a pipe; negative or None:
         all up to the end.
@@ -169,27 +131,10 @@ class RawFile(BinaryFile):
         size = arguments.size(size)
         if size < 0:
             return await self.readall()
-        async with self._reading():
+        async with self._shared.reading():
             return await self._buffer.read1(size)
 
     read1 = read
 
     async def peek(self, size: int = 0) -> bytes:
         raise io.UnsupportedOperation("peek")
-
-    async def _more(self) -> bool:
-        return await self._buffer.fill()
-
-    async def _readline(self, limit: int) -> bytes:
-        try:
-            return await self._buffer.readline(limit)
-        finally:
-            self._buffer.unread()
-
-    async def _readinto(self, view: memoryview) -> int:
-        """One read."""
-        if len(self._window):
-            data = self._window.take(len(view))
-            view[: len(data)] = data
-            return len(data)
-        return await self._buffer.pull_into(view)

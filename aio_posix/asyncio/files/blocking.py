@@ -5,44 +5,21 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterable
-
-from aio_posix.asyncio.files.opened import PUBLIC, Opened
-from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
 
 
-def write_at(opened: Opened, data: bytes | memoryview, at: int) -> int:
-    """All of it, at the end of a file that is opened to append; an OSError after a part says how
-    much as ``characters_written``.
+def write_at(fd: int, data: bytes | memoryview, at: int | None) -> int:
+    """All of it, at the position of the system where ``at`` is None. An OSError after a part says
+    how much as ``characters_written``.
     """
     put = 0
-
-    def write(fd: int) -> None:
-        nonlocal put
+    try:
         while put < len(data):
             rest = memoryview(data)[put:] if put else data
-            put += os.write(fd, rest) if opened.mode.appends else os.pwrite(fd, rest, at + put)
-
-    try:
-        opened.held(write)
+            put += os.write(fd, rest) if at is None else os.pwrite(fd, rest, at + put)
     except OSError as error:
         error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError has it
         raise
     return put
-
-
-def write(opened: Opened, pieces: Iterable[bytes | memoryview]) -> None:
-    """Writes all of them at the position, for the last who uses the file."""
-    for piece in pieces:
-        apart = opened.direct and pin(piece)[1] % ALIGNMENT
-        view = memoryview(aligned(piece) if apart else piece)
-        while len(view):
-            if opened.at != PUBLIC and not opened.mode.appends:
-                put = os.pwrite(opened.fd, view, opened.at)
-                opened.at += put
-            else:
-                put = os.write(opened.fd, view)
-            view = view[put:]
 
 
 def push(fd: int, pieces: list[bytes | memoryview], seconds: float) -> int:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Any
 
-from aio_posix.asyncio import exits
+from aio_posix.asyncio import arguments, exits
 from aio_posix.asyncio.files.opened import NEVER, Opened
-from aio_posix.asyncio.files.outbox import Data, Outbox
+from aio_posix.asyncio.files.outbox import Outbox
 from aio_posix.asyncio.files.window import Window, read_line
 
 
@@ -23,12 +24,12 @@ class Buffer:
     seek is ``first`` bytes, later ones up to ``most``.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_most", "_outbox", "ahead", "opened", "size", "stream",
+    __slots__ = ("__weakref__", "_closed", "_most", "ahead", "opened", "outbox", "size", "stream",
                  "window")  # fmt: skip
 
     def __init__(self, opened: Opened, size: int, first: int, most: int) -> None:
         self.opened = opened
-        self._outbox = Outbox(opened, size)
+        self.outbox = Outbox(opened, size)
         self.stream = opened.stream
         self.window = Window(b"")
         self.ahead = False  # whether the window may hold anything
@@ -53,7 +54,11 @@ class Buffer:
 
     def seek_now(self, offset: int) -> bool:
         """Whether the position is ``offset`` now, and what was read ahead is forgotten."""
-        if not self.ahead or self.opened.at < 0 or not 0 <= offset < 1 << 63:
+        if (
+            not (self.ahead and self.outbox.clean)
+            or self.opened.at < 0
+            or not 0 <= offset < 1 << 63
+        ):
             return False
         self._behind()
         return self.opened.seek_now(offset)
@@ -65,7 +70,7 @@ class Buffer:
         if self.ahead:
             self.window.clear()
             self.ahead = False
-        if self._outbox.clean and self.opened.own and self.opened.mode.reads:
+        if self.outbox.clean and self.opened.own and self.opened.mode.reads:
             self.opened.least = 0
 
     # --- reading
@@ -116,21 +121,27 @@ class Buffer:
         return self.window.take()
 
     async def readline(self, limit: int = -1) -> bytes:
-        return await read_line(self.window, self.fill, limit)
+        try:
+            return await read_line(self.window, self.fill, limit)
+        finally:
+            if not self.size:  # nothing is kept back between two calls
+                self.unread()
 
     async def readinto(self, view: memoryview) -> int:
-        """Fills ``view`` as far as the file goes."""
+        """Fills ``view`` as far as the file goes; unbuffered by one read."""
         done = 0
         if len(self.window):
             data = self.window.take(len(view))
             done = len(data)
             view[:done] = data
+            if not self.size:
+                return done
         try:
             while done < len(view):
                 got = await self.pull_into(view[done:])
-                if not got:
-                    break
                 done += got
+                if not got or not self.size:
+                    break
         except BaseException:
             self.window.add(bytes(view[:done]))
             self.ahead, self.opened.least = True, NEVER
@@ -140,7 +151,7 @@ class Buffer:
     # --- the position
 
     def tell(self) -> int:
-        return self.opened.tell() - len(self.window) + sum(map(len, self._outbox.waiting))
+        return self.opened.tell() - len(self.window) + sum(map(len, self.outbox.waiting))
 
     async def seek(self, offset: int, whence: int) -> int:
         await self.flush()
@@ -159,36 +170,34 @@ class Buffer:
 
     # --- writing
 
-    @property
-    def room(self) -> int:
-        """How much more may wait; -1: nothing."""
-        return self._outbox.room
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits and nothing is on its way."""
-        return self._outbox.clean
-
     def put(self, data: bytes) -> bool:
         """Lets ``data`` wait to be written, if that needs no other operation first."""
         if self.ahead and not self.stream and len(self.window):
             return False
-        return self._outbox.put(data)
+        return self.outbox.put(data)
 
-    async def write(self, data: Data) -> None:
+    async def write(self, data: Any) -> int:
+        """All of it; the size in bytes."""
         self.unread()
-        await self._outbox.write(data)
+        if type(data) is bytes:
+            await self.outbox.write(data)
+            return len(data)
+        view = arguments.readable(data)
+        size = len(view)
+        try:
+            await self.outbox.write(view)
+        except OSError:
+            view.release()
+            raise
+        view.release()  # not after a cancellation: the write goes on
+        return size
 
     async def flush(self) -> None:
         """Writes what waits."""
-        if not self._outbox.clean or self.stream:
-            await self._outbox.flush()
+        if not self.outbox.clean or self.stream:
+            await self.outbox.flush()
             if not self.ahead:
                 self._behind()
-
-    async def settle(self) -> None:
-        """Waits for writes that run behind, and raises what they raised."""
-        await self._outbox.settle()
 
     async def truncate(self, size: int | None) -> int:
         await self.flush()
@@ -203,22 +212,17 @@ class Buffer:
     def closed(self) -> bool:
         return self._closed or self.opened.closed
 
-    @property
-    def busy(self) -> bool:
-        """Whether a write runs behind."""
-        return self._outbox.busy
-
     def publish(self) -> None:
         self.opened.publish()
 
     def interrupt(self, error: ValueError, *, hurry: bool) -> None:
         """Reads that wait for a pipe or socket raise ``error``; if it is in a hurry, writes too."""
-        self._outbox.hurry(hurry)
+        self.outbox.hurry(hurry)
         self.opened.interrupt(error)
 
     def close_now(self) -> bool:
         """Whether it is closed now: a regular file that was only read, if that cannot take long."""
-        if self._closed or not self._outbox.clean or not self.opened.close_now():
+        if self._closed or not self.outbox.clean or not self.opened.close_now():
             return False
         self._forget()
         return True
@@ -230,30 +234,30 @@ class Buffer:
         failure = None
         try:
             try:
-                await self._outbox.last(hurry=hurry)
+                await self.outbox.last(hurry=hurry)
             except Exception as error:
                 failure = error
-                self._outbox.waiting.clear()
+                self.outbox.waiting.clear()
             await self.opened.idle()
         except BaseException:
             self._abandon()
             raise
         self._forget()
-        await self.opened.close(self._outbox.rest())
+        await self.opened.close(self.outbox.rest())
         if failure is not None:
             raise failure
 
     def _abandon(self) -> None:
         """Closes without waiting for anything."""
         if self.stream:
-            self._outbox.drop_rest()
+            self.outbox.drop_rest()
         self._forget()
-        self.opened.close_later(self._outbox.rest())
+        self.opened.close_later(self.outbox.rest())
 
     def write_out(self, seconds: float) -> None:
         """Writes what waits, for who cannot await; to a pipe or socket what goes in time."""
         self.unread()
-        self._outbox.write_out(seconds)
+        self.outbox.write_out(seconds)
 
     def desert(self) -> None:
         """In a forked child: the parent goes on with what waits and with what is on its way."""
@@ -269,7 +273,7 @@ class Buffer:
         """From here on the file is closed for callers."""
         exits.closed(self)
         self._closed = True
-        self._outbox.shut()
+        self.outbox.shut()
         self._behind()
 
     def __del__(self) -> None:
@@ -280,7 +284,7 @@ class Buffer:
                 text = f"unclosed file {self.opened!r}"
                 warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
         finally:
-            if self.busy:
+            if self.outbox.busy:
                 self._abandon()
             else:
                 try:

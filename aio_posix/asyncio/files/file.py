@@ -1,26 +1,21 @@
 """What every file of aio_posix.asyncio can do, whatever it reads and writes.
 
-- Operations of several tasks on one file happen one at a time, in the order in which they were
-  called. pread, pwrite and readinto at an offset do not wait for their turn: any number of them may
-  run.
+- Operations at the position have turns (sharing.py). pread, pwrite and readinto at an offset have
+  none: any number of them may run.
 - What needs no waiting and would overtake nobody is done at once, without a turn.
-- close() waits for its turn, but not for a read of a pipe: that one raises ValueError. When a block
-  is left because its task was cancelled, its file does not wait for the reader of a pipe either.
-- A forked child goes on with files that it inherits, but for those that a task of the parent was
-  using: in the child they raise.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from aio_posix.asyncio import arguments, loop
-from aio_posix.asyncio.files.buffer import Buffer
-from aio_posix.asyncio.files.opened import CLOSED, Opened
+from aio_posix.asyncio.files.modes import Answer
+from aio_posix.asyncio.files.sharing import Shared
 from aio_posix.asyncio.files.window import STRETCH, Window
 from aio_posix.asyncio.native import EachLine, read_now
 
@@ -31,20 +26,16 @@ S = TypeVar("S", str, bytes)
 Self = TypeVar("Self", bound="File[Any]")
 
 
-INHERITED = "the process that forked this one was using the file at that moment"
+class Source(Protocol[S]):
+    """What a file reads and writes at its position: a Buffer, or text on one (characters.py)."""
 
+    window: Window[S]
 
-class Answer(int):
-    """True or False, at once or awaited, because aiofiles has both in its two kinds of files."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[Any, None, bool]:
-        return bool(self)
-        yield  # a generator, as await wants it
-
-    def __repr__(self) -> str:
-        return repr(bool(self))
+    async def fill(self) -> bool: ...  # one read into the window; False at the end of the file
+    async def readall(self) -> S: ...
+    async def readline(self, limit: int) -> S: ...
+    async def write(self, data: Any) -> int: ...
+    def tell(self) -> int: ...
 
 
 class File(Generic[S]):
@@ -54,13 +45,13 @@ class File(Generic[S]):
     await.
     """
 
-    def __init__(self, buffer: Buffer, opened: Opened, window: Window[S]) -> None:
-        self._buffer = buffer
-        self._opened = opened
-        self._window: Window[S] = window
-        self._order = self._write_order = loop.Line()
-        self._closing = self._detached = False
-        self._generation = loop.generation()
+    def __init__(self, shared: Shared, source: Source[S]) -> None:
+        self._shared = shared
+        self._source: Source[S] = source
+        self._window: Window[S] = source.window
+        self._order = shared.order
+        self._buffer = shared.buffer
+        self._opened = shared.buffer.opened
 
     @property
     def name(self) -> Any:
@@ -75,38 +66,38 @@ class File(Generic[S]):
     @property
     def closed(self) -> bool:
         """Whether close() has been called."""
-        return self._buffer.closed and not self._detached
+        return self._shared.closed
 
     @property
     def raw(self) -> io.FileIO:
         """The built-in's unbuffered file on the same descriptor, which owns it from now on."""
-        self._check()
+        self._shared.check()
         return self._opened.raw
 
     def fileno(self) -> int:
         """The descriptor. Raises ValueError after close()."""
-        self._check()
+        self._shared.check()
         self._opened.publish()
         return self._opened.fd
 
     def readable(self) -> Answer:
         """Whether the file was opened for reading. The answer may be awaited, and need not be."""
-        self._check()
+        self._shared.check()
         return Answer(self._opened.mode.reads)
 
     def writable(self) -> Answer:
         """Whether the file was opened for writing. The answer may be awaited, and need not be."""
-        self._check()
+        self._shared.check()
         return Answer(self._opened.mode.writes)
 
     def seekable(self) -> Answer:
         """Whether the file has positions. The answer may be awaited, and need not be."""
-        self._check()
+        self._shared.check()
         return Answer(self._opened.seekable)
 
     def isatty(self) -> Answer:
         """Whether the file is a terminal. The answer may be awaited, and need not be."""
-        self._check()
+        self._shared.check()
         return Answer(os.isatty(self._opened.fd))
 
     async def readline(self, limit: int | None = -1) -> S:
@@ -118,9 +109,9 @@ class File(Generic[S]):
             if line is not None:
                 return line
         limit = arguments.size(limit)
-        async with self._reading():
+        async with self._shared.reading():
             await self._opened.courtesy()
-            line = await self._readline(limit)
+            line = await self._source.readline(limit)
         if not self._order.users:
             self._window.left = STRETCH
         return line
@@ -128,40 +119,42 @@ class File(Generic[S]):
     async def readlines(self, hint: int | None = -1) -> list[S]:
         """The lines up to the end, or until they are ``hint`` long together."""
         hint = arguments.size(hint)
-        async with self._reading():
+        async with self._shared.reading():
             if hint <= 0:
-                self._window.add(await self._readall())
+                self._window.add(await self._source.readall())
                 return self._window.all_lines()
             while True:  # nothing is taken before all is there: a cancellation loses nothing
                 if (lines := self._window.take_lines(hint)) is not None:
                     return lines
-                if not await self._more():
+                if not await self._source.fill():
                     return self._window.all_lines()
 
     async def writelines(self, lines: Iterable[Any]) -> None:
         """Writes the lines one after another, and nothing between them."""
         pieces = iter(lines)
-        async with self._writing():
+        async with self._shared.writing():
             for line in pieces:
-                await self._write(line)
+                await self._source.write(line)
 
     async def tell(self) -> int:
         """The position."""
-        async with self._turn():
-            await self._buffer.settle()
-            return self._tell()
+        async with self._shared.turn():
+            await self._buffer.outbox.settle()
+            if not self._opened.seekable:
+                raise io.UnsupportedOperation("underlying stream is not seekable")
+            return self._source.tell()
 
     async def truncate(self, size: int | None = None) -> int:
         """Makes the file ``size`` bytes long, by default up to the position, and returns the size.
 
         The position stays.
         """
-        async with self._writing():
+        async with self._shared.writing():
             return await self._buffer.truncate(size)
 
     async def flush(self) -> None:
         """Writes what waits to be written."""
-        async with self._turn(self._write_order):
+        async with self._shared.turn(self._shared.write_order):
             await self._buffer.flush()
 
     async def fsync(self) -> None:
@@ -171,13 +164,13 @@ class File(Generic[S]):
 
         Raises what write() and fsync(2) raise.
         """
-        async with self._turn(self._write_order):
+        async with self._shared.turn(self._shared.write_order):
             await self._buffer.flush()
             await self._opened.requests.fsync()
 
     async def fdatasync(self) -> None:
         """The same without the metadata that reading the data back does not need (O_DSYNC)."""
-        async with self._turn(self._write_order):
+        async with self._shared.turn(self._shared.write_order):
             await self._buffer.flush()
             await self._opened.requests.fdatasync()
 
@@ -190,8 +183,8 @@ class File(Generic[S]):
         """
         arguments.not_negative("size", arguments.size(nbytes))
         arguments.not_negative("offset", arguments.position(offset))
-        if self._behind_position(writing=False):
-            await self._settle_position()
+        if self._shared.behind_position(writing=False):
+            await self._shared.settle_position()
         data = read_now(self._opened.fd, nbytes, offset)
         if data is None:
             return await self._opened.requests.pread_missed(nbytes, offset)
@@ -205,9 +198,8 @@ class File(Generic[S]):
         """
         view = data if type(data) is bytes else arguments.readable(data)
         arguments.not_negative("offset", arguments.position(offset))
-        if self._behind_position(writing=True):
-            await self._settle_position()
-        self._opened.wrote = True
+        if self._shared.behind_position(writing=True):
+            await self._shared.settle_position()
         return await self._opened.requests.pwrite(view, offset)
 
     async def pread_many(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
@@ -220,8 +212,8 @@ class File(Generic[S]):
         for nbytes, offset in wanted:
             arguments.not_negative("size", arguments.size(nbytes))
             arguments.not_negative("offset", arguments.position(offset))
-        if self._behind_position(writing=False):
-            await self._settle_position()
+        if self._shared.behind_position(writing=False):
+            await self._shared.settle_position()
         return await self._opened.requests.pread_many(wanted)
 
     async def readinto_many(self, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
@@ -233,8 +225,8 @@ class File(Generic[S]):
         for buffer, offset in wanted:
             arguments.writable(buffer, "readinto").release()  # a traceback must not hold an export
             arguments.not_negative("offset", arguments.position(offset))
-        if self._behind_position(writing=False):
-            await self._settle_position()
+        if self._shared.behind_position(writing=False):
+            await self._shared.settle_position()
         return await self._opened.requests.preadinto_many(wanted)
 
     async def pwrite_many(self, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
@@ -247,9 +239,8 @@ class File(Generic[S]):
         for data, offset in wanted:
             arguments.readable(data).release()
             arguments.not_negative("offset", arguments.position(offset))
-        if self._behind_position(writing=True):
-            await self._settle_position()
-        self._opened.wrote = True
+        if self._shared.behind_position(writing=True):
+            await self._shared.settle_position()
         return await self._opened.requests.pwrite_many(wanted)
 
     async def close(self) -> None:
@@ -259,34 +250,7 @@ class File(Generic[S]):
         cancelled write has left over for a pipe or socket is dropped, with a ResourceWarning that
         says how much.
         """
-        await self._close(hurry=False)
-
-    async def _close(self, *, hurry: bool) -> None:
-        if not self._order.users and self._buffer.close_now():
-            self._window.clear()
-            return
-        if self.closed:
-            return
-        self._check()
-        if self._inherited_in_use():
-            self._buffer.desert()
-            raise RuntimeError(INHERITED)
-        self._closing = True
-        self._buffer.interrupt(ValueError(CLOSED), hurry=hurry)
-        try:
-            async with self._order:
-                if self._write_order is self._order:
-                    await self._close_now(hurry)
-                else:
-                    async with self._write_order:
-                        await self._close_now(hurry)
-        finally:
-            self._closing = False
-
-    async def _close_now(self, hurry: bool) -> None:
-        if not self.closed:
-            self._window.clear()
-            await self._buffer.close(hurry=hurry)
+        await self._shared.close(hurry=False)
 
     def detach(self) -> Any:
         """What the built-in's detach() returns, at the position reached.
@@ -294,18 +258,7 @@ class File(Generic[S]):
         This file is of no use afterwards. The call blocks for what waits to be written. Raises
         RuntimeError while an operation is going on.
         """
-        self._check()
-        if self._order.users or self._write_order.users or self._buffer.busy:
-            raise RuntimeError("an operation on the file is going on")
-        self._buffer.write_out(0.0)
-        self._window.clear()
-        raw = self._opened.raw
-        self._detached = True
-        self._buffer.let_go()
-        return self._detached_from(raw)
-
-    def _detached_from(self, raw: io.FileIO) -> Any:
-        return raw
+        return self._shared.detach()
 
     def __aiter__(self) -> AsyncIterator[S]:
         return EachLine(self._window, self.__anext__)
@@ -316,7 +269,7 @@ class File(Generic[S]):
         raise StopAsyncIteration
 
     async def __aenter__(self: Self) -> Self:
-        self._check()
+        self._shared.check()
         return self
 
     async def __aexit__(
@@ -329,7 +282,7 @@ class File(Generic[S]):
             self._buffer.close_now()
             return
         cancelled = kind is not None and issubclass(kind, loop.Cancelled)
-        await self._close(hurry=cancelled)
+        await self._shared.close(hurry=cancelled)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """A copy would write what waits a second time."""
@@ -337,102 +290,3 @@ class File(Generic[S]):
 
     def __repr__(self) -> str:
         return f"<aio_posix.asyncio.{type(self).__name__} name={self.name!r} mode={self.mode!r}>"
-
-    async def _more(self) -> bool:
-        """One read into the window; False at the end of the file."""
-        raise NotImplementedError
-
-    async def _readall(self) -> S:
-        raise NotImplementedError
-
-    async def _readline(self, limit: int) -> S:
-        raise NotImplementedError
-
-    async def _write(self, data: Any) -> int:
-        raise NotImplementedError
-
-    def _tell(self) -> int:
-        raise NotImplementedError
-
-    def _turn(self, order: loop.Line | None = None) -> Turn:
-        return Turn(self, self._order if order is None else order)
-
-    def _reading(self) -> Turn:
-        self._check()
-        if not self._opened.mode.reads:
-            raise io.UnsupportedOperation("not readable")
-        return Turn(self, self._order)
-
-    def _writing(self) -> Turn:
-        self._check()
-        if not self._opened.mode.writes:
-            raise io.UnsupportedOperation("not writable")
-        return Turn(self, self._write_order)
-
-    def _check(self) -> None:
-        if self._detached:
-            raise ValueError("the file has been detached")
-        if self._buffer.closed:
-            raise ValueError(CLOSED)
-
-    def _check_turn(self) -> None:
-        self._check()
-        if self._closing and self._buffer.stream:
-            raise ValueError(CLOSED)
-        if self._inherited_in_use():
-            raise RuntimeError(INHERITED)
-
-    def _inherited_in_use(self) -> bool:
-        """Whether this is a forked child, and the parent was using the file."""
-        if self._generation == loop.generation():
-            return False
-        if self._order.users or self._write_order.users or self._buffer.busy:
-            return True
-        self._generation = loop.generation()
-        return False
-
-    def _behind_position(self, *, writing: bool) -> bool:
-        """Before something is read or written at an offset: whether _settle_position() has to be
-        awaited.
-        """
-        self._check()
-        if not (self._opened.mode.writes if writing else self._opened.mode.reads):
-            raise io.UnsupportedOperation("not writable" if writing else "not readable")
-        if not self._opened.seekable:
-            raise io.UnsupportedOperation("the file has no positions")
-        buffer = self._buffer
-        return not buffer.idle or (writing and buffer.ahead)
-
-    async def _settle_position(self) -> None:
-        """What waits at the position goes."""
-        async with self._turn():
-            await self._buffer.flush()
-            self._buffer.unread()
-
-
-class Turn:
-    """An operation's turn on a file that is still open when the turn comes."""
-
-    __slots__ = ("_file", "_order")
-
-    def __init__(self, file: File[Any], order: loop.Line) -> None:
-        self._file = file
-        self._order = order
-
-    async def __aenter__(self) -> None:
-        self._file._check_turn()
-        self._file._window.left = 0
-        await self._order.__aenter__()
-        try:
-            self._file._check_turn()
-        except BaseException:
-            await self._order.__aexit__(None, None, None)
-            raise
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._order.__aexit__(kind, error, traceback)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     # The letters of a mode may come in any order.
@@ -38,6 +39,19 @@ class Mode(NamedTuple):
     writes: bool
     appends: bool
     shown: str  # as FileIO.mode, "rb+" for "w+" before Python 3.15
+
+
+class Answer(int):
+    """True or False, at once or awaited, because aiofiles has both in its two kinds of files."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        return bool(self)
+        yield  # a generator, as await wants it
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
 
 
 KINDS = {"r": 0, "w": os.O_CREAT | os.O_TRUNC, "a": os.O_CREAT | os.O_APPEND,

@@ -16,29 +16,25 @@ import io
 import os
 import stat
 import sys
-import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
-    Generic,
-    NamedTuple,
-    NoReturn,
     TypeAlias,
     TypeVar,
-    cast,
     overload,
 )
 
 from aio_posix.asyncio.files.binary import BinaryFile, RawFile
 from aio_posix.asyncio.files.buffer import Buffer
+from aio_posix.asyncio.files.characters import Characters, How, how
 from aio_posix.asyncio.files.modes import Mode, parse
 from aio_posix.asyncio.files.opened import Opened
-from aio_posix.asyncio.files.text import How, TextFile, how
-from aio_posix.asyncio.native import is_local, open_now, open_wait
+from aio_posix.asyncio.files.promised import Asked, Opening
+from aio_posix.asyncio.files.sharing import Shared
+from aio_posix.asyncio.files.text import TextFile
+from aio_posix.asyncio.native import NOW_MOST, is_local, may_now, open_now, open_wait
 from aio_posix.asyncio.offload import offload
 
 if TYPE_CHECKING:
@@ -56,78 +52,6 @@ AHEAD = 256 << 10
 # handed over to a thread, which costs as much as copying these.
 WAITING = 128 << 10
 INT_MOST = 2**31 - 1  # what C's int holds, and the built-in's buffering
-
-
-class Asked(NamedTuple):
-    """What open() was asked for: the built-in's arguments, in its order."""
-
-    file: Any
-    mode: str
-    buffering: int
-    encoding: str | None
-    errors: str | None
-    newline: str | None
-    closefd: bool
-    opener: Any
-
-
-class Opening(AbstractAsyncContextManager[F], Generic[F]):
-    """What open() returns, to be awaited or entered by ``async with``."""
-
-    __slots__ = ("_asked", "_awaited", "_busy", "_executor", "_file")
-
-    def __init__(self, asked: Asked, executor: Executor | None) -> None:
-        self._asked = asked
-        self._executor = executor
-        self._awaited = self._busy = False
-        self._file: F | None = None
-
-    def __await__(self) -> Generator[Any, None, F]:
-        if self._file is None:
-            if self._busy:
-                raise RuntimeError("this open() is being awaited already")
-            self._awaited = self._busy = True
-            try:
-                self._file = cast(F, (yield from _open(self._asked, self._executor).__await__()))
-            finally:
-                self._busy = False
-        return self._file
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(
-            f"{name!r}: this is what open() returns and no file yet; "
-            f"await it ('file = await open(...)') or enter it ('async with open(...) as file')",
-            name=name,
-            obj=self,
-        )
-
-    def __repr__(self) -> str:
-        opened = f"open({self._asked.file!r}, {self._asked.mode!r})"
-        if self._file is not None:
-            return f"<{opened}: {self._file!r}>"
-        return f"<{opened} {'being awaited' if self._busy else 'not awaited'}>"
-
-    def __enter__(self) -> NoReturn:
-        raise TypeError("a file of aio_posix.asyncio is entered by 'async with', not by 'with'")
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def __del__(self) -> None:
-        if not self._awaited:
-            text = f"open({self._asked.file!r}, {self._asked.mode!r}) was never awaited"
-            warnings.warn(text, RuntimeWarning, stacklevel=2, source=self)
-
-    async def __aenter__(self) -> F:
-        return await self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._file is not None
-        await self._file.__aexit__(kind, error, traceback)
 
 
 @overload
@@ -179,9 +103,8 @@ def open(
     """
     if isinstance(mode, str) and "b" not in mode:
         encoding = io.text_encoding(encoding)
-    return Opening(
-        Asked(file, mode, buffering, encoding, errors, newline, closefd, opener), executor
-    )
+    asked = Asked(file, mode, buffering, encoding, errors, newline, closefd, opener)
+    return Opening(_open, asked, executor)
 
 
 async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFile:
@@ -200,11 +123,12 @@ async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFil
         fd, size = at_once
         opened = Opened(fd, path, mode, executor, local=True, length=size)
         file = _wrap(opened, asked, text)
-        try:
-            await opened.courtesy()
-        except BaseException:
-            opened.close_here()
-            raise
+        if not may_now(fd, NOW_MOST):
+            try:
+                await opened.courtesy()
+            except BaseException:
+                opened.close_here()
+                raise
         return file
     fd, kind, size, local = await _in_thread(executor, open_wait, _close_opened, path, mode.flags)
     length = size if stat.S_ISREG(kind) else None
@@ -283,11 +207,13 @@ def _wrap(opened: Opened, asked: Asked, text: How | None) -> BinaryFile | TextFi
     asked_size = asked.buffering if asked.buffering > 1 else 0
     first = asked_size or io.DEFAULT_BUFFER_SIZE
     if asked.buffering == 0:
-        return RawFile(Buffer(opened, 0, first, first), opened)
+        buffer = Buffer(opened, 0, first, first)
+        return RawFile(Shared(buffer, buffer.window))
     if opened.mode.reads and opened.mode.writes and not opened.seekable:
         opened.close_here()
         raise io.UnsupportedOperation("File or stream is not seekable.")
     buffer = Buffer(opened, asked_size or WAITING, first, max(first, AHEAD))
     if text is None:
-        return BinaryFile(buffer, opened)
-    return TextFile(buffer, opened, text, asked.mode)
+        return BinaryFile(Shared(buffer, buffer.window))
+    characters = Characters(buffer, text)
+    return TextFile(Shared(buffer, characters.window), characters, text, asked.mode)

@@ -14,46 +14,16 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol
 
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.files import blocking
-from aio_posix.asyncio.files.opened import NEVER, Opened
-from aio_posix.asyncio.files.together import SMALL, Small, put
+from aio_posix.asyncio.files.behind import Behind, Writing, join
+from aio_posix.asyncio.files.opened import NEVER, PUBLIC, Opened
+from aio_posix.asyncio.files.together import SMALL, put
 from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
 
 Data = bytes | memoryview
 BEHIND = 2 << 20  # bytes that may be on their way; half of them wake the loop up together
-
-
-class Writing(Protocol):
-    """A write that goes on by itself, whoever is cancelled."""
-
-    result: int | None  # how much was written, once it has ended
-    error: OSError | None
-
-    async def over(self) -> OSError | None: ...
-
-
-class Behind(NamedTuple):
-    """A write of a regular file that goes on by itself."""
-
-    write: Writing
-    data: Data
-    at: int
-    loop: loop.Loop
-
-    @property
-    def lost(self) -> bool:
-        """Whether nobody will ever say that it has ended, because its loop was closed."""
-        return self.write.result is None and self.loop.is_closed()
-
-
-def join(behind: list[Behind]) -> None:
-    """Blocks until the small ones are written."""
-    for each in behind:
-        if isinstance(each.write, Small):
-            each.write.join()
 
 
 class Outbox:
@@ -149,7 +119,9 @@ class Outbox:
         write: Writing
         small = len(data) <= SMALL and type(data) is bytes and not opened.direct
         if small and opened.local and not self._follows:
-            write = put(partial(blocking.write_at, opened, data, at), opened.name, len(data))
+            place = None if opened.mode.appends else at
+            small_write = partial(opened.held, blocking.write_at, data, place)
+            write = put(small_write, opened.name, len(data))
         else:
             write = opened.requests.put(data, at)
         self.behind.append(Behind(write, data, at, loop.running()))
@@ -271,7 +243,13 @@ class Outbox:
 
         def finish() -> None:
             join(behind)
-            blocking.write(opened, pieces)
+            for data in pieces:
+                if opened.direct and pin(data)[1] % ALIGNMENT:
+                    data = aligned(data)
+                if opened.at == PUBLIC or opened.mode.appends:
+                    blocking.write_at(opened.fd, data, None)
+                else:
+                    opened.at += blocking.write_at(opened.fd, data, opened.at)
 
         return finish
 

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from aio_posix.asyncio import exits
 from aio_posix.asyncio.files.binary import BinaryFile
 from aio_posix.asyncio.files.modes import parse
-from aio_posix.asyncio.files.opening import Opening, open
+from aio_posix.asyncio.files.opening import open
+from aio_posix.asyncio.files.promised import Opening
 from aio_posix.asyncio.files.text import TextFile
 from aio_posix.asyncio.offload import offload
 

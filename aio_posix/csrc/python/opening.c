@@ -15,7 +15,7 @@
  *   whole file.
  * - Whatever is wrong makes open_now() decline.  open_wait() finds out and raises.
  */
-#include "python.h"
+#include "page_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -161,6 +161,8 @@ static PyObject *open_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     Py_DECREF(path);
     if (fd < 0)
         return none();
+    if (!(flags & O_DIRECT))
+        page_cache_trust(fd);
     PyObject *result = Py_BuildValue("iK", fd, (unsigned long long)found.size);
     if (result == NULL)
         close(fd);

@@ -84,6 +84,15 @@ int slice_spend(ssize_t units)
     return spend(&of_thread, units);
 }
 
+void page_cache_trust(int fd)
+{
+    struct slice *s = &of_thread;
+    unsigned i = (unsigned)fd % KNOWN;
+    s->known[i].fd = fd;
+    s->known[i].number = s->number;
+    s->known[i].why = MAY;
+}
+
 /* MAY, or why not. */
 static int permission(struct slice *s, int fd, Py_ssize_t nbytes)
 {

@@ -13,6 +13,9 @@ enum { MAY, REST, ABSENT, UNSUPPORTED, UNCACHED, STREAM, OTHERWISE };
 /* bytes, short at the end of the file, or None: declined() says why */
 PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset);
 
+/* For the rest of this slice: fd is a regular file, without O_DIRECT. */
+void page_cache_trust(int fd);
+
 int slice_spend(ssize_t units);
 void slice_open(int64_t nanoseconds);
 int slice_close(void);

@@ -1,0 +1,145 @@
+"""Text at a file's position: a Buffer with a decoder and an encoder, as io.TextIOWrapper is one.
+
+- Without "+" reads grow from TextIOWrapper's chunk to Buffer's most. What cannot be decoded must
+  not take the good text before it along: the chunk is tried again in pieces of TextIOWrapper's
+  size, so the error comes where it comes with the built-in.
+- With "+" chunks keep TextIOWrapper's size, because a write goes where the chunk before it ended.
+"""
+
+from __future__ import annotations
+
+import codecs
+import functools
+import io
+import locale
+import os
+from typing import Any, NamedTuple
+
+from aio_posix.asyncio.files.buffer import Buffer
+from aio_posix.asyncio.files.decoded import Decoded
+from aio_posix.asyncio.files.window import read_line
+
+
+class How(NamedTuple):
+    """How text is decoded and encoded, as io.TextIOWrapper would do it."""
+
+    encoding: str
+    errors: str
+    newline: str | None
+    line_buffering: bool
+    chunk: int  # bytes that it reads at once
+
+
+def how(encoding: str | None, errors: str | None, newline: str | None, *, lines: bool) -> How:
+    """Raises what the built-in open() raises for what cannot be."""
+    if encoding == "locale":
+        encoding = locale.getencoding()
+    return _looked_up(encoding, errors, newline, lines)
+
+
+@functools.lru_cache(64)
+def _looked_up(encoding: str | None, errors: str | None, newline: str | None, lines: bool) -> How:
+    wrapper: Any = io.TextIOWrapper(io.BytesIO(), encoding, errors, newline, lines)
+    return How(wrapper.encoding, wrapper.errors, newline, lines, int(wrapper._CHUNK_SIZE))
+
+
+class Characters:
+    """Calls come one at a time, as with Buffer."""
+
+    __slots__ = ("_buffer", "_chunk", "_encoder", "_grows", "_newline", "appends", "decoded",
+                 "line_buffering", "window")  # fmt: skip
+
+    def __init__(self, buffer: Buffer, how: How) -> None:
+        opened = buffer.opened
+        self._buffer = buffer
+        self.decoded = Decoded(how.encoding, how.errors, how.newline, opened.seekable)
+        self.window = self.decoded.window
+        self._newline = how.newline if how.newline in ("\r", "\r\n") else None  # what "\n" becomes
+        self._encoder: Any = codecs.getincrementalencoder(how.encoding)(how.errors)
+        self._chunk = how.chunk
+        self._grows = not (opened.mode.reads and opened.mode.writes)
+        self.line_buffering = how.line_buffering
+        # whether a write has nothing to forget before, and nothing to flush after
+        self.appends = not (opened.mode.reads or how.line_buffering)
+        if opened.mode.writes and opened.seekable:
+            self._encode_from(opened.tell())
+
+    async def _fill(self, chars: int = 0) -> bool:
+        """One read into the window, for about ``chars`` characters; False at the end of the
+        file.
+        """
+        buffer, ratio = self._buffer, self.decoded.ratio
+        if not self._grows:
+            raw = await buffer.read1(max(self._chunk, int(max(ratio, 1) * chars)))
+        else:
+            if not len(buffer.window):
+                await buffer.fill(int(ratio * chars))
+            raw = buffer.window.take()
+        try:
+            return self.decoded.feed(raw) > 0 or bool(raw)
+        except UnicodeError:
+            if not self._grows or len(raw) <= self._chunk:
+                raise
+        buffer.window.add(raw[self._chunk :])
+        return self.decoded.feed(raw[: self._chunk]) > 0 or bool(raw)
+
+    async def read(self, n: int) -> str:
+        while (have := len(self.window)) < n and await self._fill(n - have):
+            pass
+        return self.window.take(n)
+
+    async def readall(self) -> str:
+        return self.decoded.finish(await self._buffer.readall())
+
+    async def readline(self, limit: int) -> str:
+        return await read_line(self.window, self.fill, limit)
+
+    async def fill(self) -> bool:
+        """One read into the window for lines; False at the end of the file."""
+        if await self._fill():
+            return True
+        self.decoded.end()
+        return False
+
+    def encode(self, text: str) -> bytes:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._newline:
+            text = text.replace("\n", self._newline)
+        return bytes(self._encoder.encode(text))
+
+    async def write(self, text: str) -> int:
+        data = self.encode(text)
+        self.decoded.reset()
+        await self._buffer.write(data)
+        if self.line_buffering and ("\n" in text or "\r" in text):
+            await self._buffer.flush()
+        return len(text)
+
+    def tell(self) -> int:
+        return self.decoded.tell(self._buffer.tell())
+
+    async def seek(self, cookie: int, whence: int) -> int:
+        await self._buffer.flush()
+        if whence == os.SEEK_END:
+            at = await self._buffer.seek(0, os.SEEK_END)
+            self.decoded.reset()
+            self._encode_from(at)
+            return at
+        if whence == os.SEEK_CUR:
+            cookie = self.tell()
+        if cookie < 0:
+            raise ValueError(f"negative seek position {cookie}")
+        start, feed = self.decoded.restore(cookie)
+        await self._buffer.seek(start, os.SEEK_SET)
+        if feed is not None:
+            self.decoded.skip(await self._buffer.read(feed))
+        self._encode_from(cookie)
+        return cookie
+
+    def _encode_from(self, at: int) -> None:
+        """A byte order mark belongs at the beginning only."""
+        if at:
+            self._encoder.setstate(0)
+        else:
+            self._encoder.reset()
