@@ -5,6 +5,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.transforms import SphinxTransform
 
 from aio_posix import __version__
@@ -52,6 +53,10 @@ class DarkPictures(SphinxTransform):
                 light["classes"].append("only-light")
                 twin["classes"].append("only-dark")
                 light.parent.insert(light.parent.index(light) + 1, twin)
+
+
+# Overloads are for type checkers. A page shows one signature of each function.
+ModuleAnalyzer.overloads = property(lambda _: {}, lambda *_: None)
 
 
 def setup(app: Sphinx) -> None:
