@@ -28,7 +28,8 @@ def text(line: Timeline, width: int = ENDLESS) -> str:
     phases = PHASES if line.traced else SEEN
     if any(box.kind is Kind.AWAITED for box in line.boxes):
         phases = (Kind.AWAITED, *phases)
-    rows = [Row(["at", "request", *(kind.value for kind in phases)], "file")]
+    head = Row(["at", "request", *(kind.value for kind in phases)], "file")
+    rows = []
     for boxes in list(of.values())[:MOST]:
         begin = min(box.begin for box in boxes.values())
         by_kind = (boxes.get(kind) for kind in (Kind.IO, Kind.FLIGHT, Kind.AWAITED))
@@ -38,7 +39,8 @@ def text(line: Timeline, width: int = ENDLESS) -> str:
         file = line.files.get(int(fd), "") if fd.isdecimal() else ""
         error = f"  {first.error}" if first.error else ""
         rows.append(Row([duration(begin - line.begin), first.label, *cells], f"{file}{error}"))
-    lines = list(_aligned(rows, width))
+    table = list(_aligned([head, *rows], width)) if rows else []
+    lines = []
     if len(of) > MOST:
         lines.append(f"... and {len(of) - MOST:,} more")
     count = {group: sum(lane.group is group for lane in line.lanes) for group in Group}
@@ -54,8 +56,7 @@ def text(line: Timeline, width: int = ENDLESS) -> str:
             "strace is missing or may not trace: "
             "queueing and I/O are not told apart, helpers are not seen"
         )
-    below = (hanging("", words, width) for words in lines[len(rows) :])
-    return "\n".join([*lines[: len(rows)], *below])
+    return "\n".join([*table, *(hanging("", words, width) for words in lines)])
 
 
 def _aligned(rows: list[Row], width: int) -> Iterator[str]:
