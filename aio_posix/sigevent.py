@@ -42,7 +42,10 @@ if sys.version_info[:2] == (3, 13):
     # bytes; 3.13 allows 10,000 frames of C, others 1,000: the same sort takes 5 MiB there
     lib.callback_stack = 6 << 20
 signals_used: set[int] = set()
-MINIMUM_STACK = 64 * 1024  # bytes; below it a Python callback's first imports overflow the stack
+# Bytes of stack. With less, a callback's first imports overflow it. From 3.14 on Python keeps away
+# from the last 32 KiB and, when it comes near, puts off whatever would be released, for ever.
+MINIMUM_STACK = (128 if sys.version_info >= (3, 14) else 64) * 1024
+MINIMUM_QUEUE_STACK = 64 * 1024
 
 
 def address(struct: Any) -> int:
@@ -68,7 +71,7 @@ class sigevent(Notifier):
         For SIGEV_THREAD: a callable, which is called as ``function(value)``, or a CompletionQueue.
     sigev_notify_attributes
         For SIGEV_THREAD: the stack size of the thread in bytes. None stands for 4 MiB for a
-        callable and 64 KiB for a queue.
+        callable and 64 KiB for a queue. A callable needs 128 KiB from Python 3.14 on, and 64 before.
 
     A sigevent does not change, and one may serve many requests at the same time. TypeError and
     ValueError are for what glibc would answer with silence, or by overwriting the result with an
@@ -116,7 +119,8 @@ class sigevent(Notifier):
                 raise TypeError(
                     "SIGEV_THREAD needs sigev_notify_function: a callable or a CompletionQueue"
                 )
-        stack = _stack_size(sigev_notify_attributes) if kind is SIGEV_THREAD else 0
+        least = MINIMUM_STACK if queue is None else MINIMUM_QUEUE_STACK
+        stack = _stack_size(sigev_notify_attributes, least) if kind is SIGEV_THREAD else 0
         number = sigev_value if kind is SIGEV_SIGNAL and _fits_sival_int(sigev_value) else None
         self._become(
             kind,
@@ -161,15 +165,15 @@ def _fits_sival_int(value: object) -> bool:
     return type(value) is int and -(2**31) <= value < 2**31
 
 
-def _stack_size(attributes: int | None) -> int:
+def _stack_size(attributes: int | None, least: int) -> int:
     if attributes is None:
         return 0
     if not isinstance(attributes, int):
         raise TypeError(
             f"sigev_notify_attributes is a stack size in bytes, not {type(attributes).__name__}"
         )
-    if not MINIMUM_STACK <= attributes < 2**63:
+    if not least <= attributes < 2**63:
         raise ValueError(
-            f"sigev_notify_attributes: {attributes} bytes of stack, but {MINIMUM_STACK} are needed"
+            f"sigev_notify_attributes: {attributes} bytes of stack, but {least} are needed"
         )
     return attributes
