@@ -121,12 +121,17 @@ user)
     ;;
 bookworm | trixie | sid)
     tree=$grounds/$1
-    make_tree "$1" "$(dpkg --print-architecture)" python3 python3-dev python3-venv gcc libc6-dev \
-        strace git procps
-    put_source
-    for python in ${2:-python3}; do
-        ground "$1" "$python"
+    pythons=python3
+    [ "$1" != sid ] || pythons='python3 python3.15'
+    packages=$(for python in $pythons; do echo "$python" "$python-dev" "$python-venv"; done)
+    # shellcheck disable=SC2086 # a list of packages
+    make_tree "$1" "$(dpkg --print-architecture)" $packages gcc libc6-dev strace git procps
+    status=0
+    for python in ${2:-$pythons}; do
+        put_source
+        ground "$1" "$python" || status=1
     done
+    exit $status
     ;;
 arm64)
     tree=$grounds/arm64
