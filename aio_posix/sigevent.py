@@ -71,7 +71,8 @@ class sigevent(Notifier):
         For SIGEV_THREAD: a callable, which is called as ``function(value)``, or a CompletionQueue.
     sigev_notify_attributes
         For SIGEV_THREAD: the stack size of the thread in bytes. None stands for 4 MiB for a
-        callable and 64 KiB for a queue. A callable needs 128 KiB from Python 3.14 on, and 64 before.
+        callable and 64 KiB for a queue. A callable needs 128 KiB from Python 3.14 on, and 64 KiB
+        before.
 
     A sigevent does not change, and one may serve many requests at the same time. TypeError and
     ValueError are for what glibc would answer with silence, or by overwriting the result with an
