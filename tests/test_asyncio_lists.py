@@ -397,3 +397,23 @@ def test_a_loop_does_not_look_for_long_and_is_woken_then(
         assert await read == b"x"
 
     run(program())
+
+
+def test_a_look_leaves_a_list_together(
+    fd: int, blocking: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done comes with the last of its list, or by the timer."""
+    monkeypatch.setattr(ring, "PATIENCE", 10.0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(ring.Ring, "_look_late", lambda self, due: None)
+
+    async def program() -> None:
+        blocked = asyncio.ensure_future(aio.read(blocking[0], 1, 0))
+        other = asyncio.ensure_future(aio.write(fd, b"x", 0))
+        await asyncio.sleep(0.1)
+        assert os.pread(fd, 1, 0) == b"x"
+        assert not other.done()
+        os.write(blocking[1], b"y")
+        assert await asyncio.gather(blocked, other) == [b"y", 1]
+
+    run(program())
