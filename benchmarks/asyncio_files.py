@@ -3,7 +3,8 @@
     python benchmarks/asyncio_files.py [--json FILE]
 
 Needs the package with its extra [bench], and fio. What is not there costs its rows. All sides of a
-group alternate, and a figure is the ratio of medians. turbofile needs Python 3.12 or newer.
+group alternate, and a figure is the ratio of medians. turbofile needs Python 3.12 or newer. "c" is
+what c/reads.c reaches through glibc without Python.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 from bars import Bar, store
 from machine import described, versions
+from programs import c_number
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "build" / "asyncio-pages"
@@ -49,15 +51,15 @@ GROUPS = [
     Group("page cache, 32 in flight", "ours", 32, "", IN_CACHE | OTHERS),
     Group(
         "page cache not asked, 1 in flight", "ours-aio", 1, "",
-        {"caio-thread": 1, "caio-uring": None, "caio-linux": None},
+        {"caio-thread": 1, "caio-uring": None, "caio-linux": None, "c": None},
     ),
     Group(
         "page cache not asked, 32 in flight", "ours-aio", 32, "",
-        {"caio-uring": 0.8, "caio-thread": 8, "caio-linux": None},
+        {"caio-uring": 0.8, "caio-thread": 8, "caio-linux": None, "c": None},
     ),
     Group(
         "O_DIRECT, 32 in flight", "ours-file", 32, "direct",
-        {"fio-posixaio": 3.3, "fio-io_uring": 0.65, "caio-linux": None, "sync": None},
+        {"fio-posixaio": 3.3, "fio-io_uring": 0.65, "caio-linux": None, "sync": None, "c": None},
     ),
     Group(
         "one await for 32 reads, page cache not asked", "ours-many-aio", 32, "",
@@ -88,6 +90,9 @@ def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, fl
     """What one program measured, or None if it could not."""
     if peer.startswith("fio-"):
         return fio(peer[4:], in_flight, seconds, direct=how == "direct")
+    if peer == "c":
+        rate = c_number("reads", FILE, in_flight, seconds, *how.split(), seconds=seconds)
+        return {"rate": rate}
     program, file = "reads.py", FILE.with_name("asyncio-written") if "write" in how else FILE
     args = [peer, str(in_flight), str(seconds), str(file), *how.split()]
     if how in UNITS:
