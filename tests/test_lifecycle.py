@@ -122,7 +122,8 @@ class Life(RuleBasedStateMachine):
                 assert request.cb.aio_buf == bytes([byte])
             else:  # or a cancellation may come before its end
                 fd, left = self.pipes[pipe][0], len(self.waiting[pipe])
-                assert eventually(lambda: [one.fd for one in flight.in_flight()].count(fd) <= left)  # noqa: B023
+                numbers = lambda: [one.fd for one in flight.in_flight()]  # noqa: E731
+                assert eventually(lambda: numbers().count(fd) <= left)  # noqa: B023
 
     def mend(self, *requests: Request) -> None:
         """What would announce to a closed queue is refused, and announces to nobody from now on."""

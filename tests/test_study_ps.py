@@ -481,7 +481,8 @@ def test_watching_a_name_finds_those_that_start_later(tmp_path: Path) -> None:
         first = begin(str(script))
         first.stdout.readline()  # type: ignore[union-attr]
         watching = begin(*command[1:])
-        assert json.loads(watching.stdout.readline())["pid"] == first.pid  # type: ignore[union-attr]
+        line = watching.stdout.readline()  # type: ignore[union-attr]
+        assert json.loads(line)["pid"] == first.pid
         second = begin(str(script))
         lines = (json.loads(line) for line in watching.stdout or ())
         assert next(one for one in lines if one["pid"] == second.pid)

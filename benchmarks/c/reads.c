@@ -1,8 +1,8 @@
 /* reads FILE IN_FLIGHT SECONDS [direct]: prints reads/s.
  *
  * Random reads of 4 KiB through glibc's AIO by C alone, which is what awaited reads could reach at
- * best where the page cache is not asked. Lists of at most 16 without a notification, as the awaited
- * reads are submitted; each is submitted again when it is done. A list that is not done is waited
+ * best where the page cache is not asked. Lists of at most 16 without a notification, as awaited
+ * reads are submitted. Each is submitted again when it is done. A list that is not done is waited
  * for by aio_suspend.
  * direct  with O_DIRECT, spread over 8 descriptors */
 #define _GNU_SOURCE

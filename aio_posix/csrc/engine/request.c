@@ -219,7 +219,7 @@ bool requests_used(void)
     return atomic_load(&used);
 }
 
-/* Under life.  The word, its result if the state is COMPLETE, and what the caller has to release. */
+/* Under life.  The word, its result if it is COMPLETE, and what the caller has to release. */
 static uint64_t notice(struct request *r, ssize_t *result, void **kept)
 {
     request_over(r);
@@ -244,8 +244,8 @@ uint64_t request_look(struct request *r, ssize_t *result, void **kept)
     return word;
 }
 
-/* The same, and returns the request (RETURNED).  Of several callers one gets a word whose state is COMPLETE,
- * and with it the result. */
+/* The same, and returns the request (RETURNED).  Of several callers one gets a word whose state is
+ * COMPLETE, and with it the result. */
 uint64_t request_return(struct request *r, ssize_t *result, void **kept)
 {
     *kept = NULL;

@@ -251,8 +251,8 @@ PyMethodDef batch_methods[] = {
       "keeper lives until all are over." },
     { "batch_collect", FASTCALL(batch_collect),
       "batch_collect(batch, entries, found, whole, /): appends (entry, bytes, count or minus errno)"
-      "\n\nOf what is complete and was not handed out before.  With whole, nothing comes before the "
-      "whole list is complete." },
+      "\n\nOf what is complete and was not handed out before.  With whole, nothing comes before "
+      "the whole list is complete." },
     { "batch_abandon", batch_abandon, METH_O,
       "batch_abandon(batch, /): nobody will collect; the sweeper notices the ends" },
     { NULL, NULL, 0, NULL },

@@ -230,7 +230,8 @@ int control_start(PyObject *module)
         { Py_tp_methods, notifier_methods },
         { 0, NULL },
     };
-    control_type = type_of(module, "aio_posix._calls.Control", sizeof(struct control), flags, control);
+    control_type = type_of(module, "aio_posix._calls.Control", sizeof(struct control), flags,
+                           control);
     notifier_type = type_of(module, "aio_posix._calls.Notifier", sizeof(struct notifier), flags,
                             notifier);
     return control_type && notifier_type ? 0 : -1;

@@ -5,9 +5,9 @@
  * come next.  `left` is how many letters may be taken as lines before the event loop and other
  * tasks get their turn.
  *
- * - Where a line is at hand, each() is its own awaitable, so a line costs neither a coroutine nor a
- *   future.  Otherwise the coroutine of the file is awaited.  A line is taken when it is awaited and
- *   not before, so who is cancelled before that loses none.
+ * - Where a line is at hand, each() is its own awaitable, so a line costs neither a coroutine nor
+ *   a future.  Otherwise the coroutine of the file is awaited.  A line is taken when it is awaited
+ *   and not before, so a task that is cancelled before that loses none.
  * - `await` asks tp_iternext for the result since Python 3.12, and takes it out of a StopIteration.
  *   One is used again and again, because to make one takes longer than all the rest.
  */

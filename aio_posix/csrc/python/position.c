@@ -1,9 +1,10 @@
 /* Where an open file stands, and what can be read there at once.
  *
  * State: `fd`, and `at`, the position, which is negative when the system has it.  `least` is the
- * size of the smallest read that may be made at once: NEVER while anything was read ahead or waits
- * to be written, 0 after a seek, and the `chunk` that is read ahead when the file is read in
- * sequence.  `first` is the first such chunk.  `length` is how long the file was when it was opened.
+ * size of the smallest read that may be made at once.  It is NEVER while anything was read ahead or
+ * waits to be written, 0 after a seek, and the `chunk` that is read ahead when the file is read in
+ * sequence.  `first` is the first such chunk.  `length` is how long the file was when it was
+ * opened.
  *
  * - Nothing here waits.  What cannot be done at once is not done at all, and says None or False.
  * - Only Python's files use these objects, one call at a time.

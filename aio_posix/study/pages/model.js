@@ -35,7 +35,8 @@ function change(now, [what, key, of, at, state]) {
   }
 }
 
-// names: serial -> what is written on its box. about: {threads, traced, files, helperNames, pinned}.
+// names: serial -> what is written on its box.
+// about: {threads, traced, files, helperNames, pinned}.
 function panels(now, changed, names, about) {
   const taken = new Set([...now.helpers.values()].map(one => one.of).filter(Boolean));
   const ready = new Set(now.runlist);

@@ -187,7 +187,8 @@ function drawRow(row, paper) {
     if (box[2] < left) continue;
     const inner = box[0] === "system call" ||
       (box[0] === "submission" && row.group === "notification threads");
-    const begin = Math.max(gutter, x(box[1])), end = Math.min(width, Math.max(begin + 1, x(box[2])));
+    const begin = Math.max(gutter, x(box[1]));
+    const end = Math.min(width, Math.max(begin + 1, x(box[2])));
     const mine = pinned ? box[4].includes(pinned) : wanted ? wanted.has(box) : true;
     if (end < (inner ? inside : reached) + 1 && !(mine && (pinned || wanted))) continue;
     if (inner) inside = Math.floor(end); else reached = Math.floor(end);
