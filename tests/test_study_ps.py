@@ -456,9 +456,9 @@ def test_the_live_table_has_a_row_for_each_process_and_its_history_of_a_full_poo
         printed.print(table(watched))
         shown = printed.file.getvalue()
         assert max(map(len, shown.splitlines())) <= width
-    one, other = [line for line in shown.splitlines() if " helpers, " in line]
-    assert "[###] 3 of 3 helpers, 3" in one
-    assert "[###.....] 3 of 8 helpers" in other
+    one, other = [line for line in shown.splitlines() if " idle " in line]
+    assert "[###] 3, 0 idle" in one
+    assert "[###.....] 3, 0 idle" in other
     assert f"{watched[0].report.pid}: the pool was full in 2 of 4 looks" in shown
     assert f"{watched[0].report.pid}: the pool is full" in shown
     assert f"{watched[1].report.pid}: the pool is full" not in shown

@@ -50,8 +50,8 @@ def test_the_script_runs_as_it_does_alone_and_a_table_follows(script: Path) -> N
     lines = ended.stdout.splitlines()
     assert lines[0] == "5 __main__ --one two"
     assert (
-        "script.py --one two: 1 requests" in lines[-1]
-        or "script.py --one two: 1 requests" in lines[-2]
+        "script.py --one two: 1 request," in lines[-1]
+        or "script.py --one two: 1 request," in lines[-2]
     )
 
 
@@ -76,13 +76,13 @@ def test_a_script_that_ends_without_ceremony_is_drawn_all_the_same(end: str, scr
     script.write_text(READ + f"sys.stdout.flush(); {end}")
     ended = trace("--", str(script))
     assert ended.returncode == {"os._exit(3)": 3}.get(end, 128 + signal.SIGKILL)
-    assert "1 requests" in ended.stdout
+    assert "1 request," in ended.stdout
 
 
 def test_what_a_fork_does_is_not_taken_for_the_script(script: Path) -> None:
     script.write_text(READ + "pid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)")
     ended = trace("--", str(script))
-    assert (ended.returncode, "1 requests" in ended.stdout) == (0, True)
+    assert (ended.returncode, "1 request," in ended.stdout) == (0, True)
 
 
 def test_ctrl_c_is_for_the_script(script: Path, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_module_runs_as_it_does_alone(script: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     lines = ended.stdout.splitlines()
     assert lines[0] == "5 __main__ --one"
-    assert any("package --one: 1 requests" in line for line in lines[-2:])
+    assert any("package --one: 1 request," in line for line in lines[-2:])
 
 
 def test_nowhere_to_write_is_said_before_the_script_runs(script: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from aio_posix.study.console import is_terminal, legible, room, say
-from aio_posix.study.described import nothing, pool, sentences, text
+from aio_posix.study.described import bar, nothing, sentences, text
 from aio_posix.study.history import History
 from aio_posix.study.reports import Report, has_aio
 
@@ -107,7 +107,7 @@ def table(watched: list[Watched]) -> Group:
                 marks.stylize("bold red", at, at + 1)
         rows.add_row(
             Text(legible(f"{found.name} ({found.pid})")),
-            Text(pool(found) if has_aio(found) else "none"),
+            Text(f"{bar(found)}{found.helpers}, {found.idle} idle" if has_aio(found) else "none"),
             "unknown" if found.queues is None and found.helpers > found.idle else str(waits),
             str(found.stats.in_flight) if found.stats else "",
             marks,

@@ -20,6 +20,11 @@ MARGIN = (
 UNITS = ((1, "ns"), (1000, "µs"), (1_000_000, "ms"), (1_000_000_000, "s"))
 
 
+def several(number: int, noun: str) -> str:
+    """1 request, 2 requests."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 @dataclass(frozen=True)
 class Break:
     begin: int

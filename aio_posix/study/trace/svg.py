@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from aio_posix.study.trace.clip import clip
 from aio_posix.study.trace.rows import Row, Rows, rows
-from aio_posix.study.trace.scale import Scale, duration, unit_of
+from aio_posix.study.trace.scale import Scale, duration, several, unit_of
 from aio_posix.study.trace.timeline import Arrow, Box, Group, Kind, Timeline
 
 ROOM = 14  # pixels of width for each request that the picture shows
@@ -138,13 +138,14 @@ def high(row: Row) -> int:
 def summary(line: Timeline) -> str:
     count = {group: sum(lane.group is group for lane in line.lanes) for group in Group}
     of = {serial for box in line.boxes for serial in box.of}
-    words = [f"{len(of):,} requests"]
+    words = [several(len(of), "request")]
     if line.left_out:
         words = [f"the first {len(of):,} of {len(of) + line.left_out:,} requests"]
     if cached := sum(box.kind is Kind.CACHE for box in line.boxes):
         words.append(f"{cached:,} awaited reads from the page cache")
     if line.traced:
-        words += [f"{count[group]:,} {group.value}" for group in (Group.HELPER, Group.NOTIFICATION)]
+        for group in (Group.HELPER, Group.NOTIFICATION):
+            words.append(several(count[group], group.value.removesuffix("s")))
     return "  ·  ".join([*words, duration(line.end - line.begin)])
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from aio_posix.study.console import ENDLESS, hanging
-from aio_posix.study.trace.scale import duration
+from aio_posix.study.trace.scale import duration, several
 from aio_posix.study.trace.timeline import Box, Group, Kind, Timeline
 
 MOST = 200  # lines
-PHASES = (Kind.QUEUE, Kind.IO, Kind.NOTIFY, Kind.CALLBACK)
-SEEN = (Kind.FLIGHT, Kind.CALLBACK)  # without strace
+PHASES = (Kind.AWAITED, Kind.QUEUE, Kind.IO, Kind.NOTIFY, Kind.CALLBACK)
+SEEN = (Kind.AWAITED, Kind.FLIGHT, Kind.CALLBACK)  # without strace
 
 
 class Row(NamedTuple):
@@ -25,9 +25,8 @@ def text(line: Timeline, width: int = ENDLESS) -> str:
     for box in line.boxes:
         for serial in box.of:
             of[serial].setdefault(box.kind, box)
-    phases = PHASES if line.traced else SEEN
-    if any(box.kind is Kind.AWAITED for box in line.boxes):
-        phases = (Kind.AWAITED, *phases)
+    seen = {box.kind for box in line.boxes}
+    phases = [kind for kind in (PHASES if line.traced else SEEN) if kind in seen]
     head = Row(["at", "request", *(kind.value for kind in phases)], "file")
     rows = []
     for boxes in list(of.values())[:MOST]:
@@ -44,8 +43,13 @@ def text(line: Timeline, width: int = ENDLESS) -> str:
     if len(of) > MOST:
         lines.append(f"... and {len(of) - MOST:,} more")
     count = {group: sum(lane.group is group for lane in line.lanes) for group in Group}
-    threads = f"{count[Group.HELPER]} helpers, {count[Group.NOTIFICATION]} notification threads"
-    lines.append(f"{line.title}: {len(of)} requests, {threads}, {duration(line.end - line.begin)}")
+    parts = [
+        several(len(of), "request"),
+        several(count[Group.HELPER], "helper"),
+        several(count[Group.NOTIFICATION], "notification thread"),
+        duration(line.end - line.begin),
+    ]
+    lines.append(f"{line.title}: {', '.join(parts)}")
     if cached := sum(box.kind is Kind.CACHE for box in line.boxes):
         lines.append(f"{cached:,} awaited reads came from the page cache at once")
     if line.full is not None:
