@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def size(value: object) -> int:
-    """An optional size: None means -1."""
+    """An optional size, where None means -1."""
     if value is None:
         return -1
     try:
@@ -49,7 +49,7 @@ def position(value: object) -> int:
 
 
 def readable(data: ReadableBuffer) -> memoryview:
-    """The bytes of ``data``, whatever its shape; TypeError or BufferError if it has none."""
+    """The bytes of ``data``, whatever its shape. TypeError or BufferError if it has none."""
     if isinstance(data, str):
         raise TypeError("a bytes-like object is required, not 'str'")
     try:
@@ -77,7 +77,7 @@ def writable(buffer: WritableBuffer, method: str) -> memoryview:
     return view
 
 
-# of requests at an offset: the errors are those of os.pread
+# of requests at an offset, with the errors of os.pread
 
 
 def count(nbytes: object) -> int:

@@ -1,10 +1,10 @@
 """What an exit and a fork owe to files that are still open.
 
 - At an orderly exit everything that waits in an unclosed file is written, while the interpreter is
-  whole: when objects end later, their order differs from one Python to another. Before that comes
+  whole. When objects end later, their order differs from one Python to another. Before that comes
   what was asked for before (before_the_end()).
-- Jobs that must not be lost, such as the last write of a file and its close, run in daemon threads;
-  the exit waits for them, WAIT seconds at most, then a RuntimeWarning says what was lost.
+- Jobs that must not be lost, such as the last write of a file and its close, run in daemon threads.
+  The exit waits for them, WAIT seconds at most. Then a RuntimeWarning says what was lost.
 - Before a fork every file's position becomes the system's, which parent and child share.
 """
 
@@ -51,7 +51,7 @@ def before_the_end(call: Callable[[], None]) -> None:
     atexit.register(call)
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        from multiprocessing.util import Finalize  # such a child ends by os._exit: not by atexit
+        from multiprocessing.util import Finalize  # such a child ends by os._exit and not by atexit
 
         Finalize(None, call, exitpriority=-999)  # before flight's own, which closes the gate
 
@@ -65,7 +65,7 @@ def closed(file: Unclosed) -> None:
 
 
 class Job:
-    """What an exit waits for, whoever runs it; it runs once. ``here``: the exit may run it."""
+    """What an exit waits for. It runs once, whoever runs it. ``here``: the exit may run it."""
 
     def __init__(self, call: Callable[[], None], name: str, *, here: bool = False) -> None:
         self.here = here

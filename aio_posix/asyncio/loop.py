@@ -56,7 +56,7 @@ async def step() -> None:
 
 
 def poster() -> Callable[..., None]:
-    """What calls a function in this loop from any thread; a closed loop is not called."""
+    """Calls a function in this loop from any thread. A closed loop is not called."""
     loop = running()
 
     def post(call: Callable[..., object], *args: Any) -> None:
@@ -153,7 +153,7 @@ class Line:
         traceback: TracebackType | None,
     ) -> None:
         if kind is GeneratorExit and self._holder is not None:
-            return  # a task of a closed loop, as it is collected: a holder is not collected
+            return  # a task of a closed loop, as it is collected, because a holder is not collected
         if self._holder is _task():
             self._pass_on()
 

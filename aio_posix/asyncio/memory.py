@@ -6,7 +6,7 @@ from typing import Any
 
 from aio_posix._ffi import ffi
 
-ALIGNMENT = 4096  # bytes; enough of offset, length and memory for O_DIRECT on any device of Linux
+ALIGNMENT = 4096  # bytes, to which O_DIRECT aligns offset, length and memory on any device of Linux
 
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 

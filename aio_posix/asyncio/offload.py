@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def offload(executor: Executor | None, call: Callable[..., T], *args: Any) -> T:
-    """``call(*args)`` off the loop; on it where no thread can be had (a limit, the interpreter's
+    """``call(*args)`` off the loop, or on it where no thread can be had (a limit, the interpreter's
     end).
     """
     future: loop.Future[T] = loop.new_future()
@@ -35,7 +35,7 @@ async def offload(executor: Executor | None, call: Callable[..., T], *args: Any)
         post(loop.settle, future, result, error)
 
     def dropped(job: Future[None]) -> None:
-        """An executor that ends may cancel its jobs; one of processes cannot take ours."""
+        """An executor that ends may cancel its jobs, and one of processes cannot take ours."""
         if job.cancelled():
             post(future.cancel)
         elif (error := job.exception()) is not None:

@@ -1,6 +1,6 @@
 """Threads of ours, for what POSIX AIO has no call for and for requests that glibc does not run.
 
-- They are daemon threads: neither Ctrl-C nor the end of the program waits for a call that blocks,
+- They are daemon threads. Neither Ctrl-C nor the end of the program waits for a call that blocks,
   such as the open of a FIFO.
 - A call that blocks holds up no other. When all threads are busy and none has begun a new job for
   PATIENCE seconds, there is one more.
@@ -53,7 +53,7 @@ class Threads:
         return True
 
     def _more(self, job: Job) -> bool:
-        begun = _thread(self._work, [job])  # in a list: a Thread keeps its arguments while it lives
+        begun = _thread(self._work, [job])  # a list, as a Thread keeps its arguments while it lives
         self._number += begun
         return begun
 

@@ -1,13 +1,13 @@
-"""Who may read from the page cache, and how long: reads that never wait would starve all other
+"""Who may read from the page cache, and how long. Reads that never wait would starve all other
 tasks.
 
 - A turn of the loop spends at most TURN on such reads. Each turn's budget is divided by the number
-  of tasks that ran out of time in the turn before: each reads in slices, and rests (yields once)
+  of tasks that ran out of time in the turn before. Each reads in slices, and rests (yields once)
   when its slice has run out.
-- A task that has rested gets a slice at once, good for one read at least: nobody starves however
+- A task that has rested gets a slice at once, good for one read at least. Nobody starves however
   long the line is. More slices than were expected in a turn are good for one read only.
-- Turns are noticed by a callback that is scheduled with the first slice of each; an idle loop stays
-  idle.
+- Turns are noticed by a callback that is scheduled with the first slice of each, and an idle loop
+  stays idle.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from aio_posix._ffi import lib
 from aio_posix.asyncio import loop
 
-# nanoseconds; with what else there is the longest turn stays below 10 ms
+# nanoseconds, with which the longest turn stays below 10 ms
 TURN = 3_000_000
 
 
@@ -31,7 +31,7 @@ class Turn:
         self._rested = 1
 
     def open(self) -> bool:
-        """Opens a slice; False if one ran out: then this task has to rest()."""
+        """Opens a slice. False if one ran out, and then this task has to rest()."""
         if lib.slice_close():
             self._resting += 1
             return False
@@ -44,7 +44,7 @@ class Turn:
         self._open()
 
     async def take(self) -> None:
-        """Opens a slice; rests before, if one ran out."""
+        """Opens a slice, after a rest if one ran out."""
         if not self.open():
             await self.rest()
 

@@ -1,4 +1,4 @@
-"""Awaited reads, writes and syncs of descriptors: who does them, and in which order.
+"""Awaited reads, writes and syncs of descriptors, who does them, and in which order.
 
-bare.py is what users call; files/ moves its bytes by descriptor.py.
+bare.py is what users call, and files/ moves its bytes by descriptor.py.
 """

@@ -1,7 +1,7 @@
 """Requests on a descriptor that belongs to somebody else.
 
 - A request reaches the file that the descriptor means when the call begins, whatever is closed or
-  reused later: all that has to wait goes through a duplicate, which is given back with the last
+  reused later. All that has to wait goes through a duplicate, which is given back with the last
   request that needs it.
 """
 
@@ -43,7 +43,7 @@ def _borrowed(fd: FileDescriptor) -> Descriptor:
 
 
 def _number(fd: Any) -> int:
-    """A descriptor; TypeError, ValueError or OverflowError."""
+    """Checks a descriptor. Raises TypeError, ValueError or OverflowError."""
     if isinstance(fd, bool) or not isinstance(fd, int):
         raise TypeError(f"fd must be an int or have fileno(), not {type(fd).__name__}")
     if fd > INT_MOST:

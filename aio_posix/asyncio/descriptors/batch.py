@@ -29,7 +29,7 @@ class Lane:
     __slots__ = ("busy", "current", "fd", "file", "own")
 
     def __init__(self, file: Any) -> None:
-        self.file = file  # an OpenFile: fd is its number while this is held
+        self.file = file  # an OpenFile, whose number is fd while this is held
         self.fd: int = file.fd
         self.busy = 0
         self.own: deque[Entry] | None = None  # if there are any, later requests wait behind them
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     spread: bool  # over lanes
 
     def perform(self) -> bytes | int:
-        """Does it in the calling thread: what its future gets."""
+        """Does it in the calling thread, and returns what its future gets."""
         made = self.op == READ and self.buffer is None
         memory = fresh(self.nbytes) if made else b"" if self.buffer is None else self.buffer
         with ffi.from_buffer("char[]", memory) as start:
@@ -91,7 +91,7 @@ seam = _Seam()
 
 
 class Batch:
-    """A C batch and the entries that fly in it; None for those that are handed out."""
+    """A C batch and the entries that fly in it, with None for those that are handed out."""
 
     __slots__ = ("address", "c", "entries", "posted")
 
@@ -109,7 +109,7 @@ class Batch:
 
 
 class Bell:
-    """What wakes a loop from any thread; closed with its last user."""
+    """Wakes a loop from any thread. It is closed with its last user."""
 
     __slots__ = ("c", "fd")
 

@@ -1,10 +1,11 @@
-"""A file as glibc sees it: descriptor numbers, one queue each, and what waits for a place in them.
+"""A file as glibc sees it, which is descriptor numbers with one queue each, and what waits for a
+place in them.
 
-- A lane is one descriptor number, so one queue of glibc: its requests run one at a time, in their
+- A lane is one descriptor number, so one queue of glibc. Its requests run one at a time, in their
   order. Writes and syncs of a channel all use its first lane. Reads that have to wait for a device
   spread over duplicates of it, which are given back when the channel is idle.
-- At most WINDOW requests of a channel are in glibc, whose cost for each grows with their number;
-  the rest wait in a FIFO of our own, where a cancelled one simply never gets its turn.
+- At most WINDOW requests of a channel are in glibc, whose cost for each grows with their number.
+  The rest wait in a FIFO of our own, where a cancelled one never gets its turn.
 - The channel of a borrowed descriptor holds a duplicate, and exists while something goes on.
 """
 
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from aio_posix.asyncio.descriptors.poller import Poller
     from aio_posix.asyncio.turn import Turn
 
-WINDOW = 64  # glibc walks the queue for each new request: 64 steps cost less than 0.2 us
-# helpers that take turns at one file: with more of glibc's 20, waking them costs more than it
-# brings
+WINDOW = 64  # glibc walks the queue for each new request, and 64 steps cost less than 0.2 us
+# helpers that take turns at one file; waking more of glibc's 20 costs more than it brings
 LANES = 8
 
 
@@ -160,13 +160,13 @@ class Channel:
         if len(self.lanes) < LANES and not lock_held_here(best.fd):
             try:
                 self.lanes.append(Lane(duplicate(best.fd)))
-            except OSError:  # no descriptors left: fewer lanes
+            except OSError:  # no descriptors are left for more lanes
                 return best
             return self.lanes[-1]
         return best
 
     def advance(self) -> None:
-        """Requests have ended: others get their places."""
+        """Requests have ended, so others get their places."""
         while self.waiting and self.in_flight < WINDOW and self._free():
             entry = self.waiting.popleft()
             if not entry.future.done():
@@ -212,7 +212,7 @@ class Channels:
             old = self.shared.get(fd)
             if (
                 old is not None and same_file(fd, old.fd) < 0 and os.path.sameopenfile(fd, old.fd)
-            ):  # perhaps the same open file: writes keep their order
+            ):  # perhaps the same open file, whose writes keep their order
                 channel.behind, old.follower = old, channel
             self.shared[fd] = channel
             channel.borrowed = fd

@@ -1,8 +1,9 @@
-"""One open file to read and write: decides between the page cache, requests, and waiting for a
+"""One open file to read and write. Decides between the page cache, requests, and waiting for a
 stream.
 
-- A borrowed number belongs to the user, who may close it at any moment: there is a duplicate while
-  something goes on. An owned number is the file's own. It is closed only when no request needs it.
+- A borrowed number belongs to the user, who may close it at any moment. So there is a duplicate
+  while something goes on. An owned number is the file's own. It is closed only when no request
+  needs it.
 - One object may be used in one loop after another, and in a forked child, where it begins anew.
 - A wrong argument raises in the call that made it, before anything is queued.
 """
@@ -38,7 +39,7 @@ CLOSED = "I/O operation on closed file."
 
 
 class Descriptor:
-    """One open file; name goes into its errors. This form owns a duplicate."""
+    """One open file, which errors call by its name. This form owns a duplicate."""
 
     __slots__ = ("__weakref__", "_born", "_channel", "_fd", "_file", "_kind", "_shared", "name")
 
@@ -48,7 +49,7 @@ class Descriptor:
 
     def _set(self, fd: int, file: OpenFile | None, name: Any, *, shared: bool = False) -> None:
         self._fd = fd
-        self._file = file  # None: a borrowed number
+        self._file = file  # None for a borrowed number
         self.name = name
         self._shared = shared  # in order with all else that is asked of this number in a loop
         self._born = loop.generation()
@@ -77,7 +78,9 @@ class Descriptor:
 
     @property
     def stream(self) -> bool:
-        """A pipe, socket or terminal: a read may wait for ever, and there are no positions."""
+        """Whether it is a pipe, socket or terminal. A read may wait for ever, and there are no
+        positions.
+        """
         return self._what(self._known(current())).stream
 
     @property
@@ -161,8 +164,8 @@ class Descriptor:
     # --- files with positions
 
     async def pread(self, nbytes: int, offset: int) -> bytes:
-        """nbytes at offset; less only at the end of the file (of a pipe or socket: what there
-        is).
+        """nbytes at offset. Less comes only at the end of the file, and a pipe or socket gives what
+        there is.
         """
         data = read_now(self._fd, nbytes, offset)
         if data is not None:
@@ -221,8 +224,8 @@ class Descriptor:
                 ring.channels.let_go(channel)
 
     async def preadinto(self, buffer: WritableBuffer, offset: int) -> int:
-        """Into the buffer, which can be neither resized nor freed meanwhile; the count, short only
-        at the end of the file.
+        """Reads into the buffer, which can be neither resized nor freed meanwhile. The count is
+        short only at the end of the file.
         """
         offset = place(offset)
         with writable(buffer, "readinto") as view:  # held, or it could be resized between requests
@@ -243,8 +246,8 @@ class Descriptor:
                 return await transfer.read_into(channel, buffer, len(view), offset, spread)
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
-        """All of data at offset (with O_APPEND at the end), after all writes called before; the
-        count.
+        """Writes all of data at offset (with O_APPEND at the end), after all writes called before.
+        Returns the count.
         """
         offset = place(offset)
         with readable(data) as view:  # held, or it could be resized between requests
@@ -279,26 +282,24 @@ class Descriptor:
     # --- many at once
 
     async def pread_many(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
-        """pread() of each (nbytes, offset), in one await; the results in their order."""
+        """pread() of each (nbytes, offset), in one await. The results come in their order."""
         with Use(self) as channel:
             return await many.read(channel, ranges)
 
     async def preadinto_many(self, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
-        """preadinto() of each (buffer, offset), in one await; the counts in their order."""
+        """preadinto() of each (buffer, offset), in one await. The counts come in their order."""
         with Use(self) as channel:
             return await many.read_into(channel, buffers)
 
     async def pwrite_many(self, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
-        """pwrite() of each (data, offset), in one await; those that overlap land in their
-        order.
-        """
+        """pwrite() of each (data, offset), in one await. Those that overlap land in their order."""
         with Use(self) as channel:
             return await many.write(channel, pieces)
 
     # --- streams
 
     async def receive(self, nbytes: int) -> bytes:
-        """What there is, up to nbytes; waits until there is something."""
+        """Waits until there is something, and returns up to nbytes of it."""
         data = bytearray(nbytes)
         return bytes(memoryview(data)[: await self.receive_into(data)])
 

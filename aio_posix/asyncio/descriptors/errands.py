@@ -1,4 +1,4 @@
-"""Requests that glibc would not do: by threads of ours, or by the loop where there is none.
+"""Requests that glibc would not do. Threads of ours do them, or the loop where there is none.
 
 - glibc does nothing in a forked child, cannot start a thread at a limit, and begins nothing while
   all its helpers are blocked.
@@ -24,7 +24,7 @@ from aio_posix.asyncio.descriptors.batch import READ, Bell, Entry, Lane, seam
 
 OWN_TURN = 0.002  # seconds that the loop works for itself before it gives others a turn
 
-# Lanes with something to do, of all loops; True: a thread does it
+# Lanes with something to do, of all loops, and whether a thread does it
 _at_work: dict[Lane, bool] = {}
 
 
@@ -32,7 +32,7 @@ class Ended(NamedTuple):
     """What a thread has done."""
 
     lane: Lane
-    entry: Entry | None  # None: all that waited on the lane
+    entry: Entry | None  # None for all that waited on the lane
     result: Any
 
 
@@ -113,7 +113,7 @@ def _there() -> list[Entry]:
 
 
 def _serve(lane: Lane, ended: deque[Ended], bell: Bell | None) -> None:
-    """In a thread: does all that waits on the lane."""
+    """Runs in a thread, and does all that waits on the lane."""
     while True:
         try:
             entry = lane.current = cast("deque[Entry]", lane.own).popleft()

@@ -1,9 +1,9 @@
-"""One loop's requests in glibc: lists that fly, and what has become of their entries.
+"""One loop's requests in glibc, in lists that fly, and what has become of their entries.
 
 - Each entry in flight keeps its batch, and so lanes. Writes and syncs are drained at exit.
 - A batch is used again, and its memory freed, only when all results are handed out and no waiter
   holds it.
-- A list is submitted or it is not: flies() says which, also when start() was interrupted.
+- A list is submitted or it is not. flies() says which, also when start() was interrupted.
 - C moves what is complete from a batch to `found`, so a signal handler that raises finds each entry
   in one of them.
 """
@@ -20,7 +20,7 @@ from aio_posix.asyncio.native import batch_abandon, batch_collect, batch_submit
 
 
 class Nobody:
-    """In place of a future that nobody awaits any more: a future would keep its loop."""
+    """Stands for a future that nobody awaits any more, because a future would keep its loop."""
 
     def done(self) -> bool:
         return True
@@ -111,7 +111,9 @@ class Lists:
         return any(entry.lane is lane for _, _, entry in self._all())
 
     def detach(self, future: Any) -> bool:
-        """Nobody awaits it any more: cancelled, if it has not begun. False if it is not here."""
+        """Nobody awaits it any more, so it is cancelled if it has not begun. False if it is not
+        here.
+        """
         for batch, i, entry in self._all():
             if entry.future is future:
                 batch.entries[i] = entry._replace(future=NOBODY)
@@ -120,7 +122,7 @@ class Lists:
         return False
 
     def detach_done(self, channel: Any) -> bool:
-        """The same for all of a channel whose futures are done; False if there is none."""
+        """The same for all of a channel whose futures are done. False if there is none."""
         found = False
         for batch, i, entry in self._all():
             if entry.channel is channel and entry.future.done():
@@ -130,12 +132,12 @@ class Lists:
         return found
 
     def take_back(self) -> None:
-        """Cancels what has not begun: all helpers are blocked in something."""
+        """Cancels what has not begun, because all helpers are blocked in something."""
         for batch, i, _ in reversed(list(self._all())):  # or the next one would begin meanwhile
             lib.batch_cancel(batch.c, i)
 
     def abandon(self) -> None:
-        """The loop has closed: all of it is released when glibc is done with it."""
+        """The loop has closed. All of it is released when glibc is done with it."""
         flying, self.flying = self.flying, []
         for batch in flying:
             for i, entry in enumerate(batch.entries):

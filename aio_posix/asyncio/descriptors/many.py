@@ -1,7 +1,7 @@
-"""Many requests of one file, one await: lio_listio made awaitable.
+"""Many requests of one file with one await, which is lio_listio made awaitable.
 
 - What the page cache has is read first, in slices (turn.py). The rest goes to the channel, which
-  submits it in bounded lists; reads spread over lanes, writes keep their order.
+  submits it in bounded lists. Reads spread over lanes, and writes keep their order.
 - There is one future for all. Each request has a Part in place of a future, which goes on until it
   has everything or the file ends.
 - When all parts have ended, the first error in their order is raised with its place in a note.
@@ -37,7 +37,7 @@ from aio_posix.asyncio.native import (
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
 
-STRETCH = 512  # parts that may begin in one turn of the loop: some 2 ms
+STRETCH = 512  # parts that may begin in one turn of the loop, some 2 ms
 
 
 class Many:
@@ -78,7 +78,7 @@ class Many:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Waits until all have ended; raises the first error."""
+        """Waits until all have ended, and raises the first error."""
         try:
             if error is None:
                 self.ended()
@@ -98,7 +98,7 @@ class Many:
 
 
 class Part:
-    """One request of many; to its channel it is a future. Of bytes that are read, ``data``."""
+    """One request of many. To its channel it is a future. Of bytes that are read, ``data``."""
 
     __slots__ = (
         "buffer",
@@ -197,7 +197,7 @@ async def _read_direct(channel: Channel, wanted: list[tuple[int, int]]) -> list[
 
 
 async def read_into(channel: Channel, buffers: Iterable[tuple[WritableBuffer, int]]) -> list[int]:
-    """Fills each (buffer, offset); the counts."""
+    """Fills each (buffer, offset), and returns the counts."""
     wanted: list[tuple[Any, int]] = list(buffers)
     if not plain_buffers(wanted):
         for buffer, _ in wanted:
@@ -231,7 +231,7 @@ async def read_into(channel: Channel, buffers: Iterable[tuple[WritableBuffer, in
 
 
 async def write(channel: Channel, pieces: Iterable[tuple[ReadableBuffer, int]]) -> list[int]:
-    """Writes each (data, offset); the counts."""
+    """Writes each (data, offset), and returns the counts."""
     with ExitStack() as views:  # buffers that cannot be resized meanwhile
         wanted = [
             (data, len(views.enter_context(readable(data))), positive(place(offset)))

@@ -1,4 +1,4 @@
-"""Who owns a descriptor: the only place that duplicates or closes one.
+"""Who owns a descriptor. Only this module duplicates or closes one.
 
 - A duplicate shares the open file with the user's descriptor. It keeps pipes, sockets and flocks
   alive, and closing it drops all fcntl locks of the process on the file. So it is closed as soon as
@@ -36,7 +36,7 @@ FILE = Kind(stream=False, direct=False)
 
 
 def kind(fd: int) -> Kind:
-    """Asks no server: a look at a file of FUSE or NFS may wait."""
+    """Asks no server, because a look at a file of FUSE or NFS may wait."""
     what = kind_of(fd)
     return Kind(bool(what & lib.STREAM_KIND), bool(what & lib.DIRECT_KIND))
 
@@ -61,7 +61,7 @@ class OpenFile:
             self._then = then
 
     def renewed(self) -> OpenFile:
-        """In a forked child: the same without what requests of the parent hold."""
+        """The same in a forked child, without what requests of the parent hold."""
         new = OpenFile(self.fd, self.keeper, owned=self._owned)
         self._owned = False
         return new
@@ -75,7 +75,7 @@ class OpenFile:
 
 
 def duplicate(fd: int) -> OpenFile:
-    """The open file that fd means now; OSError where no descriptor can be had."""
+    """The open file that fd means now. OSError where no descriptor can be had."""
     if _retired:
         for old in list(_retired):
             if same_file(fd, old) == 1 and _take(old):

@@ -1,5 +1,5 @@
-"""Pipes, sockets, terminals: a read may wait for ever, so no helper of glibc waits for it, the loop
-does.
+"""Pipes, sockets and terminals, where a read may wait for ever. So the loop waits for it, and no
+helper of glibc.
 
 - Bytes are taken or given only in the step in which the call returns. A cancelled call has taken
   and given nothing.
@@ -21,7 +21,7 @@ from aio_posix.asyncio.descriptors.poller import READABLE, WRITABLE
 from aio_posix.asyncio.offload import offload
 
 UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EINVAL)
-PIECE = 4096  # bytes that a thread is given to write: they count as gone when it begins
+PIECE = 4096  # bytes that a thread is given to write, which count as gone when it begins
 READ_MOST = 64 << 10  # bytes that a thread reads at once
 
 
@@ -42,7 +42,7 @@ class naming:
 
 
 def read_at_once(fd: int, buffer: memoryview) -> Any:
-    """The count; None if there is nothing yet; NotImplemented if the kernel cannot tell."""
+    """The count, or None if there is nothing yet, or NotImplemented if the kernel cannot tell."""
     return _at_once(os.preadv, fd, buffer)
 
 
@@ -96,7 +96,7 @@ async def send(channel: Channel, buffer: memoryview) -> int:
 
 
 async def send_all(channel: Channel, buffer: memoryview) -> int:
-    """All of it, after what was asked for before; an exception says how much had gone."""
+    """Writes all of it, after what was asked for before. An exception says how much had gone."""
     put = 0
     if channel.writers is None:
         channel.writers = loop.Line()

@@ -1,11 +1,11 @@
 """Waits until descriptors are ready, without a trace on them.
 
 - The loop watches one epoll descriptor, which holds those that somebody waits for. A loop that sets
-  O_NONBLOCK on what it watches (uvloop) sets it there, where it means nothing; on the user's open
+  O_NONBLOCK on what it watches (uvloop) sets it there, where it means nothing. On the user's open
   file it would mean something to everybody who shares it.
 - A descriptor leaves the epoll descriptor before it may be closed. Its entry belongs to the open
   file, and would fire for ever.
-- In a forked child nothing is taken out: the epoll descriptor is the parent's as well.
+- In a forked child nothing is taken out, because the epoll descriptor is the parent's as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Poller:
         loop.watch(self._epoll.fileno(), self._ready, self._waiting.clear)
 
     async def ready(self, fd: int, events: int) -> bool:
-        """Waits until fd is ready; False at once if it cannot be polled."""
+        """Waits until fd is ready. False at once if it cannot be polled."""
         mine = Waiting(events, loop.new_future())
         here = self._waiting.setdefault(fd, [])
         here.append(mine)
@@ -57,7 +57,7 @@ class Poller:
         return True
 
     def interrupt(self, fd: int, error: BaseException) -> None:
-        """Whoever waits for fd gets this error; fd may be closed then."""
+        """Whoever waits for fd gets this error, and fd may be closed then."""
         here = self._waiting.pop(fd, [])
         if here:
             self._remove(fd)

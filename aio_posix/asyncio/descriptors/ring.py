@@ -1,10 +1,10 @@
-"""One loop's requests, and who does them: glibc in lists, or threads of ours.
+"""One loop's requests, which glibc does in lists, or threads of ours.
 
 - An entry waits in `line`; what one turn of the loop asked for goes to glibc together. Its future
-  gets what it reads, a count, or minus an errno, never an exception: nobody complains about one
-  that nobody awaits any more.
+  gets what it reads, a count, or minus an errno. It never gets an exception, because asyncio would
+  complain about one that nobody awaits any more.
 - While lists fly, the loop looks at them in each turn, for as long as that finds something or for
-  PATIENCE: many are done before a thread would have been woken to say so. Then waiters get them,
+  PATIENCE. Many are done before a thread would have been woken to say so. Then waiters get them,
   and ring the bell when one is done. A timer looks as well, for lists that no waiter has taken.
 - What glibc refuses because it lacks threads, does not begin because its helpers are all blocked,
   or would never do in a forked child, is done by threads, or by the loop where none can be made.
@@ -191,7 +191,7 @@ class Ring:
                 self._progress = time.monotonic()
                 self._avoid = STALLED
             self._advance()
-        except BaseException:  # a signal handler has raised: there may be more
+        except BaseException:  # a signal handler has raised, and there may be more
             self._bell.ring()
             raise
         finally:
@@ -286,7 +286,7 @@ class Ring:
         return found
 
     def close(self) -> None:
-        """The loop has closed: whatever is in flight is released when glibc is done with it."""
+        """The loop has closed. Whatever is in flight is released when glibc is done with it."""
         if self.born == loop.generation():
             self._lists.abandon()
             self.line.clear()

@@ -1,8 +1,8 @@
-"""From a call on a file to its result: requests, until there is all.
+"""From a call on a file to its result, by as many requests as it takes.
 
 - A read goes on to the end of the file or until it has everything, a write until all is written.
-- What the page cache has not is spread over lanes; so is what O_DIRECT reads. Everything else keeps
-  to one lane.
+- What the page cache has not is spread over lanes, and so is what O_DIRECT reads. Everything else
+  keeps to one lane.
 - Memory that is allocated here for O_DIRECT is aligned, and so are the reads made into it.
 """
 
@@ -24,7 +24,7 @@ async def request(
     channel: Channel, op: int, buffer: Any = None, at: int = 0, nbytes: int = 0, offset: int = 0,
     spread: bool = False,
 ) -> int:  # fmt: skip
-    """One request: its count, or its OSError."""
+    """Makes one request. Returns its count, or raises its OSError."""
     future = loop.new_future()
     channel.ask(future, op, buffer, at, nbytes, offset, spread)
     try:
@@ -38,7 +38,7 @@ async def request(
 
 
 async def read_rested(channel: Channel, nbytes: int, offset: int) -> tuple[bytes | None, int]:
-    """From the page cache in slices, after a rest; or why not."""
+    """Reads from the page cache in slices, after a rest, or says why not."""
     while True:
         data = read_now(channel.fd, nbytes, offset)
         if data is not None:
@@ -91,7 +91,7 @@ async def read_direct(channel: Channel, nbytes: int, offset: int) -> bytes:
 
 
 async def read_into(channel: Channel, buffer: Any, nbytes: int, offset: int, spread: bool) -> int:
-    """Into a buffer of the user: what came altogether."""
+    """Reads into a buffer of the user, and returns what came altogether."""
     got = 0
     while True:
         most = min(nbytes - got, MOST)
@@ -115,7 +115,7 @@ async def write(channel: Channel, data: Any, nbytes: int, offset: int) -> int:
 
 
 class Write:
-    """write() that has begun, and goes on whoever is cancelled; to a channel it is a future."""
+    """A write() that has begun, and goes on whoever is cancelled. To a channel it is a future."""
 
     __slots__ = (
         "_channel",
@@ -141,7 +141,7 @@ class Write:
         self._more(0)
 
     def done(self) -> bool:
-        """Whether it has ended; nobody can cancel it."""
+        """Whether it has ended. Nobody can cancel it."""
         return self._ended
 
     def set_result(self, n: int) -> None:

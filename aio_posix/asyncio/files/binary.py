@@ -1,6 +1,4 @@
-"""Binary files: BinaryFile, which open() gives for "rb" and its like, and RawFile for
-buffering=0.
-"""
+"""BinaryFile, which open() gives for "rb" and its like, and RawFile for buffering=0."""
 
 from __future__ import annotations
 
@@ -118,8 +116,8 @@ class BinaryFile(File[bytes]):
 
 
 class RawFile(BinaryFile):
-    """io.FileIO, awaited: one read or write of the file for each call, nothing kept back between
-    two of them.
+    """io.FileIO, awaited. Each call is one read or write of the file, and nothing is kept back
+    between two of them.
     """
 
     _whences = range(-(1 << 31), 1 << 31)  # the system says which it knows

@@ -1,4 +1,4 @@
-"""Writes that block: for threads, for an exit, and for whoever cannot await."""
+"""Writes that block, for threads, for an exit, and for callers that cannot await."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A file's bytes at its position: what is read ahead, and what waits to be written (outbox.py).
+"""A file's bytes at its position. Some are read ahead, and some wait to be written (outbox.py).
 
-- At most one of the two holds anything: reading first writes what waits, writing first goes back
-  over what was read ahead. A pipe or socket has no position, so there both may hold something.
+- At most one of the two holds anything. Reading first writes what waits, and writing first goes
+  back over what was read ahead. A pipe or socket has no position, so there both may hold something.
 - A read that is cancelled or fails leaves what it had got in the window.
-- Calls come one at a time; the file above sees to that. The ``..._now`` calls neither wait nor need
-  a turn.
+- Calls come one at a time, which the file above sees to. The ``..._now`` calls neither wait nor
+  need a turn.
 """
 
 from __future__ import annotations
@@ -255,12 +255,14 @@ class Buffer:
         self.opened.close_later(self.outbox.rest())
 
     def write_out(self, seconds: float) -> None:
-        """Writes what waits, for who cannot await; to a pipe or socket what goes in time."""
+        """Writes what waits, for callers that cannot await. A pipe or socket gets what goes in
+        time.
+        """
         self.unread()
         self.outbox.write_out(seconds)
 
     def desert(self) -> None:
-        """In a forked child: the parent goes on with what waits and with what is on its way."""
+        """Called in a forked child. The parent goes on with what waits and what is on its way."""
         self._forget()
         self.opened.desert()
 

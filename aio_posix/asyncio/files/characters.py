@@ -1,7 +1,8 @@
-"""Text at a file's position: a Buffer with a decoder and an encoder, as io.TextIOWrapper is one.
+"""Text at a file's position. It is a Buffer with a decoder and an encoder, as io.TextIOWrapper is
+one.
 
 - Without "+" reads grow from TextIOWrapper's chunk to Buffer's most. What cannot be decoded must
-  not take the good text before it along: the chunk is tried again in pieces of TextIOWrapper's
+  not take the good text before it along. The chunk is tried again in pieces of TextIOWrapper's
   size, so the error comes where it comes with the built-in.
 - With "+" chunks keep TextIOWrapper's size, because a write goes where the chunk before it ended.
 """
@@ -95,7 +96,7 @@ class Characters:
         return await read_line(self.window, self.fill, limit)
 
     async def fill(self) -> bool:
-        """One read into the window for lines; False at the end of the file."""
+        """One read into the window for lines. False at the end of the file."""
         if await self._fill():
             return True
         self.decoded.end()

@@ -3,9 +3,9 @@ beside its buffer.
 
 - ``chunks`` are the reads whose text is not all taken yet, each with the decoder's state before it.
   The last one stays until the next. Without chunks the position is that of the buffer below.
-- A position is TextIOWrapper's cookie, bit for bit: where the decoder can start, its flags there,
-  the bytes to feed it and the characters to skip. Either kind of file can seek to a
-  position of the other.
+- A position is TextIOWrapper's cookie, bit for bit. It says where the decoder can start, its flags
+  there, the bytes to feed it and the characters to skip. Either kind of file can seek to a position
+  of the other.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Decoded:
         return text
 
     def end(self) -> None:
-        """What is left is the last line: the next position is that of the buffer below."""
+        """What is left is the last line, so the next position is that of the buffer below."""
         self._chunks.clear()
 
     def tell(self, end: int) -> int:
@@ -132,7 +132,7 @@ class Decoded:
         return sum(chunk.chars for chunk in self._chunks) - len(self.window)
 
     def _cookie(self, start: int, chunk: Chunk, taken: int) -> int:
-        """What TextIOWrapper tells in the chunk; it is not at 0 there, where it would reset the
+        """What TextIOWrapper tells in the chunk. It is not at 0 there, where it would reset the
         decoder.
         """
         data = b"\0" + chunk.held + chunk.raw

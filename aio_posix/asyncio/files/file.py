@@ -1,7 +1,7 @@
 """What every file of aio_posix.asyncio can do, whatever it reads and writes.
 
 - Operations at the position have turns (sharing.py). pread, pwrite and readinto at an offset have
-  none: any number of them may run.
+  none, so any number of them may run.
 - What needs no waiting and would overtake nobody is done at once, without a turn.
 """
 
@@ -27,7 +27,7 @@ Self = TypeVar("Self", bound="File[Any]")
 
 
 class Source(Protocol[S]):
-    """What a file reads and writes at its position: a Buffer, or text on one (characters.py)."""
+    """What a file reads and writes at its position, a Buffer or text on one (characters.py)."""
 
     window: Window[S]
 
@@ -123,7 +123,7 @@ class File(Generic[S]):
             if hint <= 0:
                 self._window.add(await self._source.readall())
                 return self._window.all_lines()
-            while True:  # nothing is taken before all is there: a cancellation loses nothing
+            while True:  # nothing is taken before all is there, so a cancellation loses nothing
                 if (lines := self._window.take_lines(hint)) is not None:
                     return lines
                 if not await self._source.fill():
@@ -278,7 +278,7 @@ class File(Generic[S]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is GeneratorExit:  # nothing can be awaited; what waits is written by the finalizer
+        if kind is GeneratorExit:  # nothing can be awaited, so the finalizer writes what waits
             self._buffer.close_now()
             return
         cancelled = kind is not None and issubclass(kind, loop.Cancelled)

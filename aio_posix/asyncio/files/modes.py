@@ -1,4 +1,4 @@
-"""The modes of open(): which there are for type checkers, and what each asks of the system.
+"""The modes of open(), which there are for type checkers, and what each asks of the system.
 
 The Literals name the same modes as typeshed's OpenTextMode and OpenBinaryMode.
 """

@@ -1,16 +1,17 @@
-"""An open file: descriptor, names, position, the requests on it, and how it is closed.
+"""An open file with its descriptor, names, position, the requests on it, and how it is closed.
 
-- A file that open() has opened by its name belongs to us alone: its position is a number here
+- A file that open() has opened by its name belongs to us alone. Its position is a number here
   (csrc/python/position.c). The system hears of it (publish()) only when somebody else may look,
   that is after fileno(), ``raw`` or detach(), and before a fork. Any other file's position is the
   system's.
-- What makes requests is made for the first of them: many a file that is read once needs none.
+- What makes requests is made for the first of them, because many a file that is read once needs
+  none.
 - What may wait for a server, a disk or a lock of the kernel runs in a thread. Only a file that is
   known to be of this machine (``local``) is asked for its end, or closed, on the loop.
 - A call in a thread holds ``_lock`` and looks whether the file is still open, so it never meets
   another file that has got the number. Closing takes the lock, too, and waits for requests.
 - The object of the built-in is made when somebody asks for it, and closes the descriptor from then
-  on. Until then close() does. There is no finalizer here: in a cycle of garbage it might run before
+  on. Until then close() does. There is no finalizer here. In a cycle of garbage it might run before
   that of the Buffer, which still has something to write.
 """
 
@@ -120,7 +121,7 @@ class Opened(Position):
 
     async def courtesy(self) -> None:
         """Gives the loop its turn when the slice (turn.py) of this task is over."""
-        # so much that the clock is asked each time: lines cost more than reads
+        # so much that the clock is read on every call, as lines take longer to split than to read
         while not may_now(self.fd, NOW_MOST) and declined() == REST:
             await rest()
 
@@ -160,7 +161,7 @@ class Opened(Position):
         return at
 
     def size(self) -> int:
-        """How long the file is; of a server's, how long it was when it was opened."""
+        """How long the file is. For a server's file, how long it was when it was opened."""
         return os.fstat(self.fd).st_size if self.local else self.length
 
     # --- at the position

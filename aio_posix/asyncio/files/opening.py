@@ -1,10 +1,10 @@
-"""open(): at once where the kernel need not wait, else in a thread; and what it returns.
+"""open() opens at once where the kernel need not wait, and otherwise in a thread.
 
 - A path is opened by us, with the audit event of the built-in. What the built-in would refuse or
   warn of, a descriptor and an opener go through the built-in open(), in a thread.
-- The thread is a daemon: an open that blocks (a FIFO, a terminal, a network) holds up neither other
+- The thread is a daemon. An open that blocks (a FIFO, a terminal, a network) holds up neither other
   opens nor the end of the program, and can be cancelled. Whatever it opens later is closed.
-- No text is decoded before the file is open, but the encoding is looked up before: a wrong one
+- No text is decoded before the file is open, but the encoding is looked up before, so a wrong one
   creates no file.
 """
 
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=BinaryFile | TextFile)
 T = TypeVar("T")
-# Bytes that a sequential reader reads ahead in the end; beyond that it gets no faster.
+# Bytes that a sequential reader reads ahead in the end. Beyond that it gets no faster.
 AHEAD = 256 << 10
-# Bytes that may wait to be written. Python has it so since 3.14; each write of a regular file is
-# handed over to a thread, which costs as much as copying these.
+# Bytes that may wait to be written. Python has it so since 3.14. A thread makes each write of a
+# regular file, and to start it costs as much as copying these.
 WAITING = 128 << 10
 INT_MOST = 2**31 - 1  # what C's int holds, and the built-in's buffering
 

@@ -1,7 +1,7 @@
 """What was written and is not yet in the file.
 
 - It waits, then it is on its way. Writes of a regular file run behind their callers (``behind``).
-  They go on when a task is cancelled; settle() waits for them and raises what they raised, and
+  They go on when a task is cancelled. settle() waits for them and raises what they raised, and
   everything that depends on them settles first. What failed waits again, in front.
 - A write to a pipe or socket never runs behind. When it is cancelled, what has not gone waits.
   Until a later write or flush gets all of it through, the outbox is ``stuck`` and close() drops the
@@ -23,7 +23,7 @@ from aio_posix.asyncio.files.together import SMALL, put
 from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
 
 Data = bytes | memoryview
-BEHIND = 2 << 20  # bytes that may be on their way; half of them wake the loop up together
+BEHIND = 2 << 20  # bytes that may be on their way, half of which wake the loop up together
 
 
 class Outbox:
@@ -95,8 +95,8 @@ class Outbox:
             self._start(data)
 
     async def _make_way(self, nbytes: int) -> None:
-        """Waits until so much more may run behind. What is appended has to wait for all before it:
-        nobody could tell where the hole of a failed write is.
+        """Waits until so much more may run behind. What is appended has to wait for all before it,
+        because nobody could tell where the hole of a failed write is.
         """
         if self._opened.mode.appends:
             await self.settle()
@@ -160,7 +160,7 @@ class Outbox:
         del self.behind[i:]
 
     def _take_back(self, failed: list[Behind], gone: int) -> None:
-        """Lets it wait again, in front: what was not written, and what was written after that."""
+        """Lets what was not written, and what was written after that, wait again in front."""
         pieces = [bytes(each.data) for each in failed]  # no copy of bytes
         if self._opened.mode.appends:
             pieces[0] = pieces[0][gone:]
@@ -254,7 +254,9 @@ class Outbox:
         return finish
 
     def write_out(self, seconds: float) -> None:
-        """Writes what waits, for who cannot await; to a pipe or socket what goes in time."""
+        """Writes what waits, for callers that cannot await. A pipe or socket gets what goes in
+        time.
+        """
         if self._opened.stream:
             if self.waiting:
                 blocking.push(self._opened.fd, self.waiting, seconds)

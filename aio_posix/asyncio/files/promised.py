@@ -1,4 +1,4 @@
-"""What open() returns: to be awaited, or entered by ``async with``."""
+"""What open() returns, to be awaited or entered by ``async with``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Closable)
 
 
 class Asked(NamedTuple):
-    """What open() was asked for: the built-in's arguments, in its order."""
+    """What open() was asked for, which are the built-in's arguments in its order."""
 
     file: Any
     mode: str

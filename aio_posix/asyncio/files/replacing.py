@@ -1,11 +1,12 @@
-"""replacing(): a new file that takes the place of an old one when it is complete, and not before.
+"""replacing() gives a new file that takes the place of an old one when it is complete, and not
+before.
 
 - The new file is written beside the old one, under a name that nobody else uses. When the block
   ends well it goes to the disk, gets owner and permission bits of the old file, takes its name by
   rename(2), and the directory goes to the disk. Whoever opens the name finds the old file or the
   new one, whole, also after the power has failed.
 - When the block ends by an exception or a cancellation the new file goes away and the old one has
-  not been touched. A cancellation while the name is being changed comes too late: then the new file
+  not been touched. A cancellation while the name is being changed comes too late. Then the new file
   is there, whole.
 - What is done to names happens in a thread, and an exit of the program waits for it.
 """
@@ -57,7 +58,7 @@ class Replacement:
         self._process = os.getpid()
 
     def create(self, path: str, flags: int) -> int:
-        """The descriptor of the new file; an opener."""
+        """The descriptor of the new file, as an opener returns it."""
         if self._exclusive and os.path.lexists(self._path):
             raise self._error(errno.EEXIST)
         self._target = os.path.realpath(self._path)
@@ -72,7 +73,7 @@ class Replacement:
         flags = flags & ~os.O_TRUNC | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         # nobody but the owner may read it before it is complete
         bits = 0o666 if self._old is None else 0o600
-        # at most 80 bytes of the name, whatever its letters: a name has 255
+        # at most 80 bytes of the name, whatever its letters, as a name has 255
         beside = os.path.join(folder, f".{name[:20]}.{secrets.token_hex(8)}")
         try:
             fd = os.open(beside, flags, bits)
@@ -87,7 +88,7 @@ class Replacement:
         raise self._error(errno.ECANCELED)
 
     def commit(self) -> None:
-        """The new file takes the place of the old one; FileExistsError if there must be none."""
+        """The new file takes the place of the old one. FileExistsError if there must be none."""
         with self._lock:
             if self._over:
                 return

@@ -1,10 +1,11 @@
-"""One open file that several tasks use: whose turn it is, whether it is still open, and its end.
+"""One open file that several tasks use. Says whose turn it is and whether it is still open, and
+ends it.
 
 - Operations at the position happen one at a time, in the order in which they were called.
-- close() waits for its turn, but not for a read of a pipe: that one raises ValueError. When a block
-  is left because its task was cancelled, its file does not wait for the reader of a pipe either.
+- close() waits for its turn, but not for a read of a pipe, which raises ValueError. When a block is
+  left because its task was cancelled, its file does not wait for the reader of a pipe either.
 - A forked child goes on with files that it inherits, but for those that a task of the parent was
-  using: in the child they raise.
+  using, which raise in the child.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TextFile: io.TextIOWrapper, awaited, on the same Buffer that a BinaryFile has."""
+"""TextFile is io.TextIOWrapper, awaited, on the same Buffer that a BinaryFile has."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Small writes: what one turn of the loop asked for is written by one thread, one after another.
+"""Small writes. One thread writes what one turn of the loop asked for, one after another.
 
 A list for glibc wakes a helper for each file, and a waiter in the end. That takes longer than the
-writes: 16 files that flush a line each had 31,000 flushes/s, and have some 150,000 so
+writes. 16 files that flush a line each had 31,000 flushes/s, and have some 150,000 so
 (benchmarks/everyday.py, flush-16).
 
 - Only files of file systems that are known to be of this machine are written so, because one write
@@ -66,7 +66,7 @@ class Small:
         return self.error
 
     def join(self) -> None:
-        """The same, blocking; a forked child leaves it to the parent."""
+        """The same, blocking. A forked child leaves it to the parent."""
         if self.batch.generation != loop.generation():
             return
         self.batch()
@@ -86,7 +86,7 @@ class Batch(exits.Job):
         self._post = loop.poster()
 
     def open(self) -> bool:
-        """Whether more can be added: not by another loop, nor in a forked child."""
+        """Whether more can be added, which another loop or a forked child may not do."""
         here = self.loop is loop.running() and self.generation == loop.generation()
         return here and not self.begun()
 

@@ -63,12 +63,12 @@ class Window(Lines[S], Generic[S]):
         self._searched = False
 
     def peek(self) -> S:
-        """All there is; nothing is taken."""
+        """All there is. Nothing is taken."""
         self._join()
         return self.data[self.at :]
 
     def next_line(self) -> S:
-        """The next whole line; empty if there is none."""
+        """The next whole line, or empty if there is none."""
         if self._searched:
             return self._empty
         line = self.line()
