@@ -658,10 +658,10 @@ def test_a_process_that_has_ended_and_was_not_waited_for(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a process of another user")
 def test_a_process_of_another_user() -> None:
-    # locale, shutil: argparse imports them late, when nobody may not be able to read this
-    # interpreter's library
+    # argparse imports modules late, when nobody may not be able to read this interpreter's library
     program = (
-        "import locale, os, shutil, sys; from aio_posix.study import ps; "
+        "import argparse, os, sys; from aio_posix.study import ps; "
+        "argparse.ArgumentParser().parse_args([]); argparse.ArgumentParser().format_help(); "
         "os.setuid(65534); sys.exit(ps.main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", program, str(os.getpid())]
