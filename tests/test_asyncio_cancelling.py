@@ -303,13 +303,17 @@ def test_a_cancelled_close_of_a_stuck_pipe_closes_it(loop: str, ends: Ends) -> N
         await with_time_limit(file.write(b"x" * SIZE))
         flush = asyncio.ensure_future(file.flush())
         await asyncio.sleep(0)
-        # around the task, for a free-threaded Python has the filters of warnings in its context
-        with pytest.warns(ResourceWarning, match="dropped"):
+
+        async def close_and_cancel() -> None:
             close = asyncio.ensure_future(file.close())
             await asyncio.sleep(0.01)
             assert not close.done(), "it waits for its turn"
             flush.cancel()
             await asyncio.wait_for(close, 5)
+
+        # around the task, for a free-threaded Python has the filters of warnings in its context
+        with pytest.warns(ResourceWarning, match="dropped"):
+            await close_and_cancel()
         os.close(source)
 
     run_on(loop, program())
