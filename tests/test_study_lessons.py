@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from aio_posix.study import course
+from aio_posix.study.chart import dark
 from aio_posix.study.guesses import QUESTIONS
 from aio_posix.study.lesson import Failed, Lesson, _lesson, load
 from aio_posix.study.model import Glibc
@@ -263,6 +264,13 @@ def test_a_lesson_that_needs_what_is_not_installed_says_so() -> None:
     lesson = _lesson(module)
     assert lesson.missing == ("no_such_module",)
     assert course.run_all([lesson]) == 0
+
+
+@pytest.mark.parametrize("name", ["lists", "costs"])
+def test_a_drawing_stands_beside_the_same_in_the_dark(name: str) -> None:
+    light = (DOCS / f"{name}.svg").read_text()
+    assert dark(light) != light
+    assert (DOCS / f"{name}-dark.svg").read_text() == dark(light)
 
 
 def test_the_lists_are_drawn_as_the_model_has_them() -> None:

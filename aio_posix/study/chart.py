@@ -1,7 +1,8 @@
-"""Panels of bars and lines, as text and as one SVG: plain numbers in, a string out."""
+"""Panels of bars and lines, as text and as one SVG, light or dark: numbers in, a string out."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
@@ -10,6 +11,20 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT, GAP = 470, 300, 16  # of a panel, and between panels
 LEFT, TOP, RIGHT, BOTTOM = 76, 66, 24, 34  # inside a panel, around what is drawn
 COLOURS = ("#0f8a5f", "#c77700", "#52606d")
+# the colours of pages/page.css
+IN_THE_DARK = {
+    "#fff": "#1b242d",
+    "#f5f7fa": "#222d38",
+    "#cbd2d9": "#3b4956",
+    "#e4e7eb": "#33404c",
+    "#9aa5b1": "#7b8a99",
+    "#52606d": "#9fb0c0",
+    "#1f2933": "#e4e7eb",
+    "#0f8a5f": "#3ecf97",
+    "#c6f0dd": "#12503b",
+    "#c77700": "#f0ae3c",
+    "#ffe8b8": "#5c4310",
+}
 STYLE = """
     .panel { fill: #f5f7fa; stroke: #cbd2d9 }
     .name { font-weight: 600; font-size: 17px }
@@ -116,6 +131,11 @@ class Lines:
 
 
 Panel = Bars | Lines
+
+
+def dark(svg: str) -> str:
+    """A light drawing in the colours of a dark page."""
+    return re.sub(r"#[0-9a-f]{3,6}\b", lambda colour: IN_THE_DARK[colour[0]], svg)
 
 
 def nice(most: float) -> list[float]:

@@ -14,10 +14,12 @@ import re
 import sys
 from pathlib import Path
 
+from aio_posix.study.chart import dark
 from aio_posix.study.course import wrapped
 from aio_posix.study.lesson import MEASURED, Lesson, load
 
 DOCS = Path("docs/study")  # of a checkout, where this is meant to be run
+DRAWINGS = [DOCS / "lists.svg", DOCS / "costs.svg"]  # a dark one is made beside each
 WIDTH = 100
 SEE, SEEN = "## See\n\n```text\n", "\n```"
 BEGIN, END = "<!-- lessons, written by aio_posix.study.transcripts -->", "<!-- end of lessons -->"
@@ -117,6 +119,8 @@ def main(argv: list[str]) -> int:
         )
         return 1
     course = load()
+    for drawing in DRAWINGS:
+        drawing.with_stem(f"{drawing.stem}-dark").write_text(dark(drawing.read_text()))
     readme.write_text(with_table(readme.read_text(), course))
     for lesson in course:
         if options.which and str(lesson.number) not in options.which:
