@@ -35,6 +35,7 @@ class aiocb:
 @final
 class batch:
     left: int
+    refused: int
 
 @final
 class bell:

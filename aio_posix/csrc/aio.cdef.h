@@ -72,7 +72,7 @@ void bell_drop(struct bell *bell);
 void bell_ring(struct bell *bell);
 void bell_hush(struct bell *bell);
 void waiters_more(void);
-struct batch { unsigned left; ...; };
+struct batch { unsigned left; bool refused; ...; };
 struct batch *batch_new(void);
 void batch_free(struct batch *b);
 int batch_held(struct batch *b);

@@ -84,7 +84,10 @@ class Watcher(Protocol):
 class _Seam:
     """Where a watcher is put in."""
 
-    watcher: Watcher | None = None
+    __slots__ = ("watcher",)
+
+    def __init__(self) -> None:
+        self.watcher: Watcher | None = None
 
 
 seam = _Seam()
@@ -102,6 +105,10 @@ class Batch:
         self.address = address(self.c)
         self.entries: list[Entry | None] = []
         self.posted = False  # a waiter has it, and will ring the bell
+
+    def all(self) -> list[Entry]:
+        """Those that are not handed out."""
+        return [entry for entry in self.entries if entry is not None]
 
     def addresses(self) -> list[int]:
         """Of the memory that the entries read into or write from."""

@@ -125,22 +125,21 @@ class Channel:
         """Starts a request when its turn comes. ``future`` has done() and set_result(), and is
         given what Entry says.
         """
-        lane, fd = None, -1
+        lane, fd, home = None, -1, self.home
         if self.in_flight < WINDOW and (self.behind is None or self._free()):
             lane = self._reader() if spread else self.lanes[0]
             fd = lane.fd
-            lane.busy += 1
-            self.in_flight += 1
         entry = new_entry(Entry, (future, op, fd, buffer, at, nbytes, offset, self, lane, spread))
         if seam.watcher is not None:
             seam.watcher.asked(entry)
         if lane is None:
             self.waiting.append(entry)
-        else:
-            home = self.home
-            home.line.append(entry)
-            if not home.flushing:
-                home.flush_soon()
+            return
+        lane.busy += 1  # a signal handler may raise after a call, and none lies between these lines
+        self.in_flight += 1
+        home.line.append(entry)
+        if not home.flushing:
+            home.flush_soon()
 
     def _free(self) -> bool:
         """Nobody's requests come first."""
@@ -168,13 +167,17 @@ class Channel:
     def advance(self) -> None:
         """Requests have ended, so others get their places."""
         while self.waiting and self.in_flight < WINDOW and self._free():
-            entry = self.waiting.popleft()
-            if not entry.future.done():
-                lane = self._reader() if entry.spread else self.lanes[0]
-                lane.busy += 1
-                self.in_flight += 1
-                self.home.line.append(entry._replace(lane=lane, fd=lane.fd))
-                self.home.flush_soon()
+            entry = self.waiting[0]
+            if entry.future.done():
+                del self.waiting[0]
+                continue
+            lane = self._reader() if entry.spread else self.lanes[0]
+            entry = entry._replace(lane=lane, fd=lane.fd)
+            del self.waiting[0]
+            lane.busy += 1
+            self.in_flight += 1
+            self.home.line.append(entry)
+            self.home.flush_soon()
         if not self.in_flight:
             del self.lanes[1:]
             quiet, self._quiet = self._quiet, None

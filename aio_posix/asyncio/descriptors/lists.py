@@ -3,16 +3,16 @@
 - Each entry in flight keeps its batch, and so lanes. Writes and syncs are drained at exit.
 - A batch is used again, and its memory freed, only when all results are handed out and no waiter
   holds it.
-- A list is submitted or it is not. flies() says which, also when start() was interrupted.
-- C moves what is complete from a batch to `found`, so a signal handler that raises finds each entry
-  in one of them.
+- C moves entries from the line to a batch, and what is complete from there to `found`, so a signal
+  handler that raises finds each entry in one of them. What glibc refuses is complete with EAGAIN.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, cast
+from contextlib import suppress
+from typing import Any
 
 from aio_posix._ffi import lib
 from aio_posix.asyncio.descriptors.batch import Batch, Bell, Entry, Lane, seam
@@ -41,30 +41,21 @@ class Lists:
         # entry, and what its future gets: found by harvest(), until it is delivered
         self.found: list[tuple[Entry, Any]] = []
 
-    def start(self, entries: list[Entry]) -> None:
-        """Submits one list, as far as flies() tells then."""
-        batch = None
+    def start(self, line: deque[Entry], n: int) -> bool:
+        """Submits the first n entries of the line as one list; False if they stay in the line."""
         try:
             batch = self._unused()
-            batch.entries = cast("list[Entry | None]", entries)
-            self.flying.append(batch)
-            if seam.watcher is not None:
-                seam.watcher.submitting()
-            batch_submit(batch.address, entries, batch)
-        except (MemoryError, BufferError, OSError):  # or an exit has drained what was in flight
-            pass
-        finally:
-            if batch is not None:
-                flies = bool(batch.c.left)
-                if not flies:
-                    self.flying.remove(batch)
-                    self._rest(batch)
-                if seam.watcher is not None:
-                    seam.watcher.submitted(entries, batch.addresses(), flies)
-
-    def flies(self, entries: list[Entry]) -> bool:
-        """Whether this list was submitted, also if a signal handler has raised meanwhile."""
-        return any(batch.entries is entries and batch.c.left for batch in reversed(self.flying))
+        except MemoryError:
+            return False
+        self.flying.append(batch)
+        if seam.watcher is not None:
+            seam.watcher.submitting()
+        with suppress(MemoryError, BufferError, OSError):  # an exit has drained what was in flight
+            batch_submit(batch.address, batch.entries, line, n, batch)
+        if seam.watcher is not None:
+            flies = bool(batch.c.left) and not batch.c.refused
+            seam.watcher.submitted(batch.all(), batch.addresses() if flies else [], flies)
+        return bool(batch.c.left)
 
     def _unused(self) -> Batch:
         for _ in range(len(self._spare)):
@@ -105,6 +96,10 @@ class Lists:
 
     def entries(self) -> list[Entry]:
         return [entry for _, _, entry in self._all()]
+
+    def refused(self) -> list[Entry]:
+        """What glibc did not take, and nobody has looked at yet."""
+        return [entry for batch, _, entry in self._all() if batch.c.refused]
 
     def has(self, lane: Lane) -> bool:
         """Whether glibc has a request of this lane."""

@@ -101,6 +101,7 @@ class Part:
     """One request of many. To its channel it is a future. Of bytes that are read, ``data``."""
 
     __slots__ = (
+        "asked",
         "buffer",
         "data",
         "error",
@@ -108,6 +109,7 @@ class Part:
         "many",
         "nbytes",
         "offset",
+        "over",
         "place",
         "spread",
     )
@@ -123,6 +125,7 @@ class Part:
         self.spread = spread
         self.got = self.error = 0
         self.data = b""
+        self.asked = self.over = False
 
     def more(self) -> None:
         """Asks for what is left."""
@@ -130,23 +133,31 @@ class Part:
         at = 0 if self.buffer is None else got
         most = min(self.nbytes - got, MOST)
         many.channel.ask(self, many.op, self.buffer, at, most, self.offset + got, self.spread)
+        self.asked = True
 
     def done(self) -> bool:
         return self.many.future.done()
 
     def set_result(self, result: Any) -> None:
-        if result.__class__ is bytes:
-            self.data = self.data + result if self.data else result
-            result = len(result)
-        if result < 0:
-            self.error = -result
-        else:
-            self.got += result
-            short = self.got < self.nbytes
-            if short and result and not (self.many.channel.kind.direct and result % ALIGNMENT):
-                self.more()
-                return
-        self.many.ended()
+        """Called again if a signal handler has raised meanwhile, so what counts is no call."""
+        many = self.many
+        data = result if result.__class__ is bytes else b""
+        n = result if result.__class__ is int else len(data)
+        odd = n % ALIGNMENT and many.channel.kind.direct  # the end of the file
+        if self.asked:
+            self.asked = False
+            if n < 0:
+                self.error = -n
+            else:
+                self.got += n
+                self.data = self.data + data if self.data else data
+            if n <= 0 or odd or self.got == self.nbytes:
+                self.over = True
+                many.left -= 1
+        if not self.over:
+            self.more()
+        elif not many.left:
+            loop.settle(many.future, None, None)
 
 
 async def read(channel: Channel, ranges: Iterable[tuple[int, int]]) -> list[bytes]:

@@ -90,12 +90,9 @@ class Ring:
     def flush_soon(self) -> None:
         """What is in the line goes to glibc in the next turn."""
         if not self.flushing:
+            self._look_again(LATEST)  # before anything that a signal handler may end
             self.flushing = True
-            loop.soon(self._flush_now)
-
-    def _flush_now(self) -> None:
-        self.flushing = False
-        self._flush()
+            loop.soon(self._flush)
 
     def hurry(self) -> None:
         """A list of them goes at once, and helpers begin while its caller asks for more."""
@@ -105,7 +102,7 @@ class Ring:
     def _flush(self) -> None:
         line, lists = self.line, self._lists
         aside = self.born or lib.forked or time.monotonic() < self._avoid_until
-        self._busy = True
+        self.flushing, self._busy = False, True
         try:
             while line and len(lists.flying) < ROOM:
                 entry = line[0]
@@ -114,30 +111,21 @@ class Ring:
                     entry.channel.in_flight -= 1
                     entry.lane.busy -= 1
                     line.popleft()
-                elif aside or entry.lane.own is not None:  # it must not overtake what is done there
+                elif (  # it must not overtake what is done there
+                    aside or entry.lane.own is not None or not lists.start(line, self._together())
+                ):
                     self._do(entry)
                     line.popleft()
-                else:
-                    entries = self._next_list()
-                    try:
-                        lists.start(entries)
-                    finally:  # also after an interruption
-                        if not lists.flies(entries):
-                            for entry in entries:
-                                self._do(entry)
             self._advance()
         finally:  # also after an interruption
             self._busy = False
             if lists.flying and not self._looking:
-                self._looking = True
                 self._seen = time.monotonic()
+                self._looking = True
                 loop.soon(self._look)
-            if lists.flying and not self._due:
-                self._progress = time.monotonic()
-                self._look_again(LATEST)
 
-    def _next_list(self) -> list[Entry]:
-        """A sync stands alone."""
+    def _together(self) -> int:
+        """How many at the head of the line make one list. A sync stands alone."""
         line = self.line
         first = line[0]
         n, spreads = 1, first.spread
@@ -147,7 +135,7 @@ class Ring:
                 if spread is not spreads or op in SYNCS or lane.own is not None or future.done():
                     break
                 n += 1
-        return [line.popleft() for _ in range(n)]
+        return n
 
     def _do(self, entry: Entry) -> None:
         self._errands.do(entry)
@@ -253,8 +241,11 @@ class Ring:
     # --- what can go wrong
 
     def _look_again(self, pause: float) -> None:
-        due = time.monotonic() + pause
-        if not self._due or due < self._due:
+        now = time.monotonic()
+        due = now + pause
+        if not self._due or due < self._due or self._due < now - LATEST:  # that one was lost
+            if not self._lists.flying:
+                self._progress = now
             self._due = due
             self._pause = pause
             loop.later(pause, self._look_late, due)
@@ -267,7 +258,7 @@ class Ring:
         found = self._harvest()
         if found:
             lib.waiters_more()
-        if self._lists.flying:
+        if self._lists.flying or self.line:
             now = time.monotonic()
             if now - self._progress > STALLED:
                 _say_that_the_pool_is_stuck()
@@ -279,7 +270,7 @@ class Ring:
 
     def unsubmitted(self) -> list[Entry]:
         """What waits here and in the lines of channels, in the order of each channel."""
-        found = list(self.line)
+        found = [*self._lists.refused(), *self.line]
         for channel in {entry.channel: None for entry in (*self._lists.entries(), *found)}:
             lane = channel.lanes[0]
             found += [entry._replace(lane=lane, fd=lane.fd) for entry in channel.waiting]

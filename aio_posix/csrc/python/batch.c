@@ -43,7 +43,8 @@ void *batch_memory(struct batch *b, unsigned i)
 /* As aio_cancel, with minus an errno for an error. */
 int batch_cancel(struct batch *b, unsigned i)
 {
-    return request_cancel(b->requests[i].cb.aio_fildes, &b->requests[i]);
+    struct request *r = &b->requests[i];
+    return b->refused ? AIO_ALLDONE : request_cancel(r->cb.aio_fildes, r);
 }
 
 /* Does in the calling thread what glibc would not do.  The count, or minus an errno. */
@@ -133,21 +134,29 @@ static int start(struct batch *b)
                ? -request_submit(b->members[0], first) : list_submit(&b->list, false, &whole);
 }
 
-static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+/* Moves n entries from the line to the list; how many those are, fewer with an exception. */
+static Py_ssize_t move(PyObject *line, PyObject *entries, Py_ssize_t n)
 {
-    (void)self;
-    struct batch *b = nargs == 3 ? PyLong_AsVoidPtr(args[0]) : NULL;
-    Py_ssize_t n = b ? PyList_Size(args[1]) : 0, described = 0;
-    if (PyErr_Occurred() || n < 1 || n > BATCH) {
-        PyErr_SetString(PyExc_TypeError, "expected batch, 1 to 16 entries, keeper");
-        return NULL;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *entry = PySequence_GetItem(line, 0);
+        int rc = entry ? PyList_Append(entries, entry) : -1;
+        Py_XDECREF(entry);
+        if (rc != 0 || PySequence_DelItem(line, 0) != 0)
+            return rc == 0 ? i + 1 : i;
     }
+    return n;
+}
+
+/* 0, minus an errno with nothing submitted, or an errno when glibc refused some. */
+static int submit(struct batch *b, PyObject *entries, PyObject *keeper)
+{
+    Py_ssize_t n = PyList_Size(entries), described = 0;
     struct kept_block *block = may_submit() ? kept_block_new((size_t)n) : NULL;
     if (block == NULL)
-        return NULL;
+        return -1;
     while (described < n && !PyErr_Occurred()) {
         struct kept *k = kept_at(block, (size_t)described);
-        wish(&b->wanted[described], k, PyList_GetItem(args[1], described), args[2]);
+        wish(&b->wanted[described], k, PyList_GetItem(entries, described), keeper);
         described++;
     }
     int error = -1;
@@ -163,11 +172,25 @@ static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t 
         if (error < 0)
             kept_refuse(i < described ? b->wanted[i].kept : kept_at(block, (size_t)i));
     }
-    if (error >= 0) {
-        b->n = b->left = (unsigned)n;
-        memset(b->open, 1, (size_t)n);
+    return error;
+}
+
+/* A signal handler finds each entry in the line or in the batch, for it cannot run in here. */
+static PyObject *batch_submit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    struct batch *b = nargs == 5 ? PyLong_AsVoidPtr(args[0]) : NULL;
+    Py_ssize_t n = b ? PyLong_AsSsize_t(args[3]) : 0;
+    if (PyErr_Occurred() || n < 1 || n > BATCH || !PyList_Check(args[1])
+        || PyList_Size(args[1]) != 0) {
+        PyErr_SetString(PyExc_TypeError, "expected batch, [], line, 1 to 16, keeper");
+        return NULL;
     }
-    return PyErr_Occurred() ? NULL : PyLong_FromLong(error);
+    n = move(args[2], args[1], n);
+    b->refused = PyErr_Occurred() || submit(b, args[1], args[4]) < 0;
+    b->n = b->left = (unsigned)n;
+    memset(b->open, 1, (size_t)n);
+    return PyErr_Occurred() ? NULL : none();
 }
 
 static PyObject *batch_abandon(PyObject *self, PyObject *address)
@@ -176,15 +199,15 @@ static PyObject *batch_abandon(PyObject *self, PyObject *address)
     struct batch *b = PyLong_AsVoidPtr(address);
     if (b == NULL)
         return NULL;
-    for (unsigned i = 0; i < b->n; i++)
+    for (unsigned i = 0; i < b->n && !b->refused; i++)
         kept_abandon(b->members[i]);
     return none();
 }
 
 /* What a complete entry gives to its future: bytes, a count, or minus an errno. */
-static PyObject *result_of(struct request *r, PyObject *entry, struct kept *k)
+static PyObject *result_of(struct request *r, bool refused, PyObject *entry, struct kept *k)
 {
-    Py_ssize_t n = r->error ? -r->error : request_result(r);
+    Py_ssize_t n = refused ? -EAGAIN : r->error ? -r->error : request_result(r);
     if (n < 0 || !PyTuple_Check(entry) || !is_ours(entry, r->op))
         return PyLong_FromSsize_t(n);
     if (k == NULL)
@@ -202,7 +225,7 @@ static int hand_out(struct batch *b, unsigned i, struct kept *k, PyObject *entri
     PyObject *entry = PyList_GetItem(entries, i);
     if (entry == NULL)
         return -1;
-    PyObject *result = result_of(b->members[i], entry, k);
+    PyObject *result = result_of(b->members[i], b->refused, entry, k);
     PyObject *pair = result ? PyTuple_Pack(2, entry, result) : NULL;
     int rc = pair ? PyList_Append(found, pair) : -1;
     Py_XDECREF(result);
@@ -227,13 +250,13 @@ static PyObject *batch_collect(PyObject *self, PyObject *const *args, Py_ssize_t
         PyErr_SetString(PyExc_TypeError, "expected batch, entries, found, whole");
         return NULL;
     }
-    for (unsigned i = b->n; args[3] == Py_True && i-- > 0;)
+    for (unsigned i = b->n; args[3] == Py_True && !b->refused && i-- > 0;)
         if (b->open[i] && request_pending(b->members[i]))
             return none();
     pthread_mutex_lock(&life);
     for (unsigned i = 0; i < b->n; i++) {
-        done[i] = b->open[i] && request_over(b->members[i]);
-        kept[i] = done[i] ? request_take_kept(b->members[i]) : NULL;
+        done[i] = b->open[i] && (b->refused || request_over(b->members[i]));
+        kept[i] = done[i] && !b->refused ? request_take_kept(b->members[i]) : NULL;
     }
     pthread_mutex_unlock(&life);
     for (unsigned i = 0; i < b->n && rc == 0; i++)
@@ -246,9 +269,9 @@ static PyObject *batch_collect(PyObject *self, PyObject *const *args, Py_ssize_t
 
 PyMethodDef batch_methods[] = {
     { "batch_submit", FASTCALL(batch_submit),
-      "batch_submit(batch, entries, keeper, /) -> int\n\n"
-      "0, minus an errno with nothing submitted, or an errno when glibc refused some entries.  The "
-      "keeper lives until all are over." },
+      "batch_submit(batch, entries, line, n, keeper, /)\n\n"
+      "Moves n entries from the line to the empty list, and submits them.  What glibc does not take "
+      "counts as complete with EAGAIN.  The keeper lives until all are over." },
     { "batch_collect", FASTCALL(batch_collect),
       "batch_collect(batch, entries, found, whole, /): appends (entry, bytes, count or minus errno)"
       "\n\nOf what is complete and was not handed out before.  With whole, nothing comes before "

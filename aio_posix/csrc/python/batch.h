@@ -18,6 +18,7 @@ enum { BATCH = 16 };
 
 struct batch {
     unsigned n, left;                  /* left counts those not handed out yet */
+    bool refused;                      /* nothing was submitted */
     struct wait wait;
     struct listing list;               /* of these: */
     struct request requests[BATCH];
