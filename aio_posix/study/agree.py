@@ -6,7 +6,7 @@ Each script runs on real glibc first (real_glibc.py, one process for each size o
 `follow` asks whether the model allows what was seen, burst by burst: every return value, the order
 of completion, each result, which requests are blocked in a helper, which are unfinished, how many
 helpers there are and how many are idle. A script that disagrees is shrunk by hypothesis and shown
-with both sides; the exit status is 1.
+with both sides. The exit status is then 1.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def scripts(draw: st.DrawFn) -> Script:
     crowded = draw(st.booleans())  # begin with a blocked read for each helper
     fds = draw(st.integers(aio_threads + 1 if crowded else 1, len(LETTERS)))
     fd = st.integers(0, fds - 1)
-    # Few, so that equals meet; 21 is refused
+    # Few, so that equals meet, and 21 is refused
     reqprio = st.sampled_from([0, 0, 0, 1, 1, 5, 10, 20, 21])
     crowd = tuple(
         Request(f"{LETTERS[where]}{where}", where) for where in range(aio_threads * crowded)
@@ -128,7 +128,7 @@ def compare(
 
 
 def tally(script: Script, verdict: Verdict, seen: list[Seen]) -> Counter[str]:
-    """What a script exercised: one that met nothing proves nothing."""
+    """What a script exercised. One that met nothing proves nothing."""
     calls = [call for burst in script.bursts for call in burst]
     cancelled = any(error == ECANCELED for _, error, _ in seen[-1].done)
     starved = any(

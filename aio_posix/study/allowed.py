@@ -1,4 +1,4 @@
-"""What this system allows AIO: facts, read from the system and from nothing else.
+"""What this system allows AIO. These are facts, read from the system and from nothing else.
 
 A limit that cannot be read is None. A limit that is none is INFINITE.
 """
@@ -23,7 +23,7 @@ MOUNT = re.compile(r"\S+ \S+ \S+ (\S+) (\S+) .*? ?- (\S+) \S+ (\S+)")
 
 @dataclass(frozen=True)
 class Facts:
-    libc: str  # "glibc 2.36"; "" when it is not glibc
+    libc: str  # "glibc 2.36", or "" when it is not glibc
     root: bool
     aio_max: float | None
     aio_listio_max: float | None
@@ -37,9 +37,9 @@ class Facts:
     threads_max: float | None
     pid_max: float | None
     max_map_count: float | None
-    helper_mappings: int  # how many a helper's stack takes: its guard may be one of its own
-    io_uring_disabled: float | None  # None: the kernel (before 6.6) has no such switch
-    io_uring_errno: int  # of io_uring_setup with an impossible argument; EFAULT: it would work
+    helper_mappings: int  # how many a helper's stack takes, as its guard may be one of its own
+    io_uring_disabled: float | None  # None if the kernel (before 6.6) has no such switch
+    io_uring_errno: int  # of io_uring_setup with an impossible argument; EFAULT if it would work
 
 
 def read() -> Facts:
@@ -73,7 +73,8 @@ def _libc() -> str:
 
 
 def _guards_inside(libc: str) -> bool:
-    """Whether the guard of a stack is part of its mapping: glibc 2.42, where the kernel knows how.
+    """Whether the guard of a stack is part of its mapping. It is from glibc 2.42 on, where the
+    kernel knows how.
 
     Stacks side by side may even share a mapping then.
     """
@@ -163,8 +164,8 @@ def _plain(name: str) -> str:
 
 
 def _io_uring_errno() -> int:
-    """io_uring_setup(1, NULL) makes nothing: EFAULT where it is allowed, EPERM or ENOSYS where it
-    is not.
+    """io_uring_setup(1, NULL) makes nothing. It gives EFAULT where it is allowed, and EPERM or
+    ENOSYS where it is not.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(ctypes.c_long(IO_URING_SETUP), ctypes.c_long(1), None)

@@ -1,4 +1,6 @@
-"""Panels of bars and lines, as text and as one SVG, light or dark: numbers in, a string out."""
+"""Panels of bars and lines, as text and as one SVG, light or dark. Numbers go in, and a string
+comes out.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,7 @@ class Lines:
     what: str
     at: Sequence[int]
     series: dict[str, list[float]]
-    doubling: bool = False  # the horizontal axis: each step is twice the one before
+    doubling: bool = False  # the horizontal axis, where each step is twice the one before
 
     def text(self) -> str:
         lines = [f"{self.title}: {self.what}", f"  {'':<28}" + "".join(f"{x:>9,}" for x in self.at)]

@@ -25,7 +25,7 @@ class Burst(NamedTuple):
     line: int  # of the script: its last
     calls: list[str]
     glibc: Seen
-    model: Seen | None  # None: glibc has left the model in a burst before
+    model: Seen | None  # None if glibc has left the model in a burst before
     ways: int  # outcomes that the model allows
 
     @property

@@ -1,4 +1,4 @@
-"""Text for a terminal: as wide as it is, in the letters that it has.
+"""Text for a terminal, as wide as it is and in the letters that it has.
 
 Python has no sys.stdout where the shell closed it (`>&-`), and then there is nobody to write to.
 """
@@ -22,7 +22,7 @@ PLAIN = str.maketrans(
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse ignores an error of writing its help; here it is raised."""
+    """argparse ignores an error of writing its help. Here it is raised."""
 
     def print_help(self, file: IO[str] | None = None) -> None:  # type: ignore[override]
         print(self.format_help(), end="", file=file)
@@ -34,7 +34,7 @@ def columns() -> int:
 
 
 def room() -> int:
-    """Columns to keep to: where a program reads on, a line stays whole unless $COLUMNS is set."""
+    """Columns to keep to. Where a program reads on, a line stays whole unless $COLUMNS is set."""
     return columns() if is_terminal() or os.environ.get("COLUMNS") else ENDLESS
 
 
@@ -43,7 +43,7 @@ def is_terminal() -> bool:
 
 
 def hanging(head: str, words: str, width: int) -> str:
-    """`words` beside `head`, in as many lines as they need; below it where there is no room."""
+    """`words` beside `head`, in as many lines as they need, or below it where there is no room."""
     room = width - len(head)
     if room < LEAST and len(words) > room:
         lines = textwrap.wrap(words, max(LEAST, width - 4), break_on_hyphens=False)
@@ -53,7 +53,7 @@ def hanging(head: str, words: str, width: int) -> str:
 
 
 def legible(text: str) -> str:
-    """In the letters of standard output: ASCII has no µ, and a name may be no text at all."""
+    """In the letters of standard output. ASCII has no µ, and a name may be no text at all."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)

@@ -89,7 +89,7 @@ def by_queue(fd: int, in_flight: int, reads: int) -> None:
 
 
 def by_suspend(fd: int, in_flight: int, reads: int) -> None:
-    """No thread to be told: aio_suspend, and a look at each."""
+    """No thread is notified. There is aio_suspend, and a look at each."""
     flying = requests(fd, in_flight)
     for cb in flying:
         aio_read(cb)

@@ -70,7 +70,7 @@ def table(course: list[Lesson]) -> str:
 
 
 def run_all(course: list[Lesson]) -> int:
-    """Each lesson in one line; what went wrong in full."""
+    """Each lesson in one line, and what went wrong in full."""
     failed = skipped = 0
     began = time.monotonic()
     for lesson in course:
@@ -97,7 +97,7 @@ def needs(lesson: Lesson) -> str:
 
 
 def teach(lesson: Lesson, asks: bool = False) -> tuple[int, bool | None]:
-    """The exit status, and whether the reader guessed right; None for no guess."""
+    """The exit status, and whether the reader guessed right (None for no guess)."""
     part, code, line = _with_colours() or (_part, _code, say)
     question = QUESTIONS.get(lesson.number) if asks else None
     guess = None
@@ -137,7 +137,7 @@ def seen_line(text: str) -> str:
 
 
 def ask(question: Question) -> int | None:
-    """The place of the answer that is typed; None if the reader skips it."""
+    """The place of the answer that is typed, or None if the reader skips it."""
     for letter, answer in zip(LETTERS, question.answers, strict=False):
         say(hanging(f"    {letter}) ", answer, columns()))
     letters = LETTERS[: len(question.answers)]
@@ -160,7 +160,7 @@ def _code(text: str, language: str) -> None:
 
 
 def wrapped(text: str, width: int = WIDTH) -> str:
-    """Paragraphs filled; a line that begins with a space stays as it is."""
+    """Paragraphs filled. A line that begins with a space stays as it is."""
     paragraphs = text.split("\n\n")
     as_it_is = [one.startswith(" ") for one in paragraphs]
     filled = [

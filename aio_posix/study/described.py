@@ -1,4 +1,4 @@
-"""A report in words: its threads, and what is wrong with sentences that say what would help.
+"""A report in words. It has the threads, and what is wrong with sentences that say what would help.
 
 Four states are found: a full pool with more to do, a queue with many behind its head, a callback
 that blocks, and a helper that could not be started. A queue that glibc forgot is a fifth, a bug.

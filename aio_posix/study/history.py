@@ -17,7 +17,7 @@ class History:
         self.most = 1
 
     def add(self, busy: int, most: int | None) -> None:
-        """most: how many helpers there may be, if that is known."""
+        """``most`` says how many helpers there may be, if that is known."""
         self.busy.append(busy)
         self.full.append(busy > 0 and busy == most)
         self.most = max(self.most, busy)

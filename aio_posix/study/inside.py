@@ -1,5 +1,5 @@
-"""What the memory of a live process tells about its AIO: the pool's settings, who began where,
-the queues, and what aio_posix has counted.
+"""What the memory of a live process tells about its AIO, which is the pool's settings, who began
+where, the queues, and what aio_posix has counted.
 
 glibc says itself where its thread descriptors are and what is in them. It exports the place of each
 field for debuggers (_thread_db_..., which libthread_db uses). They are read from the libc that the
@@ -30,7 +30,8 @@ LIBC = re.compile(rb"/lib(c|rt)(\.so\.|-2\.)[^/]*$")  # before glibc 2.34 AIO wa
 LOADER = re.compile(rb"/ld(-linux[^/]*\.so\.|64\.so\.|-2\.)[^/]*$")
 OURS = re.compile(rb"/aio_posix/_ffi\.[^/]*so$")
 COUNTERS = b"aio_posix_counters"  # submitted, completed, cancelled, late (csrc/engine/request.h)
-PAGE = 4096  # bytes of a library compared with its file: the header and the build's identity
+# bytes of a library compared with its file, which are the header and the build's identity
+PAGE = 4096
 TRIES = 3  # walks of a list that threads join and leave meanwhile
 
 # Each is an array of three: bits, count, offset (nptl_db/db_info.c).
@@ -69,7 +70,7 @@ class Inside:
         return queues.read(self.memory, self.library, calls)
 
     def stats(self) -> Stats | None:
-        """What aio_posix.stats() says there; None if the process has not loaded the package."""
+        """What aio_posix.stats() says there. None if the process has not loaded the package."""
         for first in _firsts([one for one in self.memory.mappings if OURS.search(one.path)]):
             with suppress(OSError, ValueError, KeyError, StopIteration):
                 address = self.memory.symbols(first, frozenset([COUNTERS]))[COUNTERS]
@@ -94,7 +95,7 @@ class Inside:
         return None
 
     def from_libc(self, tid: int) -> bool | None:
-        """Whether the thread's start routine is in glibc; None if its descriptor is not found."""
+        """Whether the thread's start routine is in glibc. None if its descriptor is not found."""
         start = self.starts.get(tid)
         if not start:  # the main thread has none
             return None
@@ -105,7 +106,8 @@ class Inside:
     def starts(self) -> dict[int, int]:
         """The address of each thread's start routine, by thread, running or not.
 
-        Read it after the threads have been listed: glibc enters a thread before it starts it.
+        Read it after the threads have been listed, because glibc enters a thread before it starts
+        it.
         """
         with suppress(OSError, ValueError, KeyError, StopIteration):
             places = self._places()
@@ -141,7 +143,7 @@ class Inside:
             seen.add(node)
             thread = node - places.node
             (tid,) = struct.unpack("i", self.memory.read(thread + places.tid, 4))
-            if tid > 0:  # 0: it has ended
+            if tid > 0:  # 0 if it has ended
                 found[tid] = self.memory.word(thread + places.start)
             node = self.memory.word(node)
         if node != head:  # a thread ended under our eyes and took us into another list

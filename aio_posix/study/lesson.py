@@ -29,7 +29,7 @@ from typing import Protocol
 import aio_posix
 from aio_posix.study import lessons
 
-# seconds for one experiment; the slowest takes some 5, and was seen to take 18 on a busy machine
+# seconds for one experiment, of which the slowest took 5, and 18 on a busy machine
 LIMIT = 100
 COMMAND = [sys.executable, "-X", "faulthandler", "-m", "aio_posix.study.lesson"]
 MEASURED = "~"  # begins a line that differs from run to run
@@ -40,7 +40,7 @@ class Show(Protocol):
 
 
 class Failed(Exception):
-    """The experiment ended otherwise than its lesson says; the text is what it left on stderr."""
+    """The experiment ended otherwise than its lesson says. The text is what it left on stderr."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Lesson:
 
     @property
     def stem(self) -> str:
-        """Of the file of its transcript: 01-aio-error."""
+        """The name of the file of its transcript, as 01-aio-error."""
         return self.module.__name__.rpartition(".")[2].removeprefix("l").replace("_", "-")
 
     @property
@@ -75,12 +75,13 @@ class Lesson:
         return "\n\n\n".join("\n".join(lines[start - 1 : node.end_lineno]) for start, node in parts)
 
     def see(self) -> Iterator[str]:
-        """Runs the experiment; its lines as they come. Raises Failed."""
+        """Runs the experiment. Yields its lines as they come. Raises Failed."""
         return experiment(str(self.number))
 
 
 def experiment(which: str) -> Iterator[str]:
-    """Runs that of a lesson, by its number or by a file with a run(show); its lines as they come.
+    """Runs that of a lesson, by its number or by a file with a run(show). Yields its lines as they
+    come.
 
     Raises Failed.
     """
@@ -94,7 +95,7 @@ def experiment(which: str) -> Iterator[str]:
             stderr=errors,
             text=True,
             env=environment,
-            start_new_session=True,  # a lesson may fork: all of it can be ended
+            start_new_session=True,  # a lesson may fork, and all of it can be ended
         ) as child,
     ):
         late = threading.Event()

@@ -22,7 +22,7 @@ class Row:
 
 
 def at_once(facts: Facts) -> tuple[float, str]:
-    """About how many reads can be blocked at once, each in a thread and on a descriptor of its own;
+    """About how many reads can be blocked at once, each in a thread and on a descriptor of its own,
     and why.
     """
     bounds: dict[str, float | None] = {

@@ -1,5 +1,5 @@
-"""What a lesson looks at in its own process: glibc's helper threads, and the moment when something
-has happened.
+"""What a lesson looks at in its own process, which is glibc's helper threads and the moment when
+something has happened.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LIMIT = 20  # seconds until what should happen will not
 
 
 def threads() -> list[reports.Row]:
-    """The threads that glibc's AIO has started here: helper or notification, and what each is
+    """The threads that glibc's AIO has started here, helper or notification, and what each is
     doing.
     """
     return list(reports.report(proc.read(os.getpid())).rows)
@@ -39,7 +39,7 @@ def eventually(condition: Callable[[], object]) -> None:
 
 
 def stays(condition: Callable[[], object], seconds: float = 0.3) -> bool:
-    """Whether it is so now and at every look for a while: the best that one can do about
+    """Whether it is so now and at every look for a while, which is the best that one can do about
     `never`.
     """
     deadline = time.monotonic() + seconds

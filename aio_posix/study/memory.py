@@ -1,7 +1,8 @@
-"""The memory of a live process: what is mapped, bytes of it, and the symbols of its libraries.
+"""The memory of a live process. It has what is mapped, bytes of it, and the symbols of its
+libraries.
 
 /proc/PID/mem is only read and nobody is stopped, so what is read may change meanwhile. /proc is
-bytes: a path may have any byte but NUL, a line ends at b"\\n" alone, and a line that does not parse
+bytes. A path may have any byte but NUL, a line ends at b"\\n" alone, and a line that does not parse
 is passed over. Symbols are read from the library as it is mapped, and not from its file, which may
 have been replaced by another version since.
 """
@@ -22,7 +23,7 @@ DT_STRTAB, DT_SYMTAB, DT_STRSZ = 5, 6, 10
 PROGRAM_HEADER = struct.Struct("IIQQQQQQ")
 # name, info, other, section, value, size
 SYMBOL = struct.Struct("IBBHQQ")
-MOST = 1 << 24  # bytes of one table: glibc's have some 100,000
+MOST = 1 << 24  # bytes of one table, of which glibc's have some 100,000
 
 
 class Mapping(NamedTuple):

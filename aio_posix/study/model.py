@@ -34,11 +34,11 @@ AIO_PRIO_DELTA_MAX = 20  # <limits.h>
 
 @dataclass(frozen=True)
 class Glibc:
-    """One moment of glibc's AIO; every method that changes something returns the next moment."""
+    """One moment of glibc's AIO. Every method that changes something returns the next moment."""
 
     aio_threads: int = 20
     stays_idle: bool = True  # aio_idle_time >= 0
-    may_clone: bool = True  # False: pthread_create fails (RLIMIT_NPROC, pids.max)
+    may_clone: bool = True  # False if pthread_create fails (RLIMIT_NPROC, pids.max)
     files: frozenset[int] = frozenset()  # descriptors whose reads never block
     requests: tuple[tuple[Request, ...], ...] = ()
     runlist: tuple[Request, ...] = ()
@@ -46,7 +46,7 @@ class Glibc:
     fed: frozenset[tuple[int, int]] = frozenset()  # (descriptor, bytes waiting in it)
     closed: frozenset[int] = frozenset()  # descriptors after shutdown(SHUT_RD)
     done: tuple[Done, ...] = ()  # in the order of completion
-    answers: tuple[int, ...] = ()  # what each call returned; -errno where it returned -1
+    answers: tuple[int, ...] = ()  # what each call returned, and -errno where it returned -1
     event: str = field(default="nothing has happened yet", compare=False)
     created: int = field(default=0, compare=False)  # helpers so far
 
@@ -84,8 +84,8 @@ class Glibc:
     # Calls: aio_read, aio_write, aio_fsync, lio_listio, aio_cancel.
 
     def submit(self, *batch: Request) -> Glibc:
-        """aio_read, aio_write, aio_fsync; with several, lio_listio: one critical section for
-        all.
+        """aio_read, aio_write or aio_fsync, and with several lio_listio, which is one critical
+        section for all.
         """
         now, refused = self, False
         number = 0  # errno, which a failed pthread_create sets in any case
@@ -105,7 +105,9 @@ class Glibc:
         return replace(now, answers=(*now.answers, answer), event=f"submit {names}: {answer}")
 
     def cancel(self, fd: int, request: Request | None = None) -> Glibc:
-        """aio_cancel: one request, or with None all of the descriptor that no helper has taken."""
+        """aio_cancel of one request, or with None of all of the descriptor that no helper has
+        taken.
+        """
         queue, left = self.queue(fd), self.queue(fd)
         answer = AIO_ALLDONE
         if request is not None and request.fd != fd:
@@ -135,7 +137,7 @@ class Glibc:
         return replace(self._with_bytes(fd, +1), event=f"a byte arrives on fd {fd}")
 
     def shut(self, fd: int) -> Glibc:
-        """shutdown(fd, SHUT_RD): reads return 0 once what had arrived is read."""
+        """shutdown(fd, SHUT_RD). Reads return 0 once what had arrived is read."""
         return replace(
             self, closed=self.closed | {fd} - self.files, event=f"shutdown(fd {fd}, SHUT_RD)"
         )
@@ -146,7 +148,7 @@ class Glibc:
         )
 
     def second_passes(self) -> Glibc:
-        """aio_idle_time runs out: every idle helper leaves."""
+        """aio_idle_time runs out, and every idle helper leaves."""
         rest = tuple(helper for helper in self.helpers if helper.doing is not Doing.IDLE)
         return replace(
             self, helpers=rest, event=f"{len(self.helpers) - len(rest)} idle helpers leave"
@@ -155,9 +157,7 @@ class Glibc:
     # What the helpers do by themselves.
 
     def moves(self) -> list[Glibc]:
-        """Every moment that one step of one helper can lead to; empty when all are blocked or
-        idle.
-        """
+        """Every moment that one step of a helper can lead to. Empty if all are blocked or idle."""
         found: dict[Glibc, None] = {}
         for helper in sorted(self.helpers, key=lambda helper: helper.number):
             if helper.request is not None and self.ready(helper.request):
@@ -170,7 +170,7 @@ class Glibc:
         return list(found)
 
     def steps(self) -> Iterator[Glibc]:
-        """The moments until nothing moves: one way of many where several helpers are free."""
+        """The moments until nothing moves. It is one way of many where several helpers are free."""
         now = self
         while moves := now.moves():
             now = moves[0]
@@ -184,8 +184,8 @@ class Glibc:
         return request.op is not Op.READ or fd in self.files | self.closed or self.unread(fd) > 0
 
     def _finish(self, helper: Helper, request: Request) -> Glibc:
-        """After the I/O, in one go: result, notification, the next head into the runlist, the next
-        work.
+        """After the I/O come, in one go, result, notification, the next head into the runlist, the
+        next work.
         """
         fd, now = request.fd, self
         error, value = 0, 1
@@ -202,7 +202,7 @@ class Glibc:
         return replace(now, event=f"completes {request.name} and {now.event}")
 
     def _look(self, helper: Helper, may_wait: bool) -> Glibc:
-        """Take the first of the runlist; if more is left, see that somebody comes for it."""
+        """Take the first of the runlist. If more is left, see that somebody comes for it."""
         others = tuple(other for other in self.helpers if other.number != helper.number)
         if not self.runlist:
             stays = may_wait and self.stays_idle
@@ -241,14 +241,14 @@ class Glibc:
         return (*queue[:at], request, *queue[at:])
 
     def _after_cancel(self, fd: int) -> Glibc:
-        return self  # glibc does not put the new head into the runlist: here is the bug
+        return self  # glibc does not put the new head into the runlist, which is the bug
 
     def _to_runlist(self, request: Request) -> Glibc:
         at = sum(other.priority >= request.priority for other in self.runlist)
         return replace(self, runlist=(*self.runlist[:at], request, *self.runlist[at:]))
 
     def _wake_one(self) -> Glibc:
-        """pthread_cond_signal: nothing happens when nobody waits, or all who do have been woken."""
+        """pthread_cond_signal. Nothing happens when nobody waits, or all who do have been woken."""
         for helper in self.helpers:
             if helper.doing is Doing.IDLE:
                 others = tuple(other for other in self.helpers if other is not helper)

@@ -1,4 +1,4 @@
-"""Scripts for the model as people write them: one call a line.
+"""Scripts for the model as people write them, one call a line.
 
     threads 2           at most so many helpers; on a line of its own before all calls
     files 8 9           descriptors whose reads never wait: files
@@ -42,8 +42,8 @@ class Wrong(ValueError):
 class Line(NamedTuple):
     number: int
     text: str
-    call: Call | None  # None: step or settle
-    step: int = 0  # which of the moves; 0: settle
+    call: Call | None  # None for step or settle
+    step: int = 0  # which of the moves, or 0 for settle
 
 
 class Play(NamedTuple):

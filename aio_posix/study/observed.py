@@ -15,7 +15,7 @@ NEVER = 1 << 62
 
 
 class Flight(NamedTuple):
-    """A request as it was seen; moments in nanoseconds, None if nobody saw it."""
+    """A request as it was seen. Moments are in nanoseconds, None if nobody saw it."""
 
     serial: int
     fd: int
@@ -26,7 +26,7 @@ class Flight(NamedTuple):
     began: int | None = None  # its first system call
     ended: int | None = None  # its last one returned
     cancelled: int | None = None
-    owner: str = ""  # who is to be told: callback, queue, signal
+    owner: str = ""  # who is notified: callback, queue, signal
     notified: int | None = None  # a thread for that was started
     told: int | None = None  # the callback began, or it was taken out of its queue
     over: int | None = None  # the callback returned
@@ -88,7 +88,7 @@ def steps(
     helping: set[int],
     traced: bool,
 ) -> Iterable[Step]:
-    last: dict[tuple[int, int], int] = {}  # of a list: its entries follow each other
+    last: dict[tuple[int, int], int] = {}  # of a list, whose entries follow each other
     for number, flight in enumerate(flights):
         born = births.get(flight.serial)
         at = flight.asked[0] if born is None else lives[born].birth

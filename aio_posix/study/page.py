@@ -1,4 +1,4 @@
-"""Pages of HTML that need nothing else: templates, styles and scripts are in the folder pages."""
+"""Pages of HTML that need nothing else. Templates, styles and scripts are in the folder pages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def read(name: str) -> str:
 
 
 def filled(template: str, parts: Mapping[str, str]) -> str:
-    """In one pass: what is put in is never looked through."""
+    """In one pass, so that what is put in is never looked through."""
     return re.sub(r"\{\{([A-Z]+)\}\}", lambda name: parts[name[1]], template)
 
 
 def script(data: Any) -> str:
-    """JSON inside a script element: no text of it can end the element."""
+    """JSON inside a script element. No text of it can end the element."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c")

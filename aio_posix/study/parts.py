@@ -1,4 +1,5 @@
-"""What a moment of the model is made of: a request, what became of it, a helper thread.
+"""What a moment of the model is made of, which is a request, what became of it, and a helper
+thread.
 
 These are values that never change.
 """
@@ -45,6 +46,6 @@ class Done:
 
 @dataclass(frozen=True)
 class Helper:
-    number: int = field(compare=False)  # for people: glibc does not tell its helpers apart
+    number: int = field(compare=False)  # for people, as glibc does not tell its helpers apart
     doing: Doing
     request: Request | None = None

@@ -1,4 +1,4 @@
-"""A moment of the model as text, for people: the two lists, the pool, what is done."""
+"""A moment of the model as text for people, with the two lists, the pool, and what is done."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 It is served on loopback, on a free port, below a secret that is printed with the address. Whoever
 does not know the secret gets nothing. Host and Origin are checked, so that a page of somebody else
 cannot reach it through the reader's browser either. A request brings a script and gets the moments
-that the model makes of it: no file, no process and no other part of this program can be reached.
+that the model makes of it. No file, no process and no other part of this program can be reached.
 """
 
 from __future__ import annotations

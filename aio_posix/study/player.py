@@ -1,4 +1,4 @@
-"""Real glibc as something that plays scripts: a real_glibc.py process for each size of the pool."""
+"""Real glibc plays scripts, in a real_glibc.py process for each size of the pool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aio_posix.study.script import Call, Cancel, Script, Seen, Submit, Threads
 
 
 class Player:
-    """Real glibc with a pool of one size: plays scripts."""
+    """Real glibc with a pool of one size, which plays scripts."""
 
     def __init__(self, aio_threads: int) -> None:
         # By path and isolated, so that the binding stays out of it.

@@ -1,4 +1,6 @@
-"""Scripts for the model, one for each lesson: what the lesson does, as far as the model has it."""
+"""Scripts for the model, one for each lesson. Each does what the lesson does, as far as the model
+has it.
+"""
 
 from __future__ import annotations
 

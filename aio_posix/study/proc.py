@@ -2,7 +2,7 @@
 
 They are its threads, descriptors and sockets. Threads come and go while they are read, and one that
 has gone is left out. What the kernel hides is None and never a guess. System calls and memory need
-the permission to trace (kernel.yama.ptrace_scope); the rest does not. /proc is bytes. A name may
+the permission to trace (kernel.yama.ptrace_scope). The rest does not. /proc is bytes. A name may
 have any byte but NUL, a line ends at a newline alone, and a line that does not parse is passed
 over.
 """
@@ -31,10 +31,10 @@ LONGEST = 60  # characters of a command line
 class Thread:
     tid: int
     name: str
-    blocked: int  # SigBlk: the signal mask, bit n - 1 for signal n
-    syscall: tuple[int, ...] | None  # number and arguments; () while it runs; None when hidden
+    blocked: int  # SigBlk, the signal mask, bit n - 1 for signal n
+    syscall: tuple[int, ...] | None  # number and arguments, () while it runs, None when hidden
     wchan: str  # the kernel function it sleeps in, "" if none or hidden
-    from_libc: bool | None  # began in a function of glibc itself; None when that cannot be told
+    from_libc: bool | None  # began in a function of glibc itself, or None when nobody knows
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Socket:
     local: str
     remote: str  # "" when there is none
     listening: bool
-    unread: int  # bytes; for a listening socket connections nobody has accepted
+    unread: int  # bytes, and for a listening socket connections nobody has accepted
 
 
 @dataclass(frozen=True)
 class Room:
     """How many threads the process may have, if a request waits for one. None: hidden."""
 
-    nproc: float | None = None  # RLIMIT_NPROC, of all threads of its user; INFINITE for root
+    nproc: float | None = None  # RLIMIT_NPROC, of all threads of its user, INFINITE for root
     user_threads: int = 0  # as many as can be seen
     pids_max: float | None = None  # of its cgroup
     pids_current: float | None = None
@@ -59,14 +59,14 @@ class Room:
 @dataclass(frozen=True)
 class Process:
     pid: int
-    name: str  # its command line, if not too long; without it what the kernel calls it
+    name: str  # its command line, if not too long, or what the kernel calls it
     threads: tuple[Thread, ...]
     files: dict[int, str]  # descriptor -> what /proc/PID/fd says
     sockets: dict[str, Socket]  # "socket:[inode]" -> socket
-    pool: Pool | None  # the settings of glibc's AIO; None when they cannot be read
-    queues: tuple[Queue, ...] | None = None  # of glibc's AIO; None when they cannot be read
+    pool: Pool | None  # the settings of glibc's AIO, or None when they cannot be read
+    queues: tuple[Queue, ...] | None = None  # of glibc's AIO, or None when they cannot be read
     room: Room = Room()
-    stats: Stats | None = None  # of aio_posix; None if it is not loaded there, or hidden
+    stats: Stats | None = None  # of aio_posix, or None if it is not loaded there, or hidden
 
 
 def read(pid: int) -> Process:
@@ -139,7 +139,7 @@ def _program(words: list[bytes]) -> set[bytes]:
 
 
 def shown(name: bytes) -> str:
-    """For people: what is not UTF-8 or cannot be printed is escaped."""
+    """For people, with what is not UTF-8 or cannot be printed escaped."""
     text = name.decode(errors="backslashreplace")
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 

@@ -64,7 +64,7 @@ def as_json(one: Report) -> str:
 
 
 def look(pids: list[int], json_wanted: bool, by_name: bool) -> bool:
-    """Whether one has AIO threads; what cannot be shown is said, if it was asked for by number."""
+    """Whether one has AIO threads. What cannot be shown is said, if it was asked for by number."""
     shown = False
     complaints = []
     for pid in pids:

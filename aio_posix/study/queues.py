@@ -30,7 +30,7 @@ TRIES = 3
 
 
 class Call(NamedTuple):
-    """A system call that a thread is blocked in: its first three arguments."""
+    """The first three arguments of a system call that a thread is blocked in."""
 
     fd: int
     address: int
@@ -40,7 +40,7 @@ class Call(NamedTuple):
 @dataclass(frozen=True)
 class Queue:
     fd: int
-    head: str  # taken by a helper; ready for one; orphaned: nobody will take it
+    head: str  # taken by a helper, ready for one, or orphaned so that nobody will take it
     behind: int  # requests behind the head
 
 

@@ -11,7 +11,7 @@ import ctypes
 from ctypes import POINTER, addressof, c_int, c_long, c_size_t, c_void_p, create_string_buffer
 from typing import Any
 
-# <bits/sigevent-consts.h>; all zeros mean a signal
+# <bits/sigevent-consts.h>, where all zeros mean a signal
 SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD = 0, 1, 2
 FUNCTION = ctypes.CFUNCTYPE(None, c_void_p)  # void (*)(union sigval)
 
@@ -45,8 +45,8 @@ class aiocb(ctypes.Structure):
     )
 
     def __init__(self, fd: int, nbytes: int = 16, address: int | None = None) -> None:
-        """A request for a buffer of its own, or for memory at an address; zeroed, and told to
-        nobody.
+        """A request for a buffer of its own, or for memory at an address. It is zeroed, and
+        announced to nobody.
         """
         self.memory = create_string_buffer(nbytes)
         super().__init__(
@@ -94,7 +94,7 @@ def attributes(stack: int) -> Any:
 
 
 def stack_size(thread: int) -> int:
-    """How many bytes of stack a living thread has; its name as threading.get_ident() gives it."""
+    """How many bytes of stack a living thread has, called by its threading.get_ident()."""
     attr, size = create_string_buffer(64), c_size_t()
     pthread_getattr_np(thread, attr)
     pthread_attr_getstacksize(attr, size)

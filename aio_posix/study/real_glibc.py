@@ -37,7 +37,7 @@ LIO_READ, LIO_WRITE, LIO_NOWAIT = 0, 1, 1  # <aio.h>
 NOBODY = 65534  # the kernel's overflowuid
 PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 TOLD = signal.SIGRTMIN + 3
-NEVER = 1_000_000  # seconds: longer than any run
+NEVER = 1_000_000  # seconds, longer than any run
 PATIENCE = 20  # seconds until a script that finds no quiet is given up
 
 
@@ -76,7 +76,9 @@ class Unquiet(Exception):
 
 
 def quiet() -> tuple[set[int], int, int]:
-    """Wait until nothing moves: addresses of the buffers being read, idle helpers, all helpers."""
+    """Wait until nothing moves. Returns addresses of the buffers being read, idle helpers, all
+    helpers.
+    """
     before: dict[str, tuple[list[int], str]] | None = None
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -103,11 +105,9 @@ def look() -> dict[str, tuple[list[int], str]] | None:
             with open(f"/proc/self/task/{tid}/status") as file:
                 status = file.read()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            return None  # it is leaving: from some point on its files belong to root
+            return None  # it is leaving, and from some point on its files belong to root
         if words[:1] in ([], ["running"], ["-1"]) or "\nState:\tS" not in status:
-            return (
-                None  # State too: a thread on its way to another processor still shows its old call
-            )
+            return None  # a thread on its way to another processor still shows its old call
         call = [int(words[0]), *(int(word, 16) for word in words[1:4])]
         waits = call[0] == FUTEX and call[2] & 127 == FUTEX_WAIT_BITSET
         if not waits and call[0] != READ:
@@ -205,9 +205,7 @@ class Stage:
         }
 
     def strike(self) -> None:
-        """Leave nothing behind; and the bytes that arrived must be the completed writes in their
-        order.
-        """
+        """Leave nothing behind. The bytes that arrived must be those of the completed writes."""
         self.threads(True)
         for fd in range(len(self.ends)):
             libc.aio_cancel(self.fileno(fd), None)
@@ -236,7 +234,7 @@ def in_progress(block: Aiocb) -> bool:
 
 
 def bind_limits() -> None:
-    """RLIMIT_NPROC does not bind root: become nobody, who may still look at /proc/self."""
+    """RLIMIT_NPROC does not bind root, so become nobody, who may still look at /proc/self."""
     if os.geteuid() == 0:
         os.setresuid(NOBODY, NOBODY, NOBODY)
         libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)

@@ -1,8 +1,9 @@
-"""From what was seen of requests: what glibc held at every moment, by the rules of the model.
+"""What glibc held at every moment, worked out by the rules of the model from what was seen of
+requests.
 
 Seen from outside, an event is an interval. A request entered its queue somewhere in the call that
 submitted it. A helper took it somewhere between its work before and its first system call for it.
-Only disjoint intervals have an order, so only they can contradict the model: where two overlap the
+Only disjoint intervals have an order, so only they can contradict the model. Where two overlap the
 replay takes the order that fits. Where none fits it says so, and goes on with what was seen.
 
 - `queues`: by descriptor number, the head first. `runlist`: heads that no helper has taken.
@@ -35,9 +36,9 @@ from aio_posix.study.observed import (
 
 
 class Change(NamedTuple):
-    what: str  # queue, runlist, helper, owed; or "no " and one of them
+    what: str  # queue, runlist, helper, owed, or "no " and one of them
     key: int  # descriptor, thread, or request
-    of: int = 0  # a request, or 0: none
+    of: int = 0  # a request, or 0 for none
     at: int = 0  # place in the list
     state: str = ""
 
@@ -168,7 +169,7 @@ class Replay:
         self._changes.append(Change("helper", helper, flight.serial, state="in"))
 
     def _to_the_front(self, flight: Flight, queue: list[Flight]) -> None:
-        """It runs, so it is the head, whatever was taken for that: of two whose submissions or ends
+        """It runs, so it is the head, whatever was taken for that. Of two whose submissions or ends
         overlap either may have been first.
         """
         head = queue[0]
@@ -261,7 +262,7 @@ def replay(
     aio_threads: int | None = None,
     traced: bool = True,
 ) -> Replay:
-    """traced: the helpers were seen; otherwise nobody knows what has been taken, and by whom."""
+    """traced: the helpers were seen. Otherwise nobody knows what has been taken, and by whom."""
     flights = list(flights)
     work: dict[int, list[Flight]] = defaultdict(list)
     for one in sorted(flights, key=lambda one: one.began or 0):

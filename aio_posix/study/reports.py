@@ -1,4 +1,4 @@
-"""What the threads of a process do for glibc's AIO, made of facts: proc.read -> report.
+"""What the threads of a process do for glibc's AIO, made of the facts of proc.read().
 
 How threads are told apart:
 - A helper began in a function of glibc, and has every signal blocked but KILL, STOP and glibc's own
@@ -41,7 +41,7 @@ FUTEX, RT_SIGTIMEDWAIT = {"x86_64": (202, 128), "aarch64": (98, 137)}.get(
     platform.machine(), (-1, -1)
 )
 FUTEX_WAIT_BITSET = 9  # <linux/futex.h>: a wait for work; for a mutex it is FUTEX_WAIT, 0
-SIZED = {"read", "write", "pread", "pwrite"}  # third argument: bytes
+SIZED = {"read", "write", "pread", "pwrite"}  # third argument, in bytes
 LOCK = "waiting for a lock"
 
 
@@ -49,7 +49,7 @@ LOCK = "waiting for a lock"
 class Row:
     tid: int
     kind: str  # helper, notification, notification or own
-    doing: str  # the blocking call; idle; running
+    doing: str  # the blocking call, idle or running
     fd: int | None = None
     what: str = ""  # what the descriptor is
     nbytes: int | None = None
@@ -70,9 +70,9 @@ class Report:
     aio_threads: int | None
     calls_hidden: bool
     unserved: tuple[str, ...]  # what waits because there is no helper for it
-    queues: tuple[Queue, ...] | None  # one for each descriptor; None if they cannot be read
+    queues: tuple[Queue, ...] | None  # one for each descriptor, or None if they cannot be read
     stats: Stats | None  # of aio_posix, where it is loaded
-    forbidden: str  # why glibc could not start the helper that a request waits for; "" if it could
+    forbidden: str  # why glibc could not start the helper that a request waits for, or ""
 
 
 def kind(thread: Thread, process: Process) -> str:
@@ -132,7 +132,7 @@ def report(process: Process) -> Report:
     aio_threads = process.pool.aio_threads if process.pool else None
     full = not idle and len(helpers) == aio_threads
     ready = [queue for queue in process.queues or () if queue.head == "ready"]
-    # glibc starts a helper for a new head as long as it may have more; else it could not
+    # glibc starts a helper for a new head as long as it may have more, and otherwise it could not
     forbidden = ready and helpers and not idle and len(helpers) < (aio_threads or 0)
     waits = full or forbidden
     return Report(

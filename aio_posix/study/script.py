@@ -2,7 +2,7 @@
 allows it.
 
 A script is a list of bursts. Within a burst calls follow each other without a pause, so helpers and
-caller race; after it both sides wait until nothing moves, and what can be seen is compared. Where
+caller race. After it both sides wait until nothing moves, and what can be seen is compared. Where
 several helpers are free, several outcomes are right: `follow` keeps every moment of the model that
 fits what was seen.
 """
@@ -51,7 +51,7 @@ class Shut:
 
 @dataclass(frozen=True)
 class Threads:
-    allowed: bool  # whether the process may create threads: RLIMIT_NPROC
+    allowed: bool  # whether the process may create threads (RLIMIT_NPROC)
 
     def on(self, now: Glibc) -> Glibc:
         return now.threads_allowed(self.allowed)

@@ -137,5 +137,5 @@ def library() -> Any:
     """The package libaio, or this module in its place."""
     try:
         return importlib.import_module("libaio")
-    except (ImportError, OSError):  # not installed; without its C library
+    except (ImportError, OSError):  # not installed, or without its C library
         return sys.modules[__name__]

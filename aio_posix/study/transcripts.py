@@ -2,8 +2,8 @@
 transcript of each lesson's run, and the table of all lessons in docs/study/README.md. --words: runs
 nothing, and leaves what was seen as it is.
 
-What is an accident of the run gets a name in the order of appearance: tid 1, pid 1, fd A. Lines
-that begin with ~ are measurements: `drift` compares them without their numbers, all else to the
+What is an accident of the run gets a name in the order of appearance, as tid 1, pid 1, fd A. Lines
+that begin with ~ are measurements. `drift` compares them without their numbers, all else to the
 letter.
 """
 
@@ -51,8 +51,8 @@ def seen_in(text: str) -> str:
 
 
 def named(text: str) -> str:
-    """Thread, process and descriptor numbers by order of appearance; addresses and inodes as three
-    dots.
+    """Thread, process and descriptor numbers by order of appearance, and addresses and inodes as
+    three dots.
     """
     names: dict[str, str] = {}
 

@@ -1,7 +1,7 @@
 """python -m aio_posix study try N: the lesson as a file of yours, run again whenever it is saved.
 
 The last part of a lesson proposes a change and says what it will show. The file is never written
-over: it is yours from the moment it is there.
+over, because it is yours from the moment it is there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     path = Path(f"{lesson.module.__name__.rpartition('.')[2]}.py")
     copy(lesson, path)
     while True:
-        ran = _saved(path)  # before it runs: what is saved meanwhile is to run as well
+        ran = _saved(path)  # before it runs, so that what is saved meanwhile runs as well
         failed = run(path)
         if options.once:
             return int(failed)
@@ -62,7 +62,7 @@ def run(path: Path) -> bool:
 
 
 def why(text: str, path: Path) -> str:
-    """The line of the file that failed, out of a traceback; all of it if it is not there."""
+    """The line of the file that failed, out of a traceback. All of it if the line is not there."""
     lines = text.strip().splitlines()
     places = re.findall(rf'File "{re.escape(str(path.resolve()))}", line (\d+)', text)
     if not places:

@@ -1,4 +1,4 @@
-"""io_uring in its smallest form, for lesson 4: one ring on the bare system calls.
+"""io_uring in its smallest form, for lesson 4, which is one ring on the bare system calls.
 
 There is one thread, and there are system calls between writing a ring and reading it, so no memory
 barrier is needed. The layout is that of <linux/io_uring.h> with IORING_FEAT_SINGLE_MMAP (Linux
@@ -31,7 +31,7 @@ def _call(number: int, *arguments: Any) -> int:
 
 
 class Ring:
-    """A ring of a few entries. Raises OSError: EPERM or ENOSYS where io_uring is forbidden or
+    """A ring of a few entries. Raises OSError (EPERM or ENOSYS) where io_uring is forbidden or
     unknown.
     """
 
@@ -53,7 +53,7 @@ class Ring:
         return int(struct.unpack_from("I", self._rings, at)[0])
 
     def read(self, fd: int, buffer: bytearray, offset: int = 0) -> None:
-        """Puts a read into the ring; its name in the results is the descriptor."""
+        """Puts a read into the ring. Its name in the results is the descriptor."""
         memory = (ctypes.c_char * len(buffer)).from_buffer(buffer)
         tail = self._word(self._tail)
         index = tail & self._word(self._mask)

@@ -1,4 +1,4 @@
-"""ps --watch: processes looked at every second, until the last of them has ended or Ctrl-C.
+"""ps --watch looks at processes every second, until the last of them has ended or Ctrl-C.
 
 At a terminal it is a table that stays in place, where rich is installed. Otherwise each look is
 written below the one before.
@@ -20,7 +20,7 @@ from aio_posix.study.reports import Report, has_aio
 if TYPE_CHECKING:
     from rich.console import Group
 
-PERIOD = 1  # seconds between two looks: an idle helper lives as long
+PERIOD = 1  # seconds between two looks, as long as an idle helper lives
 
 
 class Watched(NamedTuple):

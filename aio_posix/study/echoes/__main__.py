@@ -1,6 +1,7 @@
 """python -m aio_posix.study.echoes [--markdown FILE]: the table of all eight servers.
 
-Messages/s: the servers take turns, the median of several. System calls: one client alone, and many.
+Messages/s, as the median of several runs in which the servers take turns. System calls, for one
+client alone and for many.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aio_posix.study.echoes.counting import calls, per_message
 from aio_posix.study.echoes.servers import SERVERS
 from aio_posix.study.machine import machine
 
-MANY = 16  # clients; below glibc's 20 threads, so that every design would work without aio_init too
+MANY = 16  # clients, fewer than glibc's 20 threads, so that every design works without aio_init too
 MESSAGES = 3200  # of one run
 COUNTED = 320  # messages of a run under strace
 
@@ -27,7 +28,7 @@ class Row:
     name: str
     alone: float  # messages/s of one client
     many: float  # messages/s of all together
-    calls_alone: str  # system calls per message; empty where they cannot be counted
+    calls_alone: str  # system calls per message, empty where they cannot be counted
     calls_many: str
     which: str
 

@@ -1,4 +1,4 @@
-"""The clients: each sends a message, waits for it to come back, checks every byte, and sends the
+"""The clients. Each sends a message, waits for it to come back, checks every byte, and sends the
 next.
 """
 
@@ -35,7 +35,9 @@ def talk(name: str, clients: int, rounds: int, under: Sequence[str] = ()) -> flo
 
 
 def turn(sockets: list[socket.socket], number: int) -> None:
-    """All speak, then all listen: two system calls for a message, fewer than any server needs."""
+    """All speak, then all listen. Those are two system calls for a message, fewer than any server
+    needs.
+    """
     messages = [f"{number}.{who} ".encode().ljust(MESSAGE, b".") for who in range(len(sockets))]
     for client, message in zip(sockets, messages, strict=True):
         client.sendall(message)

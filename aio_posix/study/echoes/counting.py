@@ -1,5 +1,5 @@
-"""System calls for each message, counted by strace in two runs: what the longer has more, divided
-by its messages.
+"""System calls for each message, counted by strace in two runs. It is what the longer has more,
+divided by its messages.
 
 So nothing of starting, accepting and ending is in it. None where strace is missing or may not
 trace.
@@ -55,8 +55,8 @@ def parse(summary: str) -> Counter[str]:
 
 
 def per_message(count: Counter[str], messages: int) -> str:
-    """Most frequent first: recvfrom 1.0, sendto 1.0; what is rarer than one in 20 messages is left
-    out.
+    """The most frequent come first, as recvfrom 1.0, sendto 1.0. What is rarer than one in 20
+    messages is left out.
     """
     shares = [(name, number / messages) for name, number in count.most_common()]
     return ", ".join(f"{name} {share:.1f}" for name, share in shares if share >= 0.05)

@@ -68,7 +68,7 @@ def by_readiness(poll: Any, listener: socket.socket, clients: int) -> None:
 
 
 def echo(client: socket.socket, before_close: Callable[[int], object] = id) -> bool:
-    """Gives back what a client has sent; whether it had sent anything and is still there."""
+    """Gives back what a client has sent. Whether it had sent anything and is still there."""
     data = client.recv(SIZE)
     if data:
         client.sendall(data)
@@ -102,7 +102,7 @@ def by_asyncio(listener: socket.socket, clients: int) -> None:
 def by_libaio(listener: socket.socket, clients: int) -> None:
     libaio = syscalls.library()
 
-    def wait_for(file: socket.socket) -> None:  # once: it has to be asked for again
+    def wait_for(file: socket.socket) -> None:  # once, so it has to be asked for again
         block = libaio.AIOBlock(
             libaio.AIOBLOCK_MODE_POLL, target_file=file, event_mask=select.POLLIN
         )
@@ -153,7 +153,7 @@ def by_queue(listener: socket.socket, clients: int) -> None:
 
 def by_suspend(listener: socket.socket, clients: int) -> None:
     fresh: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
-    # a wait that is on cannot take in another request: one byte ends it
+    # a wait that is on cannot take in another request, so one byte ends it
     here, there = socket.socketpair()
     bell = aiocb(here, bytearray(1))
 
@@ -180,7 +180,7 @@ def by_suspend(listener: socket.socket, clients: int) -> None:
 
 
 def echo_read(cb: aiocb) -> bool:
-    """Gives back what a client has sent and asks for more; whether it had sent anything and is
+    """Gives back what a client has sent and asks for more. Whether it had sent anything and is
     still there.
     """
     n = aio_return(cb)
@@ -195,8 +195,8 @@ def echo_read(cb: aiocb) -> bool:
 def for_each_client(
     listener: socket.socket, clients: int, start: Callable[[socket.socket], object]
 ) -> None:
-    """The read of a listening socket fails at once, and its notification thread may block in
-    accept: lesson 9.
+    """The read of a listening socket fails at once, and its notification thread may block in accept
+    (lesson 9).
     """
     aio_init(aio_threads=clients + 2)  # a silent client holds one
 

@@ -3,7 +3,7 @@
 Its requests go to C by a way of their own, in lists. Where it asks, starts a list, gives a request
 to a thread of its own, and hands out a result, it tells the watcher that is put into
 `descriptors.batch.seam`. Only what reads the page cache is replaced by functions that tell of it.
-Numbers of awaited requests are negative: those of other requests are not.
+Numbers of awaited requests are negative, and those of other requests are not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What strace writes, taken from a named pipe while it does: a file would grow without bound.
+"""What strace writes, taken from a named pipe while it does, because a file would grow without
+bound.
 
 strace waits for whoever reads, so the reader never stops. What is too much it throws away.
 """
@@ -10,7 +11,7 @@ import select
 import threading
 from pathlib import Path
 
-MOST = 256 << 20  # bytes: some two million system calls
+MOST = 256 << 20  # bytes, some two million system calls
 PIECE = 1 << 16  # bytes of one read
 PATIENCE = 100  # milliseconds between two looks whether strace has ended
 
@@ -28,7 +29,7 @@ class Calls:
         self._thread.start()
 
     def end(self) -> str:
-        """Whole lines: the last is cut off when there was too much."""
+        """Whole lines, without the last when there was too much."""
         self._over.set()
         self._thread.join()
         os.close(self._fd)
@@ -40,7 +41,7 @@ class Calls:
         ready = select.poll()
         ready.register(self._fd, select.POLLIN)
         while True:
-            over = self._over.is_set()  # before the read: what was written until then is there
+            over = self._over.is_set()  # before the read, as what was written until then is there
             ready.poll(0 if over else PATIENCE)
             try:
                 piece = os.read(self._fd, PIECE)

@@ -23,7 +23,7 @@ DEFAULT = 20  # helpers at most, until the program says otherwise
 def main(events: str, program: str, *arguments: str) -> None:
     import aio_posix.asyncio.descriptors.ring  # noqa: F401  or its requests would not be seen
 
-    # For good: what ends the process may submit requests too.
+    # For good, because what ends the process may submit requests too.
     slots = Slots(Path(events))
     slots.put(Event(What.POOL, time.time_ns(), threading.get_native_id(), (), nbytes=DEFAULT))
     Recorder(slots.put).__enter__()

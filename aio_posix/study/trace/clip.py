@@ -1,4 +1,4 @@
-"""The beginning of a long timeline: as many requests as a picture can show."""
+"""The beginning of a long timeline, with as many requests as a picture can show."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from aio_posix.study.trace.timeline import Kind, Timeline
 
 
 def clip(line: Timeline, most: int) -> Timeline:
-    """Until the request after so many is submitted; itself if there are no more. What goes on then
-    is open.
+    """Until the request after so many is submitted. The timeline itself if there are no more. What
+    goes on then is open.
     """
     submitted: dict[int, int] = {}
     for box in line.boxes:

@@ -83,7 +83,7 @@ def main(argv: list[str]) -> int:
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], Program | None]:
-    """Our options, and the program with its own: what follows its name is never ours."""
+    """Our options, and the program with its own. What follows its name is never ours."""
     ours = list(argv)
     for at, word in enumerate(argv):
         if word == "-m" and at + 1 < len(argv):

@@ -4,9 +4,9 @@
   (same descriptor, same buffer), in I/O until the last one returns (pread, and read if that said
   ESPIPE), being notified from the start of the thread that calls back until Python is in the
   function, and in its callback until that returns.
-- A helper is a thread that was seen to do so; what a helper starts and is no helper itself
+- A helper is a thread that was seen to do so. What a helper starts and is no helper itself
   notifies.
-- Without strace nobody sees the helpers: a request is in flight until its callback begins, or it is
+- Without strace nobody sees the helpers. A request is in flight until its callback begins, or it is
   taken from a queue.
 - What never ended is open, and lasts until the end of the line.
 """
@@ -230,7 +230,7 @@ class _Drawing:
                     self.call(event.tid, call)
 
     def couriers(self) -> None:
-        """Notification threads of queues: a helper started them, and they do no I/O for anybody."""
+        """Notification threads of queues. A helper started them, and they do no I/O for anybody."""
         helping = {request.helper for request in self.requests.values()}
         for tid, thread in self.threads.items():
             if thread.parent in helping and tid not in helping | self.notifies:

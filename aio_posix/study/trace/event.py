@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 
-SLOT, SLOTS = 832, 1 << 17  # bytes, number: 104 MiB, of which the file system gets what was written
+# bytes and number, 104 MiB, of which the file system gets what was written
+SLOT, SLOTS = 832, 1 << 17
 OF = 8  # requests that a slot has room for, of 19 digits at most
 LONGEST = 60  # characters of a name, of 4 bytes at most
 
@@ -29,7 +30,7 @@ class What(StrEnum):
     TAKEN = "taken"  # taken out of a CompletionQueue
     CANCEL = "cancel"  # aio_cancel, of a request or of a descriptor; `nbytes` is its answer
     POOL = "pool"  # aio_init: `nbytes` helpers at most
-    ASKED = "asked"  # of aio_posix.asyncio: a task awaits a request
+    ASKED = "asked"  # a task of aio_posix.asyncio awaits a request
     GIVEN = "given"  # and has its result
     ERRAND = "errand"  # a thread of aio_posix.asyncio does it, and not glibc
     CACHED = "cached"  # an awaited read that the page cache answered, from `at` to `until`
@@ -48,7 +49,7 @@ class Event:
     file: str = ""  # what the descriptor is
     address: int = 0  # of the buffer
     nbytes: int = 0
-    told: str = ""  # callback, queue, signal; "" for none
+    told: str = ""  # callback, queue, signal, or "" for none
     error: str = ""  # of the submission
     reqprio: int = 0
 
@@ -63,7 +64,7 @@ class Slots:
         with open(path, "w+b") as file:
             file.truncate(SLOT * SLOTS)
             self.memory = mmap.mmap(file.fileno(), SLOT * SLOTS)
-        self.next = itertools.count().__next__  # atomic: no two threads get the same
+        self.next = itertools.count().__next__  # atomic, so no two threads get the same
         self.pid = os.getpid()
 
     def put(self, event: Event) -> None:
@@ -89,7 +90,7 @@ class Slots:
 
 
 def read(path: Path) -> list[Event]:
-    """The events of a file of slots, in order of time; if it is full, the last is What.FULL."""
+    """The events of a file of slots, in order of time. If it is full, the last is What.FULL."""
     events = []
     with open(path, "rb") as file:
         for line in iter(lambda: file.read(SLOT).rstrip(b"\0"), b""):
@@ -99,7 +100,7 @@ def read(path: Path) -> list[Event]:
 
 
 def whole(parts: Iterable[Event]) -> list[Event]:
-    """In order of time; the parts of a long list put together."""
+    """In order of time, with the parts of a long list put together."""
     events: list[Event] = []
     for part in sorted(parts, key=lambda part: part.at):
         if events and part == replace(events[-1], of=part.of) and part.what is not What.REQUEST:

@@ -15,7 +15,7 @@ CANCELED, NOT_CANCELED = 0, 1  # AIO_CANCELED, AIO_NOTCANCELED of <aio.h>
 def flights(
     events: Sequence[Event], requests: Mapping[int, Request], threads: Mapping[int, Thread]
 ) -> tuple[Flight, ...]:
-    """In the order of submission; without what was refused."""
+    """In the order of submission, without what was refused."""
     submissions: dict[int, Event] = {}
     told: dict[int, Event] = {}
     over: dict[int, int] = {}

@@ -1,6 +1,7 @@
-"""A timeline as one page of HTML without anything to load: time line, scrubber, and the replay.
+"""A timeline as one page of HTML without anything to load, with time line, scrubber, and the
+replay.
 
-Everything that needs to be known about glibc is worked out here; the page draws, and applies the
+Everything that needs to be known about glibc is worked out here. The page draws, and applies the
 changes of the moments one after another. pages/ has what the browser runs.
 """
 
@@ -27,7 +28,7 @@ def html(line: Timeline) -> str:
     found = replay(line.flights, line.lives, line.aio_threads, line.traced)
     spans = starved(found, line.end)
     table = phases(line.flights, found.heads)
-    # aio_posix.asyncio makes lanes and lists by itself: advice is for who calls aio_read
+    # aio_posix.asyncio makes lanes and lists by itself, so advice is for callers of aio_read
     ours = phases([one for one in line.flights if one.owner != "await"], found.heads)
     parts = {
         "TITLE": escape(line.title),

@@ -2,8 +2,8 @@
 
 One track per thread, times in microseconds from the first request. Boxes of one thread nest, as the
 format demands: what would stick out of the box around it (strace and the program do not look at the
-same instant) is cut. What waits in a queue has no thread: each request is an asynchronous slice of
-its own. Who started whom are flow arrows.
+same instant) is cut. What waits in a queue has no thread, so each request is an asynchronous slice
+of its own. Who started whom are flow arrows.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Makes events of what the binding does, while it is switched on.
 
-- Off, it costs nothing: C asks whether there is a watcher (_calls.watch). A watcher that was there
+- Off, it costs nothing. C asks whether there is a watcher (_calls.watch). A watcher that was there
   before gets its place back.
 - At most MOST events are kept. The last says that the recorder is full.
 - Requests of aio_posix.asyncio are seen (awaited.py) if it was imported before.
-- Not recorded: waiting in aio_suspend.
+- Waiting in aio_suspend is not recorded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aio_posix.aiocb import fileno
 from aio_posix.study.trace.awaited import Awaited
 from aio_posix.study.trace.event import SLOTS, Event, What
 
-MOST = SLOTS  # events: some 100 MB of memory
+MOST = SLOTS  # events, some 100 MB of memory
 NAMES = {lib.LIO_READ: "read", lib.LIO_WRITE: "write", os.O_SYNC: "fsync", os.O_DSYNC: "fdatasync"}
 
 
@@ -32,7 +32,7 @@ class Recorder:
     """``with Recorder() as recorder: ...`` and then ``recorder.events``; or hands each event to
     `put`.
 
-    One at a time: a second one inside raises RuntimeError.
+    One at a time. A second one inside raises RuntimeError.
     """
 
     on: Recorder | None = None
@@ -151,7 +151,7 @@ def _socket(fd: int) -> str:
         except OSError:
             return "socket"
     finally:
-        # the descriptor is the program's; and a duplicate's close would be drawn as one of its
+        # the descriptor is the program's, and a duplicate's close would be drawn as one of its
         # calls
         one.detach()
 

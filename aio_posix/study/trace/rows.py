@@ -1,7 +1,7 @@
 """Which lanes share a row of a picture, so that many short-lived threads do not need a row each.
 
-The program's threads have a row each; so have helpers, as long as they are few. What waits in a
-queue has no thread and is packed; notification threads are packed by their lives, with a gap
+The program's threads have a row each, and so have helpers, as long as they are few. What waits in a
+queue has no thread and is packed. Notification threads are packed by their lives, with a gap
 between two that follow each other.
 """
 
@@ -13,9 +13,7 @@ from typing import TypeVar
 
 from aio_posix.study.trace.timeline import QUEUE, Box, Group, Lane, Timeline
 
-MOST = (
-    16  # rows of one group; what would need more is left out, and the last row's name says how much
-)
+MOST = 16  # rows of one group, beyond which the last row's name says how much is left out
 T = TypeVar("T", Lane, Box)
 
 

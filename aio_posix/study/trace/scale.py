@@ -12,11 +12,10 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-BREAK, MOST = 34.0, 8  # width of a break; how many
+BREAK, MOST = 34.0, 8  # width of a break, and how many
 SHARE, JUMP = 3, 2
-MARGIN = (
-    0.06  # of what is shown: time around all breaks together, on each side, that is left as it is
-)
+# Of what is shown, the time on each side of the breaks together that is left as it is.
+MARGIN = 0.06
 UNITS = ((1, "ns"), (1000, "µs"), (1_000_000, "ms"), (1_000_000_000, "s"))
 
 
@@ -98,7 +97,7 @@ class Scale:
 
 
 def duration(ns: float) -> str:
-    """In the largest unit that leaves a number of at least 1: 12 µs, 1.3 ms, 20 s."""
+    """In the largest unit that leaves a number of at least 1, as 12 µs, 1.3 ms, 20 s."""
     size, unit = next((one for one in reversed(UNITS) if abs(ns) >= one[0]), UNITS[0])
     number = ns / size
     return (

@@ -36,7 +36,7 @@ class Call:
     name: str
     arguments: tuple[int, ...]
     begin: int  # nanoseconds as time.time_ns()
-    end: int | None  # None: it never returned
+    end: int | None  # None if it never returned
     result: int
     error: str  # ESPIPE, or ""
 
@@ -63,7 +63,7 @@ def command(output: Path) -> list[str]:
 
 
 def parse(text: str) -> dict[int, Thread]:
-    """The threads of the process that began first; what it forked is left out."""
+    """The threads of the process that began first. What it forked is left out."""
     threads: dict[int, Thread] = {}
     begun: dict[int, tuple[int, str]] = {}  # by thread: when, and the text so far
     elsewhere: set[int] = set()

@@ -19,8 +19,9 @@ LANE, HELPER, IO, NOTIFICATION, LOOK, CALLBACK = (
     "callback",
 )
 PHASES = (LANE, HELPER, IO, NOTIFICATION, LOOK, CALLBACK)
-WORTH = 0.25  # of all the time: a smaller share is not worth advice
-BRIEF = 100_000  # nanoseconds: handing work to a helper takes some 50 microseconds; that is no wait
+WORTH = 0.25  # of all the time, below which a share is not worth advice
+# nanoseconds, because giving work to a helper takes some 50 microseconds, which is no wait
+BRIEF = 100_000
 
 
 class Phase(NamedTuple):

@@ -1,4 +1,5 @@
-"""A timeline as one SVG: rows of boxes over an axis of time, vertical arrows for who started whom.
+"""A timeline as one SVG with rows of boxes over an axis of time. Vertical arrows show who started
+whom.
 
 The colours are those of Okabe and Ito, which people with any colour vision tell apart. Every kind
 also has its own row, height or pattern. Text is left out where it does not fit. Each box says all
@@ -17,7 +18,7 @@ from aio_posix.study.trace.scale import Scale, duration, several, unit_of
 from aio_posix.study.trace.timeline import Arrow, Box, Group, Kind, Timeline
 
 ROOM = 14  # pixels of width for each request that the picture shows
-WIDTH, LEFT, RIGHT = 1400, 190, 20  # of the picture; beside the rows
+WIDTH, LEFT, RIGHT = 1400, 190, 20  # of the picture, and beside the rows
 # Above the rows, with one line of legend; a row; a queue's row; between groups; below
 TOP, ROW, QUEUED, GAP, FOOT = (110, 44, 26, 16, 66)
 HIGH, SMALL, LOW = 28, 18, 14  # of a box; of one in a queue; of what is inside a callback
@@ -150,7 +151,7 @@ def summary(line: Timeline) -> str:
 
 
 class Item(NamedTuple):
-    """Of the legend: what the boxes of one kind are."""
+    """Says in the legend what the boxes of one kind are."""
 
     kind: Kind
     x: float

@@ -1,4 +1,4 @@
-"""A timeline as a table: one line for each request, in order of submission."""
+"""A timeline as a table with one line for each request, in order of submission."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened, whoever may draw it: lanes of threads, boxes in them, arrows between them.
+"""What happened, whoever may draw it, as lanes of threads, boxes in them, and arrows between them.
 
 Times are nanoseconds of time.time_ns().
 """
@@ -60,7 +60,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Arrow:
-    """Who started whom: from one lane to another at one moment."""
+    """Who started whom, from one lane to another at one moment."""
 
     what: str  # submits, is taken, starts, notifies
     at: int
@@ -82,5 +82,5 @@ class Timeline:
     left_out: int = 0  # requests that came later
     flights: tuple[Flight, ...] = ()
     lives: Mapping[int, Life] = field(default_factory=dict)  # of the helpers
-    aio_threads: int | None = None  # None: nobody knows how many there may be
+    aio_threads: int | None = None  # None if nobody knows how many there may be
     full: int | None = None  # since when nothing was recorded any more

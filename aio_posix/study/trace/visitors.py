@@ -1,8 +1,8 @@
 """python -m aio_posix.study.trace.visitors PORT | python -m aio_posix trace -- demo_echo.py PORT
 
-Three clients of an echo server on 127.0.0.1: they connect, each sends a line and waits for the
-echo, they leave; then "exit" on standard output, which the server reads. RuntimeError for a wrong
-echo, TimeoutError if nobody listens.
+Three clients of an echo server on 127.0.0.1. They connect, each sends a line and waits for the
+echo, and they leave. Then "exit" on standard output, which the server reads. RuntimeError for a
+wrong echo, TimeoutError if nobody listens.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def talk(port: int) -> None:
             raise RuntimeError(f"sent {MESSAGE!r}, the echo was {echo!r}")
     for client in clients:
         client.shutdown(socket.SHUT_WR)
-        # The server has closed it, too: it is to be done with them before it reads "exit"
+        # The server has closed it, too. It is to be done with them before it reads "exit"
         client.recv(1)
         client.close()
 
