@@ -20,7 +20,7 @@ from fresh import output
 
 import aio_posix.asyncio as aio
 from aio_posix import _calls
-from aio_posix.asyncio import loop, native, threads
+from aio_posix.asyncio import loop, threads
 from aio_posix.asyncio.descriptors import batch, channel, descriptor, errands, lists, ring
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
 from aio_posix.asyncio.descriptors.openfile import FILE
@@ -54,7 +54,7 @@ class Watched:
         self.now: Counter[int] = Counter()  # by descriptor
         self.most: Counter[int] = Counter()
         self.altogether = self.lists = 0
-        self._submit, self._collect = native.batch_submit, native.batch_collect
+        self._submit, self._collect = _calls.batch_submit, _calls.batch_collect
         monkeypatch.setattr(lists, "batch_submit", self.submit)
         monkeypatch.setattr(lists, "batch_collect", self.collect)
 
@@ -143,7 +143,7 @@ def test_what_glibc_refuses_as_a_list_is_done_all_the_same(fd: int) -> None:
 def test_what_is_asked_for_later_does_not_overtake_what_glibc_refused(
     fd: int, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    submit, refuse = native.batch_submit, [True]
+    submit, refuse = _calls.batch_submit, [True]
 
     def refusing(*args: Any) -> int:
         return -errno.EAGAIN if refuse[0] else submit(*args)

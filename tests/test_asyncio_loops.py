@@ -19,8 +19,7 @@ import pytest
 from deadline import eventually
 
 import aio_posix.asyncio as aio
-from aio_posix import flight
-from aio_posix.asyncio import native
+from aio_posix import _calls, flight
 from aio_posix.asyncio.descriptors import lists
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
 from aio_posix.asyncio.loop import Line
@@ -301,7 +300,7 @@ class Refused(Exception):
 def test_whatever_goes_wrong_in_a_turns_submission_every_request_of_it_is_done(
     fd: int, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submit, left = native.batch_submit, [3]
+    submit, left = _calls.batch_submit, [3]
 
     def broken(*args: Any) -> int:
         left[0] -= 1
@@ -333,7 +332,7 @@ def test_whatever_goes_wrong_in_a_turns_submission_every_request_of_it_is_done(
 def test_a_batch_is_submitted_when_an_interruption_comes_after(
     fd: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submit = native.batch_submit
+    submit = _calls.batch_submit
 
     def interrupted(*args: Any) -> int:
         submit(*args)
@@ -456,7 +455,7 @@ def test_a_signal_handler_that_raises_in_a_turn_neither_repeats_nor_loses_a_writ
 ) -> None:
     """As C returns to Python: what it has done must be known already."""
     name = f"batch_{after}"
-    real, left = getattr(native, name), [3]
+    real, left = getattr(_calls, name), [3]
 
     def interrupted(*args: Any) -> Any:
         result = real(*args)

@@ -19,7 +19,7 @@ from fresh import output, run
 from loops import LOOPS, run_on
 
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import native
+from aio_posix import _calls
 from aio_posix.asyncio.files import opening
 
 
@@ -148,7 +148,7 @@ def in_threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def open_wait(path: Any, flags: int) -> tuple[int, int, int]:
         assert threading.current_thread() is not threading.main_thread()
         paths.append(os.fspath(path))
-        return native.open_wait(path, flags)
+        return _calls.open_wait(path, flags)
 
     monkeypatch.setattr(opening, "open_wait", open_wait)
     return paths
@@ -161,9 +161,9 @@ async def opened_and_closed(path: Path, mode: str = "rb", **how: Any) -> None:
 
 def at_once(path: Path) -> bool:
     """Whether this system can open it without waiting, after a first open."""
-    native_fd = native.open_wait(str(path), os.O_RDONLY | os.O_CLOEXEC)[0]
+    native_fd = _calls.open_wait(str(path), os.O_RDONLY | os.O_CLOEXEC)[0]
     os.close(native_fd)
-    found = native.open_now(str(path), os.O_RDONLY | os.O_CLOEXEC)
+    found = _calls.open_now(str(path), os.O_RDONLY | os.O_CLOEXEC)
     if found is not None:
         os.close(found[0])
     return found is not None
@@ -201,7 +201,7 @@ def test_devices_and_files_of_the_kernel_are_opened_in_a_thread(
 def test_a_fifo_is_not_even_touched_by_the_loop(fifo: Path) -> None:
     """A reader that comes and goes would send its writer SIGPIPE."""
     at_once(fifo.with_name("other") if fifo.with_name("other").exists() else make(fifo))
-    assert native.open_now(str(fifo), os.O_RDONLY | os.O_CLOEXEC) is None
+    assert _calls.open_now(str(fifo), os.O_RDONLY | os.O_CLOEXEC) is None
     with pytest.raises(OSError, match="No such device"):
         os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)  # nobody has it open for reading
 

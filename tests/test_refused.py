@@ -14,13 +14,13 @@ HERE = Path(__file__).parent
 FAST = """
 import asyncio, os, sys
 import aio_posix.asyncio as aio
-from aio_posix.asyncio import native
+from aio_posix import _calls
 async def main():
     for _ in range(2):  # the second open finds a known file system
         async with aio.open(sys.argv[1], "rb") as file:
             assert await file.read() == b"x" * 100
             assert await file.pread(10, 95) == b"x" * 5
-    assert native.open_now(sys.argv[1], os.O_RDONLY) is None
+    assert _calls.open_now(sys.argv[1], os.O_RDONLY) is None
     print("read")
 asyncio.run(main())
 """

@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from aio_posix._calls import read_now
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
-from aio_posix.asyncio.native import read_now
 
 if TYPE_CHECKING:
     from aio_posix._types import FileDescriptor, ReadableBuffer, WritableBuffer

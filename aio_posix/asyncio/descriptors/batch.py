@@ -13,9 +13,9 @@ import os
 from collections import deque
 from typing import Any, NamedTuple, Protocol
 
+from aio_posix._calls import fresh
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import LIO_READ, LIO_WRITE
-from aio_posix.asyncio.native import fresh
 from aio_posix.sigevent import address
 
 BATCH: int = lib.BATCH

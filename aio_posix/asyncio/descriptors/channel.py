@@ -16,10 +16,10 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aio_posix._calls import lock_held_here, same_file
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.descriptors.batch import READ, WRITE, Entry, Lane, new_entry, seam
 from aio_posix.asyncio.descriptors.openfile import Kind, OpenFile, duplicate, kind
-from aio_posix.asyncio.native import lock_held_here, same_file
 
 if TYPE_CHECKING:
     from aio_posix.asyncio.descriptors.poller import Poller

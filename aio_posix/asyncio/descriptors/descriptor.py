@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from aio_posix._calls import declined, fresh, read_now, readinto_many_now, same_file
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.arguments import count, place, positive, readable, writable
 from aio_posix.asyncio.descriptors import many, pipes, transfer
@@ -21,16 +22,7 @@ from aio_posix.asyncio.descriptors.batch import DSYNC, READ, SYNC
 from aio_posix.asyncio.descriptors.channel import Channel
 from aio_posix.asyncio.descriptors.openfile import FILE, Kind, OpenFile, duplicate, kind
 from aio_posix.asyncio.descriptors.ring import Ring, current
-from aio_posix.asyncio.native import (
-    ABSENT,
-    NOW_MOST,
-    REST,
-    declined,
-    fresh,
-    read_now,
-    readinto_many_now,
-    same_file,
-)
+from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from aio_posix._calls import batch_abandon, batch_collect, batch_submit
 from aio_posix._ffi import lib
 from aio_posix.asyncio.descriptors.batch import Batch, Bell, Entry, Lane, seam
-from aio_posix.asyncio.native import batch_abandon, batch_collect, batch_submit
 
 
 class Nobody:

@@ -17,15 +17,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from aio_posix.asyncio import loop
-from aio_posix.asyncio.arguments import count, place, positive, readable, writable
-from aio_posix.asyncio.descriptors.batch import MOST, READ, WRITE
-from aio_posix.asyncio.descriptors.channel import Channel
-from aio_posix.asyncio.memory import ALIGNMENT, Aligned
-from aio_posix.asyncio.native import (
-    ABSENT,
-    NOW_MOST,
-    REST,
+from aio_posix._calls import (
     declined,
     fresh,
     plain_buffers,
@@ -33,6 +25,12 @@ from aio_posix.asyncio.native import (
     read_many_now,
     readinto_many_now,
 )
+from aio_posix.asyncio import loop
+from aio_posix.asyncio.arguments import count, place, positive, readable, writable
+from aio_posix.asyncio.descriptors.batch import MOST, READ, WRITE
+from aio_posix.asyncio.descriptors.channel import Channel
+from aio_posix.asyncio.memory import ALIGNMENT, Aligned
+from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer

@@ -17,8 +17,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from aio_posix._calls import close_local, kind_of, lock_held, same_file
 from aio_posix._ffi import lib
-from aio_posix.asyncio.native import close_local, kind_of, lock_held, same_file
 
 RETIRED_MOST = 32  # while so many wait, nothing is duplicated
 FIRST = 3  # no duplicate takes the place of a closed stdin, stdout or stderr

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from aio_posix._calls import declined, fill_now, read_now
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.descriptors.batch import MOST, READ, WRITE
 from aio_posix.asyncio.descriptors.channel import Channel
 from aio_posix.asyncio.memory import ALIGNMENT, Aligned
-from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST, declined, fill_now, read_now
+from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST
 
 AHEAD = 4 << 20  # bytes of one request of a large read whose pages are not there yet
 KEPT = 64 << 10  # bytes of aligned memory that are worth keeping for the next read of the same size

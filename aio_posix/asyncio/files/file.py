@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from aio_posix._calls import EachLine, read_now
 from aio_posix.asyncio import arguments, loop
 from aio_posix.asyncio.files.modes import Answer
 from aio_posix.asyncio.files.sharing import Shared
 from aio_posix.asyncio.files.window import STRETCH, Window
-from aio_posix.asyncio.native import EachLine, read_now
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer

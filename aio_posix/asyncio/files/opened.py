@@ -26,20 +26,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
+from aio_posix._calls import Position, close_now, declined, may_now, read_now
 from aio_posix.asyncio import exits, threads
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
 from aio_posix.asyncio.descriptors.ring import rest
 from aio_posix.asyncio.files.modes import Mode
 from aio_posix.asyncio.memory import ALIGNMENT, pin
-from aio_posix.asyncio.native import (
-    NOW_MOST,
-    REST,
-    Position,
-    close_now,
-    declined,
-    may_now,
-    read_now,
-)
+from aio_posix.asyncio.native import NOW_MOST, REST
 from aio_posix.asyncio.offload import offload
 
 T = TypeVar("T")

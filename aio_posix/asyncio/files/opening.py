@@ -26,6 +26,7 @@ from typing import (
     overload,
 )
 
+from aio_posix._calls import is_local, may_now, open_now, open_wait
 from aio_posix.asyncio.files.binary import BinaryFile, RawFile
 from aio_posix.asyncio.files.buffer import Buffer
 from aio_posix.asyncio.files.characters import Characters, How, how
@@ -34,7 +35,7 @@ from aio_posix.asyncio.files.opened import Opened
 from aio_posix.asyncio.files.promised import Asked, Opening
 from aio_posix.asyncio.files.sharing import Shared
 from aio_posix.asyncio.files.text import TextFile
-from aio_posix.asyncio.native import NOW_MOST, is_local, may_now, open_now, open_wait
+from aio_posix.asyncio.native import NOW_MOST
 from aio_posix.asyncio.offload import offload
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from aio_posix.asyncio.native import Lines
+from aio_posix._calls import Lines
 
 S = TypeVar("S", str, bytes)
 STRETCH = 1 << 14  # letters: as many empty lines take 2 ms
