@@ -543,6 +543,20 @@ def test_files_work_on_uvloop(path: Path) -> None:
         aio.nowait(before)
 
 
+@pytest.mark.parametrize("read", [lambda file: file.read(3), lambda file: file.read()])
+def test_a_read_begins_where_a_write_that_waits_will_end(path: Path, read: Any) -> None:
+    async def program() -> None:
+        async with aio.open(path, "r+b") as file:
+            await file.read(8)
+            await file.seek(0)
+            await file.write(b"LINE")
+            data = await read(file)
+            assert data[:3] == b" 0\n"
+        assert path.read_bytes()[:8] == b"LINE 0\nl"
+
+    run(program())
+
+
 def test_lines_leave_other_tasks_their_turn(tmp_path: Path) -> None:
     """Counted, not timed: a loop that turns seldom would turn a few times only."""
     (tmp_path / "empty").write_text("\n" * 1_000_000)

@@ -31,6 +31,20 @@ def by_name(lesson: Lesson) -> str:
     return lesson.stem
 
 
+def preadv2_is_refused() -> bool:
+    """Whether this system refuses preadv2, so that a thread has to read a pipe."""
+    r, w = os.pipe()
+    os.write(w, b"x")
+    try:
+        os.preadv(r, [bytearray(1)], -1, os.RWF_NOWAIT)
+    except OSError:
+        return True
+    finally:
+        os.close(r)
+        os.close(w)
+    return False
+
+
 def written(lesson: Lesson) -> str:
     return (DOCS / f"{lesson.stem}.md").read_text()
 
@@ -39,6 +53,8 @@ def written(lesson: Lesson) -> str:
 def test_a_lesson_holds_and_prints_what_its_transcript_says(lesson: Lesson) -> None:
     if lesson.missing:
         pytest.skip(course.needs(lesson))
+    if lesson.stem == "16-awaited" and preadv2_is_refused():
+        pytest.skip("preadv2 is refused here, and the lesson counts threads without it")
     assert drift(see(lesson)) == drift(seen_in(written(lesson))), (
         "python -m aio_posix.study.transcripts writes it anew"
     )

@@ -167,11 +167,20 @@ static PyObject *window_move(PyObject *self, PyObject *place)
     return NULL;
 }
 
+/* ISO C has no cast from void * to a function, which is what `function` points to. */
+static void slot_of(PyTypeObject *type, int id, void *function)
+{
+    void *slot = PyType_GetSlot(type, id);
+    memcpy(function, &slot, sizeof slot);
+}
+
 static void window_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     Py_CLEAR(((struct window *)self)->data);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    freefunc release;
+    slot_of(type, Py_tp_free, &release);
+    release(self);
     Py_DECREF(type);
 }
 
@@ -257,7 +266,7 @@ static void stop_with(PyObject *line)
         value = PyObject_GetAttrString(PyExc_StopIteration, "value");
         if (value == NULL)
             return;
-        set = (descrsetfunc)PyType_GetSlot(Py_TYPE(value), Py_tp_descr_set);
+        slot_of(Py_TYPE(value), Py_tp_descr_set, &set);
     }
     if (PyObject_Size(line) <= SHORT) {
         if (stop == NULL || Py_REFCNT(stop) != 1) {
