@@ -95,9 +95,10 @@ def figures(peer: str, in_flight: int, seconds: float, how: str) -> dict[str, fl
         return {"rate": rate}
     program, file = "reads.py", FILE.with_name("asyncio-written") if "write" in how else FILE
     args = [peer, str(in_flight), str(seconds), str(file), *how.split()]
-    if how in UNITS:
-        file = FILE.with_name("asyncio-lines" if how == "lines" else "asyncio-whole")
-        program, args = "whole.py", [peer, how, str(seconds), str(file)]
+    what, *more = how.split() or [""]
+    if what in UNITS:
+        file = FILE.with_name("asyncio-lines" if what == "lines" else "asyncio-whole")
+        program, args = "whole.py", [peer, what, str(seconds), str(file), *more]
     command = [sys.executable, str(HERE / program), *args]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
@@ -165,8 +166,6 @@ def courtesy(group: Group, seconds: float, pairs: int) -> None:
 
     A callback watches every turn, so these runs are not those that the rates come from.
     """
-    if group.how in UNITS:
-        return
     turns = f"{group.how} turns"
     for peer in (group.ours, *(p for p in group.peers if p in ("caio-uring", "turbofile"))):
         found = [
@@ -177,10 +176,11 @@ def courtesy(group: Group, seconds: float, pairs: int) -> None:
         if not found:
             continue
         mine = peer == group.ours
-        turn, share = median(f["turn"] for f in found), median(f["share"] for f in found)
+        turn = median(f["turn"] for f in found)
         judged = verdict(turn, 10.0, most=True) if mine else ""
         show(f"      longest turn, {peer}", f"{turn:.1f} ms", "", judged)
         if group.in_flight > 1:
+            share = median(f["share"] for f in found)
             judged = verdict(share, 0.5) if mine else ""
             show(f"      least of {group.in_flight} workers / mean", f"{share:.2f}", "", judged)
 

@@ -1,8 +1,8 @@
-"""whole.py PEER whole|text|lines SECONDS FILE: a file from its beginning to its end; prints
+"""whole.py PEER whole|text|lines SECONDS FILE [turns]: a file from its beginning to its end; prints
 JSON.
 
 whole, text: MiB/s of open(), read(), close(), bytes or text. lines: lines/s of `async for` while
-the time lasts.
+the time lasts. With turns also the longest turn of the loop in ms, which a callback watches.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Coroutine
 from typing import Any
+
+from turns import Turns
 
 CHECK = 1000  # lines between two looks at the clock
 
@@ -61,13 +64,20 @@ async def lines(peer: str, path: str, seconds: float) -> float:
     return n / (time.perf_counter() - begin)
 
 
+async def watched(work: Coroutine[Any, Any, float]) -> dict[str, float]:
+    turns = Turns()
+    rate = await work
+    turns.stopped = True
+    return {"rate": rate, "turn": turns.longest * 1000}
+
+
 def main() -> None:
-    peer, what, seconds, path = sys.argv[1:]
+    peer, what, seconds, path, *how = sys.argv[1:]
     if what == "lines":
-        rate = asyncio.run(lines(peer, path, float(seconds)))
+        work = lines(peer, path, float(seconds))
     else:
-        rate = asyncio.run(whole(peer, "rb" if what == "whole" else "r", path, float(seconds)))
-    print(json.dumps({"rate": rate}))
+        work = whole(peer, "rb" if what == "whole" else "r", path, float(seconds))
+    print(json.dumps(asyncio.run(watched(work)) if how else {"rate": asyncio.run(work)}))
 
 
 if __name__ == "__main__":

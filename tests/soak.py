@@ -133,8 +133,8 @@ async def soak(folder: Path, seconds: float, every: float) -> list[Sample]:
     begin = time.monotonic()
     samples: list[Sample] = []
     tasks = [Soak(folder, i) for i in range(TASKS)]
-    while (now := time.monotonic()) < begin + seconds:
-        end = min(now + every, begin + seconds)
+    while (now := time.monotonic()) < begin + seconds or len(samples) < 2:
+        end = min(now + every, max(begin + seconds, now + 1))
         await asyncio.gather(*(task.until(end) for task in tasks))
         # a close that nobody awaits any more may still be on its way in a thread
         for _ in range(50):
