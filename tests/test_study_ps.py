@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import platform
 import socket
@@ -25,7 +26,7 @@ from aio_posix.study import described, ps, reports
 from aio_posix.study.history import History
 from aio_posix.study.inside import DEFAULTS, Inside, Pool
 from aio_posix.study.memory import parsed
-from aio_posix.study.proc import Process, Socket, Thread, named, read
+from aio_posix.study.proc import Process, Room, Socket, Thread, named, read
 from aio_posix.study.queues import Queue
 from aio_posix.study.watch import Watched, table
 
@@ -724,6 +725,32 @@ def test_clients_nobody_accepts_are_shown_when_the_pool_is_full() -> None:
         "accepts fd 3 = socket listening on 0.0.0.0:5000: 2 connected",
     )
     assert reports.report(replace(facts, pool=Pool(20, 64, 1))).unserved == ()
+
+
+@pytest.mark.parametrize(
+    ("room", "why"),
+    [
+        (Room(nproc=40, user_threads=41), "RLIMIT_NPROC allows 40 threads, its user has 41"),
+        (Room(math.inf, 9, pids_max=50, pids_current=50), "pids.max of its cgroup allows 50"),
+        (Room(math.inf, 9, pids_max=50, pids_current=20), "so it may be that of memory"),
+        (Room(), "so it may be that of memory"),
+    ],
+)
+def test_a_head_that_waits_while_the_pool_has_room_could_not_get_a_helper(
+    room: Room, why: str
+) -> None:
+    facts = replace(FACTS, pool=Pool(20, 64, 1), queues=(Queue(3, "ready", 0),), room=room)
+    assert why in described.text(reports.report(facts))
+    idle = replace(HELPER, tid=12, syscall=(reports.FUTEX, 0, reports.FUTEX_WAIT_BITSET))
+    for other in (replace(facts, threads=(HELPER, idle)), replace(facts, pool=Pool(1, 64, 1))):
+        assert reports.report(other).forbidden == ""
+
+
+def test_a_queue_that_glibc_forgot_is_said_to_be_forgotten() -> None:
+    facts = replace(FACTS, queues=(Queue(3, "orphaned", 1), Queue(7, "taken", 1)))
+    said = described.text(reports.report(facts))
+    assert "fd 3: no helper will take its 2: the request before was cancelled" in said
+    assert "fd 7: " not in said
 
 
 def test_ipv6_addresses_are_read_from_the_table_of_the_kernel() -> None:
