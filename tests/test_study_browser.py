@@ -325,6 +325,17 @@ def test_a_request_is_pinned_by_its_box_of_the_moment(visit: Open, address: str)
     assert page.inner_text("#pinned") == ""
 
 
+def test_many_idle_helpers_share_a_line(visit: Open, address: str) -> None:
+    page = visit(address, **DESK)
+    shown = """idle => { by("panels").innerHTML = panels(
+      { ...nothing(), helpers: new Map([...Array(idle)].map((_, n) => [n, { of: 0 }])) },
+      new Set(), nameOf, { threads: 9, files, helperNames: new Map(), pinned: 0 });
+      return by("panels").querySelector("div").innerText; }"""
+    assert page.evaluate(shown, 2).count(" is idle") == 2
+    assert "6 idle" in page.evaluate(shown, 6)
+    assert page.evaluate(shown, 6).count(" is idle") == 0
+
+
 def test_the_mouse_over_a_box_says_how_long_it_took(visit: Open, address: str) -> None:
     page = visit(address, **DESK)
     page.mouse.move(*point(page, 12, "I/O"))

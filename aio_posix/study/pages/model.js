@@ -3,7 +3,7 @@
 // owed: Map(serial -> words)}. It is changed by [what, key, of, at, state], as replay.py has them.
 "use strict";
 
-const MOST_QUEUES = 24, MOST_IN_QUEUE = 12, MOST_LISTED = 24, MOST_HELPERS = 64;
+const MOST_QUEUES = 24, MOST_IN_QUEUE = 12, MOST_LISTED = 24, MOST_HELPERS = 64, FEW_IDLE = 4;
 
 const escaped = text => String(text).replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`);
 
@@ -47,11 +47,19 @@ function panels(now, changed, names, about) {
   const rest = (all, most) =>
     all > most ? `<div class="dim">and ${all - most} more</div>` : "";
 
-  const helpers = [...now.helpers].slice(0, MOST_HELPERS).map(([tid, one]) => {
-    const name = about.helperNames.get(tid) || `helper ${tid}`;
-    const words = one.of ? `${name}: ${names(one.of)}` : `${name} is ${one.state || "idle"}`;
-    return `<div>${box(one.of || `h${tid}`, one.of ? "run" : "tail", words)}</div>`;
-  });
+  const idle = [...now.helpers].filter(([, one]) => !one.of);
+  const together = idle.length > FEW_IDLE; // many that are idle share a line
+  const named = tid => about.helperNames.get(tid) || `helper ${tid}`;
+  const helpers = [...now.helpers].filter(([, one]) => one.of || !together)
+    .slice(0, MOST_HELPERS).map(([tid, one]) => {
+      const words = one.of ? `: ${names(one.of)}` : ` is ${one.state || "idle"}`;
+      const kind = one.of ? "run" : "tail";
+      return `<div>${box(one.of || `h${tid}`, kind, named(tid) + words)}</div>`;
+    });
+  if (together)
+    helpers.push(`<div class="idle"><span class="dim">${idle.length} idle</span>` +
+      idle.map(([tid]) => box(`h${tid}`, "tail", named(tid).replace("helper ", ""))).join("") +
+      "</div>");
   const absent = about.threads === null ? NaN : about.threads - now.helpers.size;
   const full = absent <= 0 && [...now.helpers.values()].every(one => one.of);
   const limit = absent > 0 ? `${absent} more may be started` : full ? "the pool is full" : "";
