@@ -19,7 +19,6 @@ from aio_posix.study.agree import scripts
 from aio_posix.study.echoes.counting import may_trace
 from aio_posix.study.model import Glibc
 from aio_posix.study.observed import Flight
-from aio_posix.study.parts import Op
 from aio_posix.study.player import as_json
 from aio_posix.study.replay import replay
 from aio_posix.study.script import Call, Feed, Script, Shut, Submit, reachable
@@ -36,7 +35,7 @@ def playable(script: Script) -> Script:
 
     def fits(call: Call) -> bool:
         if isinstance(call, Submit):
-            return all(one.op is Op.SYNC or one.aio_reqprio <= 20 for one in call.batch)
+            return all(one.aio_reqprio <= 20 for one in call.batch)
         return isinstance(call, Feed | Shut)
 
     bursts = (tuple(filter(fits, burst)) for burst in script.bursts)
