@@ -18,7 +18,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -268,10 +268,13 @@ class Ring:
                 self._harvest()
             self._look_again(SOONEST if found else min(2 * self._pause, LATEST))
 
+    def _channels(self) -> Iterable[Channel]:
+        return {entry.channel: None for entry in (*self._lists.entries(), *self.line)}
+
     def unsubmitted(self) -> list[Entry]:
         """What waits here and in the lines of channels, in the order of each channel."""
         found = [*self._lists.refused(), *self.line]
-        for channel in {entry.channel: None for entry in (*self._lists.entries(), *found)}:
+        for channel in self._channels():
             lane = channel.lanes[0]
             found += [entry._replace(lane=lane, fd=lane.fd) for entry in channel.waiting]
         return found
@@ -279,6 +282,8 @@ class Ring:
     def close(self) -> None:
         """The loop has closed. Whatever is in flight is released when glibc is done with it."""
         if self.born == loop.generation():
+            for channel in self._channels():
+                channel.waiting.clear()  # no cycle of garbage may keep the channel
             self._lists.abandon()
             self.line.clear()
             self.channels = Channels()

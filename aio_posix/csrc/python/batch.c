@@ -270,8 +270,8 @@ static PyObject *batch_collect(PyObject *self, PyObject *const *args, Py_ssize_t
 PyMethodDef batch_methods[] = {
     { "batch_submit", FASTCALL(batch_submit),
       "batch_submit(batch, entries, line, n, keeper, /)\n\n"
-      "Moves n entries from the line to the empty list, and submits them.  What glibc does not take "
-      "counts as complete with EAGAIN.  The keeper lives until all are over." },
+      "Moves n entries from the line to the empty list, and submits them.  What glibc does not "
+      "take counts as complete with EAGAIN.  The keeper lives until all are over." },
     { "batch_collect", FASTCALL(batch_collect),
       "batch_collect(batch, entries, found, whole, /): appends (entry, bytes, count or minus errno)"
       "\n\nOf what is complete and was not handed out before.  With whole, nothing comes before "
