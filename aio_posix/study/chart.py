@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log2
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT, GAP = 470, 300, 16  # of a panel, and between panels
+WIDTH, HEIGHT, GAP = 728, 250, 16  # of a panel, and between panels; a page is 760 wide
 LEFT, TOP, RIGHT, BOTTOM = 76, 66, 24, 34  # inside a panel, around what is drawn
 COLOURS = ("#0f8a5f", "#c77700", "#52606d")
 # the colours of pages/page.css
@@ -152,7 +152,7 @@ def nice(most: float) -> list[float]:
 
 
 def drawing(panels: Sequence[Panel], note: str) -> str:
-    width, height = len(panels) * (WIDTH + GAP) + GAP, HEIGHT + 2 * GAP + 22
+    width, height = WIDTH + 2 * GAP, len(panels) * (HEIGHT + GAP) + GAP + 22
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         "font-family=\"system-ui, 'DejaVu Sans', Verdana, sans-serif\" "
@@ -163,7 +163,7 @@ def drawing(panels: Sequence[Panel], note: str) -> str:
     ]
     for n, panel in enumerate(panels):
         parts += [
-            f'<g transform="translate({GAP + n * (WIDTH + GAP)} {GAP})">',
+            f'<g transform="translate({GAP} {GAP + n * (HEIGHT + GAP)})">',
             f'<rect class="panel" width="{WIDTH}" height="{HEIGHT}" rx="8"/>',
             f'<text class="name" x="16" y="28">{escape(panel.title)}</text>',
             f'<text class="small" x="16" y="48">{escape(panel.what)}</text>',
