@@ -113,7 +113,9 @@ class Buffer:
         chunk = opened.first
         if not self.stream:
             await self.flush()
-            chunk = max(chunk, opened.size() - opened.tell())
+            # of a server's file, how long it was when it was opened
+            length = os.fstat(opened.fd).st_size if opened.local else opened.length
+            chunk = max(chunk, length - opened.tell())
         self.ahead, opened.least = True, NEVER
         while data := await opened.pull(chunk):
             self.window.add(data)  # so a cancellation loses nothing
@@ -217,7 +219,7 @@ class Buffer:
 
     def interrupt(self, error: ValueError, *, hurry: bool) -> None:
         """Reads that wait for a pipe or socket raise ``error``; if it is in a hurry, writes too."""
-        self.outbox.hurry(hurry)
+        self.outbox.hurried = hurry
         self.opened.interrupt(error)
 
     def close_now(self) -> bool:

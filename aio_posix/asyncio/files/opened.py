@@ -153,10 +153,6 @@ class Opened(Position):
             self.at = at
         return at
 
-    def size(self) -> int:
-        """How long the file is. For a server's file, how long it was when it was opened."""
-        return os.fstat(self.fd).st_size if self.local else self.length
-
     # --- at the position
 
     async def pull(self, nbytes: int) -> bytes:

@@ -29,7 +29,7 @@ BEHIND = 2 << 20  # bytes that may be on their way, half of which wake the loop 
 class Outbox:
     """``size`` bytes may wait (0: none, as with buffering=0)."""
 
-    __slots__ = ("_behind_bytes", "_follows", "_hurried", "_opened", "behind", "clean", "room",
+    __slots__ = ("_behind_bytes", "_follows", "_opened", "behind", "clean", "hurried", "room",
                  "size", "stuck", "waiting")  # fmt: skip
 
     def __init__(self, opened: Opened, size: int) -> None:
@@ -41,7 +41,7 @@ class Outbox:
         self.waiting: list[Data] = []
         self.behind: list[Behind] = []
         self._behind_bytes = 0
-        self.stuck = self._hurried = False
+        self.stuck = self.hurried = False  # hurried: a send that close() wakes up gives up
         self._follows = False  # what a closed loop has left in glibc's queue
 
     @property
@@ -197,17 +197,13 @@ class Outbox:
             try:
                 return await self._opened.requests.send(data)
             except ValueError:  # close() has woken up whoever waits here
-                if self._hurried:
+                if self.hurried:
                     raise
             except loop.Cancelled:
                 self.stuck = True
                 raise
 
     # --- the end
-
-    def hurry(self, hurried: bool) -> None:
-        """Whether a send that close() wakes up is to give up."""
-        self._hurried = hurried
 
     async def last(self, *, hurry: bool) -> None:
         """What has to be done before a close, but for what can be written by it."""

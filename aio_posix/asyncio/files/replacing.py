@@ -241,14 +241,7 @@ def replacing(
         raise TypeError("a file is replaced by its name, not by a descriptor")
     replacement = Replacement(os.fsdecode(path), exclusive=parsed.raw[0] == "x")
     opening = open(
-        path,
-        mode,
-        buffering,
-        encoding,
-        errors,
-        newline,
-        True,
-        replacement.create,
+        path, mode, buffering, encoding, errors, newline, True, replacement.create,
         executor=executor,
-    )
+    )  # fmt: skip
     return Replacing(opening, replacement, executor)
