@@ -67,12 +67,10 @@ static PyObject *values_of(struct queued **items, int n)
 {
     for (int i = 0; i < n; i++)   /* first, for this may run code of the program */
         notice_ends((struct notice *)items[i]);
-    PyObject *values = PyErr_CheckSignals() == 0 ? PyList_New(n) : NULL;
-    for (int i = 0; values != NULL && i < n; i++) {
-        PyObject *value = ((struct notice *)items[i])->promise.value;
-        Py_INCREF(value);
-        PyList_SetItem(values, i, value);
-    }
+    PyObject *values = PyErr_CheckSignals() == 0 ? PyList_New(0) : NULL;
+    for (int i = 0; values != NULL && i < n; i++)
+        if (PyList_Append(values, ((struct notice *)items[i])->promise.value) != 0)
+            Py_CLEAR(values);
     return values;
 }
 

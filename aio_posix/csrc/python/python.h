@@ -29,6 +29,9 @@ static inline PyObject *none(void)
  * between kinds of functions. */
 #define FASTCALL(function) (PyCFunction)(void (*)(void))function, METH_FASTCALL
 
+/* PyList_New(n) of a free-threaded 3.14 crashes when it finds no memory for the items, so all lists
+ * begin empty. */
+
 /* An exception put aside while destructors run. */
 struct aside {
     PyObject *type, *value, *traceback;

@@ -48,13 +48,12 @@ void watch_tell(const char *event, PyObject *of, const char *format, ...)
 
 static PyObject *list_of(const uint64_t *serials, size_t n)
 {
-    PyObject *list = PyList_New((Py_ssize_t)n);
+    PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < n; i++) {
         PyObject *serial = PyLong_FromUnsignedLongLong(serials[i]);
-        if (serial == NULL)
+        if (serial == NULL || PyList_Append(list, serial) != 0)
             Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)i, serial);
+        Py_XDECREF(serial);
     }
     return list;
 }
