@@ -33,6 +33,7 @@ PYTHON = [
     sysconfig.get_paths()["include"],
     "-isystem",
     sysconfig.get_paths()["platinclude"],
+    *(["-D_CFFI_NO_LIMITED_API"] if sysconfig.get_config_var("Py_GIL_DISABLED") else []),
 ]
 TIME_LIMIT = 120  # seconds; ThreadSanitizer needs about ten on one core
 
