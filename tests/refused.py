@@ -1,6 +1,6 @@
 """refused.py ENOSYS|EPERM COMMAND...: runs a command that may use neither openat2() nor preadv2().
 
-So it is in containers whose seccomp profile is older than these calls. The filter answers with the
+Containers whose seccomp profile is older than these calls behave so. The filter answers with the
 given error, and holds for whatever the command starts. Exit status 77: this system has no filters.
 """
 

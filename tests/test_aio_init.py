@@ -1,6 +1,4 @@
-"""aio_init: the size of glibc's pool, which can be chosen once. A fresh process for each,
-therefore.
-"""
+"""aio_init chooses the size of glibc's pool, once. A fresh process for each, therefore."""
 
 from __future__ import annotations
 

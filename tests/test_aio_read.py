@@ -1,6 +1,4 @@
-"""aio_read(3): what a read does, what it reads into, and what is refused before glibc hears of
-it.
-"""
+"""aio_read(3). What a read does, what it reads into, and what is refused before glibc is called."""
 
 from __future__ import annotations
 

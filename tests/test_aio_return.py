@@ -1,4 +1,4 @@
-"""aio_return(3): the result, once."""
+"""aio_return(3) gives the result, once."""
 
 from __future__ import annotations
 

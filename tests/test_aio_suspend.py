@@ -1,4 +1,4 @@
-"""aio_suspend(3): waiting for one of several requests, with glibc's ways to crash taken away."""
+"""aio_suspend(3) waits for one of several requests, without glibc's ways to crash."""
 
 from __future__ import annotations
 

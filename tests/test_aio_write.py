@@ -1,4 +1,4 @@
-"""aio_write(3): what a write does, and what becomes of one that cannot."""
+"""aio_write(3), what a write does, and what becomes of one that cannot."""
 
 from __future__ import annotations
 
@@ -243,8 +243,8 @@ assert aio.aio_return(cb) == 0x7FFFF000
 def test_the_bytes_written_are_those_of_the_moment_of_writing(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    """As in C: the buffer belongs to the request, and who changes it in flight gets what he asked
-    for.
+    """As in C, the buffer belongs to the request, and a program that changes it in flight writes
+    the change.
     """
     ahead = aio.aiocb(pair[0], bytearray(1))
     aio.aio_read(ahead)

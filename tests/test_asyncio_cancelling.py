@@ -1,4 +1,4 @@
-"""Cancelled and timed-out operations of awaited files: no byte is lost, nothing hangs."""
+"""Cancelled and timed-out operations of awaited files lose no byte, and nothing hangs."""
 
 from __future__ import annotations
 

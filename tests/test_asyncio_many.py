@@ -1,4 +1,4 @@
-"""aio_posix.asyncio: many requests by one await."""
+"""Many requests by one await."""
 
 from __future__ import annotations
 

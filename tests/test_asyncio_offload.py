@@ -1,4 +1,4 @@
-"""aio_posix.asyncio: no job waits for a thread that is not there."""
+"""No job of aio_posix.asyncio waits for a thread that is not there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""aio_posix.asyncio.open: which files are opened at once, and what an open that waits holds up."""
+"""Which files aio_posix.asyncio.open() opens at once, and what an open that waits holds up."""
 
 from __future__ import annotations
 

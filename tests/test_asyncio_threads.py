@@ -1,4 +1,4 @@
-"""aio_posix.asyncio: the threads that do what POSIX AIO has no call for."""
+"""The threads of aio_posix.asyncio that do what POSIX AIO has no call for."""
 
 from __future__ import annotations
 

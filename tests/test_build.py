@@ -1,5 +1,5 @@
-"""What is built: a source archive with all that a build needs, a wheel for every Python from 3.11
-on; and a build that cannot succeed says what to install.
+"""What is built is a source archive with all that a build needs, and a wheel for every Python from
+3.11 on. A build that cannot succeed says what to install.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Every block of code in the documents is what it seems to be: a program runs and prints what the
-page says, a command exists.
+"""Every block of code in the documents is what it seems to be. A program runs and prints what the
+page says, and a command exists.
 """
 
 from __future__ import annotations

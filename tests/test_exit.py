@@ -1,4 +1,4 @@
-"""The end of the interpreter: accepted writes are drained, nothing else holds it up, and nothing
+"""At the end of the interpreter accepted writes are drained, nothing else holds it up, and nothing
 late can crash it.
 
 A program that *lingers* stays in the C library's exit, after Python's own end, until a line comes

@@ -1,4 +1,4 @@
-"""os.fork: a child of a process that used AIO is refused at once, with a reason, and disturbs
+"""After os.fork a child of a process that used AIO is refused at once, with a reason, and disturbs
 nobody.
 
 Each test forks in a process of its own.  A child that hangs is ended by SIGALRM, which is then its

@@ -1,4 +1,4 @@
-"""The layout shows the architecture: files use each other in one direction.
+"""The layout shows the architecture. Files use each other in one direction.
 
 docs/design.md states an order for each folder, in its section on layers. A file includes or
 imports only from those before it, and every file has its place.
@@ -22,7 +22,7 @@ STATED = re.compile(r"^    (\w+):  (.*(?:\n {6,}.*)*)", re.MULTILINE)
 
 
 def orders() -> dict[str, list[set[str]]]:
-    """For each folder of docs/design.md its groups; those of one group do not know each other."""
+    """For each folder of docs/design.md its groups. Those of one group do not know each other."""
     return {
         name: [set(re.split(r",\s*", group.strip())) for group in text.split("->")]
         for name, text in STATED.findall((ROOT / "docs" / "design.md").read_text())

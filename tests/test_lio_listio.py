@@ -1,5 +1,5 @@
-"""lio_listio(3): many requests in one call; LIO_WAIT that a signal cannot turn into a crash; lists
-of any length.
+"""lio_listio(3) takes many requests in one call. A signal cannot turn LIO_WAIT into a crash, and
+lists have any length.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""logging under "aio_posix": silent unless something is wrong."""
+"""logging under "aio_posix" is silent unless something is wrong."""
 
 from __future__ import annotations
 

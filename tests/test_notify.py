@@ -1,4 +1,4 @@
-"""Python callbacks in glibc's notification threads: what they may do, and what must not become of
+"""Python callbacks in glibc's notification threads, what they may do, and what must not become of
 them.
 """
 

@@ -1,4 +1,4 @@
-"""CompletionQueue: completions in batches, without Python in glibc's threads."""
+"""CompletionQueue gives completions in batches, without Python in glibc's threads."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_epoll_sees_it(queue: aio.CompletionQueue, pipe: Pipe) -> None:
 
 
 def test_epoll_may_be_edge_triggered(queue: aio.CompletionQueue, file: int) -> None:
-    """Whoever gets until there is nothing hears of whatever comes after."""
+    """A reader that gets until there is nothing is woken for whatever comes after."""
     got: list[Any] = []
     with select.epoll() as epoll:
         epoll.register(queue, select.EPOLLIN | select.EPOLLET)

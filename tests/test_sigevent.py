@@ -1,6 +1,4 @@
-"""struct sigevent: the kinds of announcement, what each refuses, what arrives, and in which
-thread.
-"""
+"""The kinds of announcement of a sigevent, what each refuses, what arrives, and in which thread."""
 
 from __future__ import annotations
 

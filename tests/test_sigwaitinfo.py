@@ -1,4 +1,4 @@
-"""sigwaitinfo(2) with si_value; also for signals that have nothing to do with AIO."""
+"""sigwaitinfo(2) with si_value, also for signals that have nothing to do with AIO."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file system that holds an operation: neither the loop nor other files wait for it.
+"""Neither the loop nor other files wait for a file system that holds an operation.
 
 slow_fs.py is that file system. A loop that stood still would not come to release it; then the file
 system gives up, and says so.

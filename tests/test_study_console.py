@@ -1,4 +1,4 @@
-"""What commands of study write: within the width of a terminal, in the letters that it has."""
+"""Commands of study write within the width of a terminal, in the letters that it has."""
 
 from __future__ import annotations
 

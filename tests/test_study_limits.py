@@ -1,4 +1,4 @@
-"""limits: the facts are those of this system, and each sentence follows from its fact."""
+"""The facts of limits are those of this system, and each sentence follows from its fact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The replay: from what was seen to the moments of the model, and where it contradicts them."""
+"""The replay gets from what was seen to the moments of the model, and says where it contradicts
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m aio_posix trace: scripts of all sorts, run and drawn."""
+"""python -m aio_posix trace runs and draws scripts of all sorts."""
 
 from __future__ import annotations
 

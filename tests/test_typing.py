@@ -1,4 +1,4 @@
-"""What type checkers find: every typical mistake of a program, and nothing in a right one."""
+"""Type checkers find every typical mistake of a program, and nothing in a right one."""
 
 from __future__ import annotations
 

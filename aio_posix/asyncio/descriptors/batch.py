@@ -4,7 +4,7 @@
   request is in glibc, and makes the memory of a read that has no buffer.
 - ``Entry(...)`` takes 0.25 us, ``new_entry(Entry, (...))`` 0.1, and a read that misses the page
   cache 4.
-- `seam.watcher` hears of every request while somebody records (study/trace/awaited.py).
+- `seam.watcher` is called for every request while somebody records (study/trace/awaited.py).
 """
 
 from __future__ import annotations

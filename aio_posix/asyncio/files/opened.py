@@ -1,9 +1,8 @@
 """An open file with its descriptor, names, position, the requests on it, and how it is closed.
 
 - A file that open() has opened by its name belongs to us alone. Its position is a number here
-  (csrc/python/position.c). The system hears of it (publish()) only when somebody else may look,
-  that is after fileno(), ``raw`` or detach(), and before a fork. Any other file's position is the
-  system's.
+  (csrc/python/position.c). The system gets it (publish()) only when somebody else may look, that is
+  after fileno(), ``raw`` or detach(), and before a fork. Any other file's position is the system's.
 - What makes requests is made for the first of them, because many a file that is read once needs
   none.
 - What may wait for a server, a disk or a lock of the kernel runs in a thread. Only a file that is
@@ -121,7 +120,7 @@ class Opened(Position):
     # --- the position
 
     def publish(self) -> None:
-        """The system hears of the position, and has it from now on."""
+        """Gives the position to the system, which has it from now on."""
         if self.at != PUBLIC:
             os.lseek(self.fd, self.at, os.SEEK_SET)
             self.at = PUBLIC

@@ -96,7 +96,7 @@ def _queued(line: Timeline) -> Iterable[Item]:
 
 
 def _flows(line: Timeline) -> Iterable[Item]:
-    """From the submission to the I/O, from the I/O to the thread that tells of it."""
+    """From the submission to the I/O, and from the I/O to the thread that announces it."""
     numbers = count(1)
     of: dict[int, dict[Kind, Box]] = {}
     for box in line.boxes:
