@@ -258,6 +258,24 @@ def test_a_helper_that_could_not_be_started_is_explained_by_the_limit(
     )
 
 
+def test_a_process_that_cannot_have_a_helper_at_all_is_told_the_limit(
+    python: Python, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, _ = python(ALONE)
+    assert ps.main([str(running.pid)]) == 1
+    assert "or it cannot: RLIMIT_NPROC allows 1 thread, its user has " in capsys.readouterr().err
+
+
+ALONE = """
+import os, resource, time
+if os.geteuid() == 0:
+    os.setuid(54322)
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+print(flush=True)
+time.sleep(60)
+"""
+
+
 BLOCKS = """
 import os, socket, sys, threading, time
 import aio_posix as aio
@@ -298,8 +316,10 @@ def test_the_queues_of_a_program_that_never_rests_are_read_or_not_but_never_wron
 ) -> None:
     """It submits 40 requests at a time for 8 descriptors, and one read of another that blocks."""
     running, (blocked, low, high) = python(RESTLESS)
-    sizes = set()
-    for _ in range(300):
+    sizes: set[int] = set()
+    looks = 0
+    while looks < 100 or (len(sizes) < 2 and looks < 1000):
+        looks += 1
         queues = read(running.pid).queues
         if queues is None:
             continue

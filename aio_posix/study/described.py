@@ -80,7 +80,9 @@ def sentences(found: Report) -> Iterator[str]:
             "own peer speaks or goes; aio_init(aio_threads=...) before the first request makes "
             f"more than {found.helpers}"
         )
-    if found.forbidden:
+    if found.forbidden and not found.helpers:
+        yield f"no helper can be started: {found.forbidden}; aio_read fails with EAGAIN"
+    elif found.forbidden:
         yield (
             f"glibc could not start another helper: {found.forbidden}; what waits is served when "
             "one of these calls returns, or when a later request can start a helper"
@@ -99,7 +101,7 @@ def sentences(found: Report) -> Iterator[str]:
 
 
 def nothing(found: Report) -> str:
-    return (
-        f"{found.name} ({found.pid}) has no AIO thread: "
-        "it does not use AIO, or not in its last idle second"
-    )
+    why = "it does not use AIO, or not in its last idle second"
+    if found.forbidden:
+        why += f", or it cannot: {found.forbidden}"
+    return f"{found.name} ({found.pid}) has no AIO thread: {why}"

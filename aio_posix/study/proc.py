@@ -86,7 +86,8 @@ def read(pid: int) -> Process:
         ]
         calls = {_call(thread.syscall) for thread in threads if len(thread.syscall or ()) > 3}
         queues = inside.queues(calls)
-        waits = any(queue.head == "ready" for queue in queues or ())
+        # who has a request for each thread is not in need of more
+        waits = queues is None or any(queue.head == "ready" for queue in queues)
         return Process(
             pid,
             _name(directory),

@@ -42,6 +42,7 @@ FUTEX, RT_SIGTIMEDWAIT = {"x86_64": (202, 128), "aarch64": (98, 137)}.get(
 )
 FUTEX_WAIT_BITSET = 9  # <linux/futex.h>: a wait for work; for a mutex it is FUTEX_WAIT, 0
 SIZED = {"read", "write", "pread", "pwrite"}  # third argument, in bytes
+UNKNOWN = "its limits of threads seem not to be reached now, so it may be that of memory"
 LOCK = "waiting for a lock"
 
 
@@ -72,7 +73,7 @@ class Report:
     unserved: tuple[str, ...]  # what waits because there is no helper for it
     queues: tuple[Queue, ...] | None  # one for each descriptor, or None if they cannot be read
     stats: Stats | None  # of aio_posix, where it is loaded
-    forbidden: str  # why glibc could not start the helper that a request waits for, or ""
+    forbidden: str  # why glibc cannot start a helper that is needed, or ""
 
 
 def kind(thread: Thread, process: Process) -> str:
@@ -133,8 +134,9 @@ def report(process: Process) -> Report:
     full = not idle and len(helpers) == aio_threads
     ready = [queue for queue in process.queues or () if queue.head == "ready"]
     # glibc starts a helper for a new head as long as it may have more, and otherwise it could not
-    forbidden = ready and helpers and not idle and len(helpers) < (aio_threads or 0)
-    waits = full or forbidden
+    alone = ready and helpers and not idle and len(helpers) < (aio_threads or 0)
+    limit = _limit(process.room) if alone or not helpers else ""
+    waits = full or alone
     return Report(
         pid=process.pid,
         name=process.name,
@@ -147,7 +149,7 @@ def report(process: Process) -> Report:
         unserved=tuple(_unserved(process, {row.fd for row in rows}, ready)) if waits else (),
         queues=process.queues,
         stats=process.stats,
-        forbidden=_why(process.room) if forbidden else "",
+        forbidden=limit or (UNKNOWN if alone else ""),
     )
 
 
@@ -166,13 +168,14 @@ def _unserved(process: Process, served: set[int | None], ready: list[Queue]) -> 
     return found
 
 
-def _why(room: Room) -> str:
+def _limit(room: Room) -> str:
+    """The limit of threads that is reached, or ""."""
     if room.nproc is not None and room.nproc <= room.user_threads:
         allows = f"{room.nproc:.0f} thread{'s' * (room.nproc != 1)}"
         return f"RLIMIT_NPROC allows {allows}, its user has {room.user_threads}"
     if room.pids_max is not None and room.pids_max <= (room.pids_current or 0):
         return f"pids.max of its cgroup allows {room.pids_max:.0f} threads, and all are there"
-    return "its limits of threads seem not to be reached now, so it may be that of memory"
+    return ""
 
 
 def has_aio(found: Report) -> bool:
