@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deadline import eventually
 from fresh import output
 
 import aio_posix.asyncio as aio
-from aio_posix import _calls
+from aio_posix import _calls, flight
 from aio_posix.asyncio import loop, threads
 from aio_posix.asyncio.descriptors import batch, channel, descriptor, errands, lists, ring
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
@@ -124,19 +123,29 @@ def test_a_sync_is_no_part_of_a_list(fd: int, monkeypatch: pytest.MonkeyPatch) -
     assert watched.lists == 4
 
 
-def test_what_glibc_refuses_as_a_list_is_done_all_the_same(fd: int) -> None:
+def test_what_glibc_refuses_as_a_list_is_done_all_the_same(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As at an exit that has drained what was in flight."""
 
+    def never() -> None:
+        refused.append(1)
+        raise OSError(errno.ESHUTDOWN, "at an exit")
+
     async def program() -> None:
-        _calls.accept_submissions(False)
-        try:
-            assert await asyncio.gather(*(aio.write(fd, b"%d" % i, i) for i in range(9))) == [1] * 9
-            await aio.fsync(fd)
-        finally:
-            _calls.accept_submissions(True)
+        writes = (aio.write(fd, b"%d" % i, i) for i in range(9))
+        assert await asyncio.gather(*writes) == [1] * 9
+        await aio.fsync(fd)
         assert await aio.read(fd, 9, 0) == b"012345678"
 
-    run(program())
+    refused: list[int] = []
+    monkeypatch.setattr(flight, "submittable", never)
+    _calls.accept_submissions(False)
+    try:
+        run(program())
+    finally:
+        _calls.accept_submissions(True)
+    assert refused
 
 
 @pytest.mark.parametrize("by", ["threads", "the loop"])
@@ -366,17 +375,18 @@ def test_lanes_are_a_few_and_are_given_back(tmp_path: Path) -> None:
 
 
 def test_lists_that_no_waiter_has_taken_are_found_by_a_timer(
-    fd: int, monkeypatch: pytest.MonkeyPatch
+    blocking: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where no thread can be made to wait for them: the bell never rings."""
-    monkeypatch.setattr(ring.Ring, "_ready", lambda self: self._bell.hush())
+    monkeypatch.setattr(lists.Lists, "post", lambda self: None)
 
     async def program() -> None:
-        for i in range(5):
-            assert await aio.write(fd, b"x", i) == 1
+        read = asyncio.ensure_future(aio.read(blocking[0], 1, 0))
+        await asyncio.sleep(0.05)  # by now the loop looks no more
+        os.write(blocking[1], b"x")
+        assert await read == b"x"
 
     run(program())
-    assert eventually(lambda: os.pread(fd, 5, 0) == b"xxxxx", 5)
 
 
 def test_a_loop_looks_at_its_lists_by_itself(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
