@@ -18,7 +18,6 @@ import signal
 import sys
 import time
 import weakref
-from _thread import allocate_lock  # threading takes longer to import
 from collections import deque, namedtuple
 from itertools import count
 
@@ -67,14 +66,16 @@ class Signalled:
 class Unheard:
     """What is kept for signals that may still be pending: by number, an aiocb or a Signalled.
 
-    Destructors come here, and a destructor must not wait for a lock. Whoever finds another thread
-    at work leaves what is to be done to that thread: to keep something, or nothing any more.
+    Destructors come here, and a destructor must not wait for a lock. Whoever finds somebody at work
+    (another thread, or this one below a destructor) leaves to them what is to be done: to keep
+    something, or nothing any more. ``_free`` is empty while somebody is at work. It is no lock,
+    because a signal handler that raises could come between the taking of one and the try.
     """
 
     kept: ClassVar[dict[int, tuple[int, Any]]] = {}  # oldest first
     requests = 0
     _to_do: ClassVar[deque[tuple[int, int, Any]]] = deque()  # number, requests, what
-    _at_work = allocate_lock()
+    _free: ClassVar[dict[str, bool]] = {"free": True}
 
     @classmethod
     def keep(cls, number: int, requests: int, what: Any) -> None:
@@ -88,20 +89,32 @@ class Unheard:
 
     @classmethod
     def _work(cls) -> None:
-        while cls._to_do and cls._at_work.acquire(blocking=False):
+        while cls._to_do:
+            try:
+                del cls._free["free"]
+            except KeyError:
+                return
             try:
                 while cls._to_do:
                     cls._change(*cls._to_do.popleft())
             finally:
-                cls._at_work.release()
+                cls._free["free"] = True
 
     @classmethod
     def _change(cls, number: int, requests: int, what: Any) -> None:
-        cls.requests += requests - cls.kept.pop(number, (0, None))[0]
+        cls._forget(number)
         if what is not None:
             cls.kept[number] = requests, what
-        while cls.requests > UNHEARD and len(cls.kept) > 1:
-            cls.requests -= cls.kept.pop(next(iter(cls.kept)))[0]
+            cls.requests += requests
+        if cls.requests > UNHEARD:
+            for oldest in list(cls.kept)[:-1]:
+                if cls.requests > UNHEARD:
+                    cls._forget(oldest)
+
+    @classmethod
+    def _forget(cls, number: int) -> None:
+        forgotten = cls.kept.pop(number, (0, None))  # it ends after the number is right
+        cls.requests -= forgotten[0]
 
 
 class Exit:

@@ -221,6 +221,36 @@ def one_aiocb_by_signal(value: str | None) -> None:
         assert {info.si_value for info in signals} == {value}
 
 
+class Dropping:
+    """Its destructor comes back to the table that has dropped it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        flight.Unheard.drop(self.number + 1)
+
+
+def one_table() -> None:
+    """What is kept for signals that may still be pending, and how much that is, agree in the end."""
+    table = flight.Unheard
+
+    def work(number: int) -> None:
+        at_random = random.Random(number)
+        for _ in range(ROUNDS * 20):
+            key = at_random.randrange(1, 3000)
+            if at_random.random() < 0.6:
+                table.keep(key, at_random.randrange(3), Dropping(key))
+            else:
+                table.drop(key)
+
+    at_once(work)
+    table.drop(0)
+    assert table.requests == sum(requests for requests, _ in table.kept.values())
+    assert 0 < table.requests <= flight.UNHEARD
+    assert not table._to_do
+
+
 def one_descriptor() -> None:
     """Each thread has a stretch of the file; cancelled or not, every request ends and is right."""
     fd = memfd(bytes(THREADS * 100))
@@ -391,6 +421,7 @@ RACES: dict[str, Callable[[], None]] = {
     "aiocb and everything": one_aiocb_and_everything,
     "aiocb by signal": lambda: one_aiocb_by_signal(None),
     "value by signal": lambda: one_aiocb_by_signal("value"),
+    "table of signals": one_table,
     "descriptor": one_descriptor,
     "callback": one_callback,
     "list entry": one_list_entry,
