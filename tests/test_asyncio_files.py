@@ -543,6 +543,18 @@ def test_files_work_on_uvloop(path: Path) -> None:
         aio.nowait(before)
 
 
+@pytest.mark.parametrize("mode", ["r", "rb"])
+def test_readlines_goes_on_until_its_hint_is_exceeded(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "f").write_bytes(b"a\n\n\nb\n\n")
+
+    async def program() -> list[Any]:
+        async with aio.open(tmp_path / "f", mode) as file:
+            return [await file.readlines(1) for _ in range(3)]
+
+    with open(tmp_path / "f", mode) as builtin:
+        assert run(program()) == [builtin.readlines(1) for _ in range(3)]
+
+
 @pytest.mark.parametrize("read", [lambda file: file.read(3), lambda file: file.read()])
 def test_a_read_begins_where_a_write_that_waits_will_end(path: Path, read: Any) -> None:
     async def program() -> None:

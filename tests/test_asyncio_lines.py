@@ -106,6 +106,50 @@ def test_who_keeps_a_stop_iteration_keeps_its_line(path: Path) -> None:
     asyncio.run(program())
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_two_lines_that_are_awaited_at_once_are_two(path: Path, loop: str) -> None:
+    async def program() -> None:
+        async with aio.open(path) as file:
+            lines = aiter(file)
+            assert await anext(lines) == line(0)
+            assert [*await asyncio.gather(anext(lines), anext(lines))] == [line(1), line(2)]
+            both = asyncio.as_completed([anext(lines), anext(lines)])
+            assert {await each for each in both} == {line(3), line(4)}
+
+    run_on(loop, program())
+
+
+class Local:
+    """What a frame has."""
+
+
+def test_a_stop_iteration_that_was_caught_is_not_raised_again(path: Path) -> None:
+    async def program() -> list[weakref.ref[Any]]:
+        async with aio.open(path) as file:
+            lines = aiter(file)
+            await anext(lines)
+            by_hand: Any = lines.__anext__().__await__()
+
+            def caught() -> weakref.ref[Any]:
+                local = Local()
+                try:
+                    next(by_hand)
+                except StopIteration as stop:
+                    stop.__notes__ = ["seen"]
+                return weakref.ref(local)
+
+            frames = [caught()]
+            with pytest.raises(StopIteration) as again:
+                next(by_hand)
+            assert not hasattr(again.value, "__notes__")
+            del again
+            return [*frames, caught()]
+
+    frames = asyncio.run(program())
+    gc.collect()
+    assert [frame() for frame in frames] == [None, None]
+
+
 def test_a_line_does_not_overtake_a_read_that_waits() -> None:
     async def program() -> None:
         r, w = os.pipe()

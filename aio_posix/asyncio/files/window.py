@@ -89,18 +89,18 @@ class Window(Lines[S], Generic[S]):
         return lines
 
     def take_lines(self, length: int) -> list[S] | None:
-        """Lines that are ``length`` long together, or a little longer; None, and nothing is taken,
-        if there are not so many.
+        """Lines until they are longer than ``length`` together; None, and nothing is taken, if
+        there are not so many.
         """
-        if len(self) < length:
+        if len(self) <= length:
             return None
         self._join()
         lines: list[S] = []
         have = 0
-        while have < length and (line := self.next_line()):
+        while have <= length and (line := self.next_line()):
             lines.append(line)
             have += len(line)
-        if have >= length:
+        if have > length:
             return lines
         self.back(have)
         return None

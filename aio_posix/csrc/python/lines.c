@@ -13,6 +13,7 @@
  */
 #include "python.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum ends { LF, CR, CRLF, ANY };      /* what a line ends with; bytes end with LF */
@@ -21,41 +22,44 @@ enum { SHORT = 1 << 12 };             /* letters of a line that may live until t
 struct window {
     PyObject_HEAD
     PyObject *data;
-    Py_ssize_t at, end, lf, cr, left;
+    Py_ssize_t size, at, end, lf, cr, left;
     int ends;
+    bool text;
 };
 
 struct each {
     PyObject_HEAD
     struct window *window;
     PyObject *more;
+    PyObject *spare;    /* another one, to be handed out again when nobody else has it */
+    PyObject *stop;     /* a StopIteration, to be raised again */
 };
 
 static PyTypeObject *window_type;
 static PyObject *crlf;
 
-/* Where the letter comes next, or `size`; -1 with an exception. */
-static Py_ssize_t next_of(struct window *w, Py_UCS4 letter, Py_ssize_t size, Py_ssize_t *known)
+/* Where the letter comes next, or the size; -1 with an exception. */
+static Py_ssize_t next_of(struct window *w, Py_UCS4 letter, Py_ssize_t *known)
 {
     if (*known < w->at) {
-        Py_ssize_t i = PyUnicode_FindChar(w->data, letter, w->at, size, 1);
+        Py_ssize_t i = PyUnicode_FindChar(w->data, letter, w->at, w->size, 1);
         if (i == -2)
             return -1;
-        *known = i == -1 ? size : i;
+        *known = i == -1 ? w->size : i;
     }
     return *known;
 }
 
 static Py_ssize_t end_in_text(struct window *w)
 {
-    Py_ssize_t size = PyUnicode_GetLength(w->data), lf = size, cr = size;
+    Py_ssize_t size = w->size, lf = size, cr = size;
     if (w->ends == CRLF) {
         Py_ssize_t i = PyUnicode_Find(w->data, crlf, w->at, size, 1);
         return i == -1 ? 0 : i == -2 ? -1 : i + 2;
     }
-    if (w->ends != CR && (lf = next_of(w, '\n', size, &w->lf)) < 0)
+    if (w->ends != CR && (lf = next_of(w, '\n', &w->lf)) < 0)
         return -1;
-    if (w->ends != LF && (cr = next_of(w, '\r', size, &w->cr)) < 0)
+    if (w->ends != LF && (cr = next_of(w, '\r', &w->cr)) < 0)
         return -1;
     if (lf == size && cr == size)
         return 0;
@@ -67,7 +71,7 @@ static Py_ssize_t end_in_text(struct window *w)
 static Py_ssize_t end_in_bytes(struct window *w)
 {
     char *data = PyBytes_AsString(w->data);
-    char *lf = memchr(data + w->at, '\n', (size_t)(PyBytes_Size(w->data) - w->at));
+    char *lf = memchr(data + w->at, '\n', (size_t)(w->size - w->at));
     return lf == NULL ? 0 : lf + 1 - data;
 }
 
@@ -75,7 +79,7 @@ static Py_ssize_t end_in_bytes(struct window *w)
 static Py_ssize_t end_of_line(struct window *w)
 {
     if (w->end <= w->at && w->data != NULL)
-        w->end = PyUnicode_Check(w->data) ? end_in_text(w) : end_in_bytes(w);
+        w->end = w->text ? end_in_text(w) : end_in_bytes(w);
     return w->end;
 }
 
@@ -85,7 +89,7 @@ static PyObject *cut(struct window *w)
     Py_ssize_t at = w->at, end = end_of_line(w);
     if (end <= 0)
         return NULL;
-    PyObject *line = PyUnicode_Check(w->data)
+    PyObject *line = w->text
                          ? PyUnicode_Substring(w->data, at, end)
                          : PyBytes_FromStringAndSize(PyBytes_AsString(w->data) + at, end - at);
     if (line != NULL) {
@@ -139,12 +143,20 @@ static PyObject *window_hold(PyObject *self, PyObject *data)
 {
     struct window *w = (struct window *)self;
     PyObject *before = NULL;
-    if (!PyUnicode_Check(data) && !PyBytes_Check(data)) {
+    bool text = PyUnicode_Check(data);
+    if (!text && !PyBytes_Check(data)) {
         PyErr_SetString(PyExc_TypeError, "a window holds str or bytes");
         return NULL;
     }
+    Py_ssize_t size = PyObject_Size(data);
     Py_INCREF(data);
-    LOCKED(w, before = w->data; w->data = data; begin_at(w, 0));
+    LOCKED(w, {
+        before = w->data;
+        w->data = data;
+        w->size = size;
+        w->text = text;
+        begin_at(w, 0);
+    });
     Py_XDECREF(before);
     return none();
 }
@@ -157,7 +169,7 @@ static PyObject *window_move(PyObject *self, PyObject *place)
     if (PyErr_Occurred())
         return NULL;
     LOCKED(w, {
-        inside = at >= 0 && at <= (w->data != NULL ? PyObject_Size(w->data) : 0);
+        inside = at >= 0 && at <= w->size;
         if (inside)
             begin_at(w, at);
     });
@@ -204,12 +216,8 @@ static PyMemberDef window_members[] = {
 
 /* --- async for */
 
-static PyObject *each_new(PyTypeObject *type, PyObject *args, PyObject *names)
+static PyObject *each_of(PyTypeObject *type, PyObject *window, PyObject *more)
 {
-    (void)names;
-    PyObject *window, *more;
-    if (!PyArg_ParseTuple(args, "O!O:EachLine", window_type, &window, &more))
-        return NULL;
     struct each *e = PyObject_GC_New(struct each, type);
     if (e == NULL)
         return NULL;
@@ -217,14 +225,40 @@ static PyObject *each_new(PyTypeObject *type, PyObject *args, PyObject *names)
     Py_INCREF(more);
     e->window = (struct window *)window;
     e->more = more;
+    e->spare = e->stop = NULL;
     PyObject_GC_Track(e);
     return (PyObject *)e;
+}
+
+static PyObject *each_new(PyTypeObject *type, PyObject *args, PyObject *names)
+{
+    (void)names;
+    PyObject *window, *more;
+    if (!PyArg_ParseTuple(args, "O!O:EachLine", window_type, &window, &more))
+        return NULL;
+    return each_of(type, window, more);
 }
 
 static PyObject *itself(PyObject *self)
 {
     Py_INCREF(self);
     return self;
+}
+
+/* What is awaited for one line.  Two that live at once are two objects. */
+static PyObject *each_anext(PyObject *self)
+{
+    struct each *e = (struct each *)self;
+#ifndef Py_GIL_DISABLED
+    if (e->spare == NULL || Py_REFCNT(e->spare) != 1) {
+        Py_XDECREF(e->spare);
+        e->spare = each_of(Py_TYPE(self), (PyObject *)e->window, e->more);
+    }
+    Py_XINCREF(e->spare);
+    return e->spare;
+#else
+    return each_of(Py_TYPE(self), (PyObject *)e->window, e->more);
+#endif
 }
 
 static PyObject *each_await(PyObject *self)
@@ -256,39 +290,61 @@ static PySendResult each_send(PyObject *self, PyObject *value, PyObject **result
     return *result != NULL ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-/* Raises StopIteration(line), with one that nobody else has any more. */
-static void stop_with(PyObject *line)
-{
 #ifndef Py_GIL_DISABLED
-    static PyObject *stop, *value;
+/* Whether nobody has the exception, and no Python code has ever caught it. */
+static bool unseen(PyObject *stop)
+{
+    if (stop == NULL || Py_REFCNT(stop) != 1)
+        return false;
+    PyObject *traceback = PyException_GetTraceback(stop);
+    Py_XDECREF(traceback);
+    return traceback == NULL;
+}
+
+static int set_value(PyObject *stop, PyObject *line)
+{
+    static PyObject *value;
     static descrsetfunc set;
     if (value == NULL) {
         value = PyObject_GetAttrString(PyExc_StopIteration, "value");
         if (value == NULL)
-            return;
+            return -1;
         slot_of(Py_TYPE(value), Py_tp_descr_set, &set);
     }
-    if (PyObject_Size(line) <= SHORT) {
-        if (stop == NULL || Py_REFCNT(stop) != 1) {
-            Py_XDECREF(stop);
-            stop = PyObject_CallNoArgs(PyExc_StopIteration);
+    return set(value, stop, line);
+}
+#endif
+
+/* Raises StopIteration(line). */
+static void stop_with(struct each *e, PyObject *line, Py_ssize_t length)
+{
+#ifndef Py_GIL_DISABLED
+    if (length <= SHORT) {
+        if (!unseen(e->stop)) {
+            PyObject *seen = e->stop;
+            e->stop = PyObject_CallNoArgs(PyExc_StopIteration);
+            Py_XDECREF(seen);
         }
-        if (stop == NULL || set(value, stop, line) != 0)
+        if (e->stop == NULL || set_value(e->stop, line) != 0)
             return;
         Py_INCREF(PyExc_StopIteration);
-        Py_INCREF(stop);
-        PyErr_Restore(PyExc_StopIteration, stop, NULL);
+        Py_INCREF(e->stop);
+        PyErr_Restore(PyExc_StopIteration, e->stop, NULL);
         return;
     }
+#else
+    (void)e, (void)length;
 #endif
     PyErr_SetObject(PyExc_StopIteration, line);
 }
 
 static PyObject *each_next(PyObject *self)
 {
-    PyObject *line = each_line((struct each *)self);
+    struct each *e = (struct each *)self;
+    Py_ssize_t at = e->window->at;
+    PyObject *line = each_line(e);
     if (line != NULL)
-        stop_with(line);
+        stop_with(e, line, e->window->at - at);
     Py_XDECREF(line);
     return NULL;
 }
@@ -298,7 +354,16 @@ static int each_traverse(PyObject *self, visitproc visit, void *arg)
     struct each *e = (struct each *)self;
     Py_VISIT(e->window);
     Py_VISIT(e->more);
+    Py_VISIT(e->spare);
+    Py_VISIT(e->stop);
     Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static int each_clear(PyObject *self)
+{
+    Py_CLEAR(((struct each *)self)->spare);
+    Py_CLEAR(((struct each *)self)->stop);
     return 0;
 }
 
@@ -306,6 +371,7 @@ static void each_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    each_clear(self);
     Py_DECREF(((struct each *)self)->window);
     Py_DECREF(((struct each *)self)->more);
     PyObject_GC_Del(self);
@@ -324,10 +390,11 @@ int lines_start(PyObject *module)
         function_slot(Py_tp_new, (void (*)(void))each_new),
         function_slot(Py_tp_dealloc, (void (*)(void))each_dealloc),
         function_slot(Py_tp_traverse, (void (*)(void))each_traverse),
+        function_slot(Py_tp_clear, (void (*)(void))each_clear),
         function_slot(Py_tp_iter, (void (*)(void))itself),
         function_slot(Py_tp_iternext, (void (*)(void))each_next),
         function_slot(Py_am_aiter, (void (*)(void))itself),
-        function_slot(Py_am_anext, (void (*)(void))itself),
+        function_slot(Py_am_anext, (void (*)(void))each_anext),
         function_slot(Py_am_await, (void (*)(void))each_await),
         function_slot(Py_am_send, (void (*)(void))each_send),
         { 0, NULL },
