@@ -86,7 +86,7 @@ def do(file: Any, name: str, args: tuple[Any, ...], cookies: list[int]) -> Any:
         lines: list[Any] = []
         while line := file.readline():
             lines.append(line)
-            if 0 < (args[0] or 0) <= sum(map(len, lines)):
+            if 0 < (args[0] or 0) < sum(map(len, lines)):
                 break
         return lines
     if name == "back":
