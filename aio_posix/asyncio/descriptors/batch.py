@@ -32,8 +32,8 @@ class Lane:
         self.file = file  # an OpenFile, whose number is fd while this is held
         self.fd: int = file.fd
         self.busy = 0
-        self.own: deque[Entry] | None = None  # if there are any, later requests wait behind them
-        self.current: Entry | None = None  # what a thread does now
+        self.own: deque[Any] | None = None  # if there are any, later requests wait behind them
+        self.current: Any = None  # what a thread does now
 
 
 class Entry(NamedTuple):

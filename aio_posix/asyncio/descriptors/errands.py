@@ -16,7 +16,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from aio_posix import flight
 from aio_posix.asyncio import loop, threads
@@ -28,12 +28,16 @@ OWN_TURN = 0.002  # seconds that the loop works for itself before it gives other
 _at_work: dict[Lane, bool] = {}
 
 
-class Ended(NamedTuple):
-    """What a thread has done."""
+class Errand:
+    """A request and its result. Without a GIL, objects of a sleeping thread outlive their last use,
+    and would keep an open file: so the loop makes them.
+    """
 
-    lane: Lane
-    entry: Entry | None  # None for all that waited on the lane
-    result: Any
+    __slots__ = ("entry", "result")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.result: Any = None
 
 
 class Errands:
@@ -43,7 +47,7 @@ class Errands:
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
-        self._ended: deque[Ended] = deque()
+        self._ended: deque[Errand | Lane] = deque()  # a lane, when all that waited on it is
         self._here: deque[Lane] = deque()  # lanes that the loop serves itself
         self.found: list[tuple[Entry, Any]] = []  # what collect() has found, until delivered
 
@@ -51,7 +55,7 @@ class Errands:
         """When begin() is called for its lane."""
         if entry.lane.own is None:
             entry.lane.own = deque()
-        entry.lane.own.append(entry)
+        entry.lane.own.append(Errand(entry))
         if seam.watcher is not None:
             seam.watcher.errand(entry)
 
@@ -70,15 +74,15 @@ class Errands:
     def collect(self) -> None:
         """Puts what is done, and what its future gets, into ``found``."""
         while self._ended:
-            lane, entry, result = self._ended.popleft()
-            if entry is not None:
-                self.found.append((entry, result))
+            ended = self._ended.popleft()
+            if isinstance(ended, Errand):
+                self.found.append((ended.entry, ended.result))
             else:
-                del _at_work[lane]
-                if lane.own:
-                    self.begin(lane)
+                del _at_work[ended]
+                if ended.own:
+                    self.begin(ended)
                 else:
-                    lane.own = None
+                    ended.own = None
 
     def _work(self) -> None:
         """Does a little of it in the loop."""
@@ -86,11 +90,12 @@ class Errands:
         while self._here:
             lane = self._here[0]
             if lane.own:
-                entry = lane.own.popleft()
-                self._ended.append(Ended(lane, entry, _perform(entry)))
+                errand = lane.own.popleft()
+                errand.result = _perform(errand.entry)
+                self._ended.append(errand)
             if not lane.own:
                 self._here.popleft()
-                self._ended.append(Ended(lane, None, 0))
+                self._ended.append(lane)
             if time.monotonic() > ends:
                 break
         self._bell.ring()
@@ -105,25 +110,26 @@ def has(future: Any) -> bool:
 
 def _there() -> list[Entry]:
     return [
-        entry
+        errand.entry
         for lane in list(_at_work)
-        for entry in (lane.current, *list(lane.own or ()))
-        if entry is not None
+        for errand in (lane.current, *list(lane.own or ()))
+        if errand is not None
     ]
 
 
-def _serve(lane: Lane, ended: deque[Ended], bell: Bell | None) -> None:
+def _serve(lane: Lane, ended: deque[Errand | Lane], bell: Bell | None) -> None:
     """Runs in a thread, and does all that waits on the lane."""
     while True:
         try:
-            entry = lane.current = cast("deque[Entry]", lane.own).popleft()
+            errand = lane.current = cast("deque[Errand]", lane.own).popleft()
         except IndexError:
             break
-        ended.append(Ended(lane, entry, _perform(entry)))
+        errand.result = _perform(errand.entry)
+        ended.append(errand)
         lane.current = None
         if bell is not None:
             bell.ring()
-    ended.append(Ended(lane, None, 0))
+    ended.append(lane)
     if bell is not None:
         bell.ring()
 
