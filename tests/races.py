@@ -26,8 +26,8 @@ from typing import Any
 
 import aio_posix as aio
 from aio_posix import _calls, flight
+from aio_posix.asyncio import BinaryFile, pread_many, read, write
 from aio_posix.asyncio import open as async_open
-from aio_posix.asyncio import pread_many, read, write
 
 THREADS = 8
 ROUNDS = 300
@@ -232,7 +232,7 @@ class Dropping:
 
 
 def one_table() -> None:
-    """What is kept for signals that may still be pending, and how much that is, agree in the end."""
+    """What is kept for signals that may be pending, and how much that is, agree in the end."""
     table = flight.Unheard
 
     def work(number: int) -> None:
@@ -414,6 +414,33 @@ def loops() -> None:
         at_once(work)
 
 
+def one_file() -> None:
+    """It belongs to one loop at a time: others are refused, and it works in the end."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(DATA)
+
+        async def made() -> BinaryFile:
+            return await async_open(path, "r+b")
+
+        async def use(file: BinaryFile) -> None:
+            for _ in range(ROUNDS):
+                with contextlib.suppress(RuntimeError):
+                    await file.seek(0)
+                    await file.read(10)
+                    await file.write(b"x")
+                    await file.flush()
+
+        async def use_alone(file: BinaryFile) -> None:
+            await file.seek(len(DATA) - 1)
+            assert await file.read() == DATA[-1:]
+            await file.close()
+
+        file = asyncio.run(made())
+        at_once(lambda number: asyncio.run(asyncio.wait_for(use(file), 60)))
+        asyncio.run(asyncio.wait_for(use_alone(file), 20))
+
+
 RACES: dict[str, Callable[[], None]] = {
     "queue": one_queue,
     "closed queue": one_queue_is_closed,
@@ -428,6 +455,7 @@ RACES: dict[str, Callable[[], None]] = {
     "socket": one_socket,
     "watcher": one_watcher,
     "view": one_view,
+    "file": one_file,
     "loops": loops,
 }
 

@@ -115,20 +115,25 @@ class Line:
     def __init__(self) -> None:
         self._next: deque[Future[None]] = deque()
         self._holder: object = None  # its task
-        self._of: weakref.ref[Loop] | None = None
+        self._of: dict[None, weakref.ref[Loop]] = {}  # under None, of the loop of its users
         self.users = 0  # who holds it or waits for it
 
-    async def __aenter__(self) -> None:
-        if self.users and self._of is not None:
-            before = self._of()
-            if before is None or before.is_closed():  # whoever holds it will never run again
-                self._next.clear()
-                self.users = 0
-            elif before is not running():
+    def _claim(self) -> None:
+        """For the running loop. Of loops in two threads one gets it, because setdefault() is one
+        step.
+        """
+        here = running()
+        while (owner := self._of.setdefault(None, weakref.ref(here))()) is not here:
+            if owner is not None and not owner.is_closed():
                 raise RuntimeError("the file is in use in another event loop: one loop at a time")
+            self._of.pop(None, None)  # whoever holds it will never run again
+            self._next.clear()
+            self.users = 0
+
+    async def __aenter__(self) -> None:
+        self._claim()
         self.users += 1
         if self.users == 1:
-            self._of = weakref.ref(running())
             self._holder = _task()
             return
         mine = new_future()
@@ -140,9 +145,9 @@ class Line:
                 self._pass_on()
             elif mine in self._next:  # else passed over already, or the lock has begun anew
                 self._next.remove(mine)
-                self.users -= 1
-            elif mine.get_loop() is (self._of() if self._of is not None else None):
-                self.users -= 1
+                self._leave()
+            elif (owner := self._of.get(None)) is not None and owner() is mine.get_loop():
+                self._leave()
             raise
         self._holder = _task()
 
@@ -157,10 +162,18 @@ class Line:
         if self._holder is _task():
             self._pass_on()
 
+    def _leave(self) -> None:
+        if self.users == 1:
+            self.users = 0
+            self._of.pop(None, None)  # from here on another loop may have it
+        else:
+            self.users -= 1
+
     def _pass_on(self) -> None:
         self._holder = None
-        self.users -= 1
-        while self._next:
+        last = self.users == 1
+        self._leave()
+        while not last and self._next:
             following = self._next.popleft()
             if not following.done():
                 following.set_result(None)
