@@ -44,6 +44,8 @@ def test_a_step_is_one_of_those_that_helpers_may_take() -> None:
         ("read A", "line 1: `read A`"),
         ("read A five", "line 1: five: a number"),
         ("read A -1", "line 1: -1: a number"),
+        ("read A " + "9" * 5000, f"line 1: {'9' * 40}...: a number from 0 to 999"),
+        ("step " + "9" * 5000, f"line 1: {'9' * 40}...: a number from 1 to 99"),
         ("read A 5\nread A 6", "line 2: A was submitted before"),
         ("read 5 5", "line 1: 5: a name is no number"),
         ("read A 5\nthreads 2", "line 2: `threads` comes before all calls"),
@@ -78,7 +80,7 @@ def test_the_real_glibc_does_what_the_script_of_a_lesson_does(number: int) -> No
     assert ended.stdout.count("  glibc  ") == ended.stdout.count("  model  ") > 0
 
 
-@pytest.mark.parametrize("arguments", [["99"], ["no/such/file"], ["/dev/null/x"]])
+@pytest.mark.parametrize("arguments", [["99"], ["no/such/file"], ["/dev/null/x"], ["9" * 200]])
 def test_no_such_script_is_one_line_on_stderr(arguments: list[str]) -> None:
     ended = play(*arguments)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
@@ -146,7 +148,8 @@ def test_a_page_of_somebody_else_gets_nothing(server: Server) -> None:
 def test_a_script_that_is_too_long_is_refused(server: Server) -> None:
     path = f"/{server.secret}/moments"
     assert asked(server, "POST", path, "#" * (1 << 17))[0] == 413
-    assert asked(server, "POST", path, **{"Content-Length": "-1"})[0] == 413
+    for length in ("-1", "9" * 5000):
+        assert asked(server, "POST", path, **{"Content-Length": length})[0] == 413
 
 
 def test_the_server_listens_on_loopback_alone(server: Server) -> None:

@@ -448,10 +448,13 @@ def test_all_of_a_name_are_shown_and_those_without_aio_are_passed_over(
     assert [json.loads(line)["pid"] for line in lines] == [first.pid, second.pid]
 
 
-def test_no_process_of_that_name_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ps.main(["no_such_program"]) == 1
+@pytest.mark.parametrize("name", ["no_such_program", "9" * 5000])
+def test_no_process_of_that_name_is_one_line_on_stderr(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert ps.main([name]) == 1
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "ps: there is no process named no_such_program\n")
+    assert (shown.out, shown.err) == ("", f"ps: there is no process named {name}\n")
 
 
 def test_watching_remembers_how_busy_and_how_often_full_the_pool_was() -> None:

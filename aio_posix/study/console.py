@@ -13,6 +13,7 @@ import textwrap
 from typing import IO
 
 WIDTH = 80  # columns where nobody tells
+LONGEST = 9  # digits of a number that means something here
 LEAST = 20  # columns that words beside a head need
 ENDLESS = 10_000  # columns of a line that nobody wraps
 NARROWEST = 40  # columns below which nothing is wrapped any more
@@ -26,6 +27,12 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, file: IO[str] | None = None) -> None:  # type: ignore[override]
         print(self.format_help(), end="", file=file)
+
+
+def typed_number(word: str) -> int | None:
+    """What somebody wrote as a number, or None. Python refuses to read more than 4,300 digits."""
+    digits = word.isascii() and word.isdecimal() and len(word) <= LONGEST
+    return int(word) if digits else None
 
 
 def columns() -> int:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from aio_posix.study.console import typed_number
 from aio_posix.study.model import Glibc
 from aio_posix.study.parts import Op, Request
 from aio_posix.study.script import Call, Cancel, Feed, Script, Shut, Submit, Threads
@@ -29,6 +30,7 @@ MOST_LINES = 500
 MOST_REQUESTS = 1000
 MOST_THREADS = 64
 MOST_FD = 999
+SHOWN = 40  # characters of a word that is no number
 
 
 class Wrong(ValueError):
@@ -160,6 +162,8 @@ def _request(line: int, words: str, known: dict[str, Request]) -> Request:
 
 
 def _number(line: int, word: str, most: int, least: int = 0) -> int:
-    if not (word.isascii() and word.isdecimal()) or not least <= int(word) <= most:
+    found = typed_number(word)
+    if found is None or not least <= found <= most:
+        word = word if len(word) <= SHOWN else word[:SHOWN] + "..."
         raise Wrong(line, f"{word}: a number from {least} to {most} is meant")
-    return int(word)
+    return found

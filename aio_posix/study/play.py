@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aio_posix.study.compare import Comparison, compare
-from aio_posix.study.console import Parser, room, say
+from aio_posix.study.console import Parser, room, say, typed_number
 from aio_posix.study.model import Glibc
 from aio_posix.study.notation import Wrong, parse
 from aio_posix.study.page import filled, read, script
@@ -67,8 +67,8 @@ def main(argv: list[str]) -> int:
 
 
 def _text(name: str | None) -> str:
-    if name is None or name.isdecimal():
-        number = int(name or 6)
+    number = 6 if name is None else typed_number(name)
+    if name is None or number is not None:
         if number not in PLAYS:
             raise Wrong(0, f"lesson {number} has no script: one of {', '.join(map(str, PLAYS))}")
         return PLAYS[number].strip() + "\n"
@@ -158,11 +158,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if not self._may("/moments"):
             return
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > LONGEST:
+        length = typed_number(self.headers.get("Content-Length", ""))
+        if length is None or length > LONGEST:
             self._reply(413, "text/plain", b"the script is too long\n")
             return
-        text = self.rfile.read(int(length)).decode("utf-8", "replace")
+        text = self.rfile.read(length).decode("utf-8", "replace")
         self._reply(200, "application/json", json.dumps(answer(text)).encode())
 
     def _may(self, path: str) -> bool:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from aio_posix.study.console import Parser, room, say
+from aio_posix.study.console import Parser, room, say, typed_number
 from aio_posix.study.described import nothing, text
 from aio_posix.study.proc import named, read
 from aio_posix.study.reports import Report, has_aio, report
@@ -39,14 +39,17 @@ def main(argv: list[str]) -> int:
     if options.watch:
         shows = (lambda one: say(as_json(one))) if options.json else None
         return watch(lambda: found(options.which), seen, shows)
-    by_name = not all(which.isdecimal() for which in options.which)
+    by_name = any(typed_number(which) is None for which in options.which)
     return 0 if look(found(options.which), options.json, by_name) else 1
 
 
 def found(which: Iterable[str]) -> list[int]:
     """The processes, by number or name, each once."""
-    pids = ([int(one)] if one.isdecimal() else named(one) for one in which)
-    return list(dict.fromkeys(pid for some in pids for pid in some))
+    pids: dict[int, None] = {}
+    for one in which:
+        pid = typed_number(one)
+        pids |= dict.fromkeys(named(one) if pid is None else [pid])
+    return list(pids)
 
 
 def seen(pid: int) -> Report:
