@@ -73,18 +73,67 @@ def test_lines_come_in_the_order_in_which_they_are_awaited(path: Path) -> None:
     asyncio.run(program())
 
 
-def test_a_line_that_somebody_else_took_is_an_error_and_the_next_one_is_there(path: Path) -> None:
+def test_who_awaits_a_line_that_somebody_else_has_taken_gets_the_next_one(path: Path) -> None:
     async def program() -> None:
         async with aio.open(path) as file:
             lines = aiter(file)
             await anext(lines)
+            following = lines.__anext__()
             by_hand: Any = lines.__anext__().__await__()
-            rest = await file.read()
-            assert rest.startswith(line(1))
-            with pytest.raises(RuntimeError, match="somebody else took the line"):
+            await file.seek(len(line(0) + line(1)))
+            assert await following == line(2)
+            await file.read()
+            with pytest.raises(StopAsyncIteration):
                 next(by_hand)
-            await file.seek(0)
-            assert await anext(lines) == line(0)
+
+    asyncio.run(program())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_line_that_is_not_there_yet_is_awaited_with_a_default_and_by_a_task(loop: str) -> None:
+    async def program() -> None:
+        r, w = os.pipe()
+        async with aio.open(r) as file:
+            lines = aiter(file)
+
+            async def header() -> str | None:
+                return await anext(lines, None)
+
+            first = asyncio.ensure_future(header())
+            await asyncio.sleep(0.01)
+            os.write(w, b"one\ntwo\n")
+            assert await first == "one\n"
+            two: Any = lines.__anext__()
+            assert await asyncio.create_task(two) == "two\n"
+            three: Any = lines.__anext__()
+            third = asyncio.create_task(three)
+            await asyncio.sleep(0.01)
+            os.write(w, b"three\n")
+            assert await third == "three\n"
+            cancelled = asyncio.ensure_future(header())
+            await asyncio.sleep(0.01)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            os.write(w, b"four\n")
+            assert await anext(lines, None) == "four\n"
+            os.close(w)
+            assert await anext(lines, None) is None
+
+    run_on(loop, program())
+
+
+def test_what_is_thrown_into_a_line_that_nobody_has_awaited_takes_nothing(path: Path) -> None:
+    async def program() -> None:
+        async with aio.open(path) as file:
+            lines = aiter(file)
+            await anext(lines)
+            thrown: Any = lines.__anext__()
+            with pytest.raises(ZeroDivisionError):
+                thrown.throw(ZeroDivisionError())
+            closed: Any = lines.__anext__()
+            closed.close()
+            assert await anext(lines) == line(1)
 
     asyncio.run(program())
 

@@ -31,6 +31,7 @@ struct each {
     PyObject_HEAD
     struct window *window;
     PyObject *more;
+    PyObject *waits;    /* the iterator of the file's coroutine, where no line was at hand */
     PyObject *spare;    /* another one, to be handed out again when nobody else has it */
     PyObject *stop;     /* a StopIteration, to be raised again */
 };
@@ -225,7 +226,7 @@ static PyObject *each_of(PyTypeObject *type, PyObject *window, PyObject *more)
     Py_INCREF(more);
     e->window = (struct window *)window;
     e->more = more;
-    e->spare = e->stop = NULL;
+    e->waits = e->spare = e->stop = NULL;
     PyObject_GC_Track(e);
     return (PyObject *)e;
 }
@@ -254,6 +255,8 @@ static PyObject *each_anext(PyObject *self)
         Py_XDECREF(e->spare);
         e->spare = each_of(Py_TYPE(self), (PyObject *)e->window, e->more);
     }
+    if (e->spare != NULL)
+        Py_CLEAR(((struct each *)e->spare)->waits);
     Py_XINCREF(e->spare);
     return e->spare;
 #else
@@ -261,33 +264,37 @@ static PyObject *each_anext(PyObject *self)
 #endif
 }
 
+/* Itself while a line is at hand, else the iterator of the file's coroutine, which is begun once. */
 static PyObject *each_await(PyObject *self)
 {
     struct each *e = (struct each *)self;
     Py_ssize_t end = 0;
-    LOCKED(e->window, end = e->window->left > 0 ? end_of_line(e->window) : 0);
-    if (end > 0)
-        return itself(self);
-    PyObject *coroutine = end == 0 ? PyObject_CallNoArgs(e->more) : NULL;
-    PyObject *iterator = coroutine ? PyObject_CallMethod(coroutine, "__await__", NULL) : NULL;
-    Py_XDECREF(coroutine);
-    return iterator;
-}
-
-static PyObject *each_line(struct each *e)
-{
-    PyObject *line = NULL;
-    LOCKED(e->window, line = e->window->left > 0 ? cut(e->window) : NULL);
-    if (line == NULL && !PyErr_Occurred())
-        PyErr_SetString(PyExc_RuntimeError, "somebody else took the line: await the next one");
-    return line;
+    if (e->waits == NULL) {
+        LOCKED(e->window, end = e->window->left > 0 ? end_of_line(e->window) : 0);
+        if (end > 0)
+            return itself(self);
+        PyObject *coroutine = end == 0 ? PyObject_CallNoArgs(e->more) : NULL;
+        e->waits = coroutine ? PyObject_CallMethod(coroutine, "__await__", NULL) : NULL;
+        Py_XDECREF(coroutine);
+    }
+    Py_XINCREF(e->waits);
+    return e->waits;
 }
 
 static PySendResult each_send(PyObject *self, PyObject *value, PyObject **result)
 {
-    (void)value;
-    *result = each_line((struct each *)self);
-    return *result != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+    struct each *e = (struct each *)self;
+    PyObject *iterator = each_await(self);
+    PySendResult sent = PYGEN_ERROR;
+    *result = NULL;
+    if (iterator == self) {
+        LOCKED(e->window, *result = cut(e->window));
+        sent = *result != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+    } else if (iterator != NULL) {
+        sent = PyIter_Send(iterator, value, result);
+    }
+    Py_XDECREF(iterator);
+    return sent;
 }
 
 #ifndef Py_GIL_DISABLED
@@ -338,22 +345,65 @@ static void stop_with(struct each *e, PyObject *line, Py_ssize_t length)
     PyErr_SetObject(PyExc_StopIteration, line);
 }
 
-static PyObject *each_next(PyObject *self)
+/* What is not there yet, or NULL with StopIteration(line) or another exception. */
+static PyObject *step(PyObject *self, PyObject *value)
 {
     struct each *e = (struct each *)self;
     Py_ssize_t at = e->window->at;
-    PyObject *line = each_line(e);
-    if (line != NULL)
-        stop_with(e, line, e->window->at - at);
-    Py_XDECREF(line);
-    return NULL;
+    PyObject *result;
+    switch (each_send(self, value, &result)) {
+    case PYGEN_NEXT:
+        return result;
+    case PYGEN_RETURN:
+        stop_with(e, result, e->waits == NULL ? e->window->at - at : SHORT + 1);
+        Py_DECREF(result);
+        return NULL;
+    default:
+        return NULL;
+    }
 }
+
+static PyObject *each_next(PyObject *self)
+{
+    return step(self, Py_None);
+}
+
+/* What has not begun is begun for it, by the coroutine of the file. */
+static PyObject *each_throw(PyObject *self, PyObject *args)
+{
+    struct each *e = (struct each *)self;
+    if (e->waits == NULL) {
+        PyObject *coroutine = PyObject_CallNoArgs(e->more);
+        e->waits = coroutine ? PyObject_CallMethod(coroutine, "__await__", NULL) : NULL;
+        Py_XDECREF(coroutine);
+    }
+    PyObject *throw = e->waits ? PyObject_GetAttrString(e->waits, "throw") : NULL;
+    PyObject *result = throw ? PyObject_CallObject(throw, args) : NULL;
+    Py_XDECREF(throw);
+    return result;
+}
+
+static PyObject *each_close(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct each *e = (struct each *)self;
+    return e->waits != NULL ? PyObject_CallMethod(e->waits, "close", NULL) : none();
+}
+
+/* With these four it is a coroutine to asyncio, as what __anext__() of a file returns. */
+static PyMethodDef each_methods[] = {
+    { "send", step, METH_O, NULL },
+    { "throw", each_throw, METH_VARARGS, NULL },
+    { "close", each_close, METH_NOARGS, NULL },
+    { NULL, NULL, 0, NULL },
+};
 
 static int each_traverse(PyObject *self, visitproc visit, void *arg)
 {
     struct each *e = (struct each *)self;
     Py_VISIT(e->window);
     Py_VISIT(e->more);
+    Py_VISIT(e->waits);
     Py_VISIT(e->spare);
     Py_VISIT(e->stop);
     Py_VISIT(Py_TYPE(self));
@@ -362,6 +412,7 @@ static int each_traverse(PyObject *self, visitproc visit, void *arg)
 
 static int each_clear(PyObject *self)
 {
+    Py_CLEAR(((struct each *)self)->waits);
     Py_CLEAR(((struct each *)self)->spare);
     Py_CLEAR(((struct each *)self)->stop);
     return 0;
@@ -397,6 +448,7 @@ int lines_start(PyObject *module)
         function_slot(Py_am_anext, (void (*)(void))each_anext),
         function_slot(Py_am_await, (void (*)(void))each_await),
         function_slot(Py_am_send, (void (*)(void))each_send),
+        { Py_tp_methods, each_methods },
         { 0, NULL },
     };
     crlf = PyUnicode_FromString("\r\n");
