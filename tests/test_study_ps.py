@@ -448,7 +448,7 @@ def test_all_of_a_name_are_shown_and_those_without_aio_are_passed_over(
     assert [json.loads(line)["pid"] for line in lines] == [first.pid, second.pid]
 
 
-@pytest.mark.parametrize("name", ["no_such_program", "9" * 5000])
+@pytest.mark.parametrize("name", ["no_such_program", "", "9" * 5000])
 def test_no_process_of_that_name_is_one_line_on_stderr(
     capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

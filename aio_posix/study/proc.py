@@ -119,7 +119,7 @@ def named(name: str) -> list[int]:
             comm = (directory / "comm").read_bytes().removesuffix(b"\n")
         except OSError:
             continue
-        names = {comm, *map(os.path.basename, words[:1])}
+        names = {comm, *map(os.path.basename, words[:1])} - {b""}  # a kernel thread has no words
         if os.path.basename(words[0]).startswith(b"python"):
             names |= _program(words[1:])
         if int(number) != os.getpid() and not names.isdisjoint({wanted, wanted + b".py"}):

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from aio_posix.study.console import Parser, room, say
+from aio_posix.study.console import Parser, is_terminal, room, say
 from aio_posix.study.echoes.counting import may_trace
 from aio_posix.study.trace import event, strace
 from aio_posix.study.trace.calls import Calls
@@ -121,7 +121,8 @@ def run(program: Program, directory: Path) -> tuple[int, Timeline | str]:
     command += ["-m"] * program.is_module + [program.name, *program.arguments]
     try:
         with subprocess.Popen([*strace.command(pipe), *command] if traced else command) as child:
-            before = signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the program
+            # Ctrl-C is for the program; what follows begins below the terminal's ^C
+            before = signal.signal(signal.SIGINT, lambda *_: say("") if is_terminal() else None)
             try:
                 status = child.wait()
             finally:
