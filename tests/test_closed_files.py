@@ -100,6 +100,7 @@ def test_whoever_notices_the_end_warns(
         elif kind == "callback":
             assert eventually(lambda: not flight.owed())
         done(cb)
+    assert eventually(lambda: len(recwarn) > 0), "the sweeper may have noticed, and warns soon"
     assert re.search(WARNING, str(recwarn[0].message))
 
 
