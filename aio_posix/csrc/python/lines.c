@@ -264,7 +264,7 @@ static PyObject *each_anext(PyObject *self)
 #endif
 }
 
-/* Itself while a line is at hand, else the iterator of the file's coroutine, which is begun once. */
+/* Itself while a line is at hand, else the iterator of the file's coroutine, which begins once. */
 static PyObject *each_await(PyObject *self)
 {
     struct each *e = (struct each *)self;
