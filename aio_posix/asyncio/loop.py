@@ -79,6 +79,20 @@ def settle(future: Future[Any], result: Any, error: BaseException | None) -> Non
         future.set_exception(error)
 
 
+async def woken(waiting: list[Future[None]]) -> None:
+    """Waits until wake() is called with this list."""
+    future = new_future()
+    waiting.append(future)
+    await future
+
+
+def wake(waiting: list[Future[None]]) -> None:
+    """A signal handler that raises in here leaves the list as it was, so it can be called again."""
+    for future in waiting:
+        settle(future, None, None)
+    waiting.clear()
+
+
 class _Watch:
     """A callback that only its loop holds."""
 

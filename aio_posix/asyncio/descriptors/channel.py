@@ -180,9 +180,8 @@ class Channel:
             self.home.flush_soon()
         if not self.in_flight:
             del self.lanes[1:]
-            quiet, self._quiet = self._quiet, None
-            for future in quiet or ():
-                loop.settle(future, None, None)
+            if self._quiet:
+                loop.wake(self._quiet)
             if self.follower is not None:
                 follower, self.follower = self.follower, None
                 follower.advance()
@@ -190,11 +189,9 @@ class Channel:
 
     async def quiet(self) -> None:
         """Waits until no request is in flight."""
-        future = loop.new_future()
         if self._quiet is None:
             self._quiet = []
-        self._quiet.append(future)
-        await future
+        await loop.woken(self._quiet)
 
 
 class Channels:

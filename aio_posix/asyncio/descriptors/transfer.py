@@ -160,9 +160,7 @@ class Write:
         if not self._left:
             self._left = True
             self._channel.home.channels.left(self._channel)
-        for future in self._waiting:
-            loop.settle(future, None, None)
-        self._waiting = []
+        loop.wake(self._waiting)
         self._ended = True
 
     def _more(self, put: int) -> None:
@@ -173,7 +171,5 @@ class Write:
     async def over(self) -> OSError | None:
         """Waits for its end; its error, if there was one, with ``characters_written``."""
         while self.result is None:
-            future = loop.new_future()
-            self._waiting.append(future)
-            await future
+            await loop.woken(self._waiting)
         return self.error

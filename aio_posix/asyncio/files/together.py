@@ -28,12 +28,12 @@ MOST = 1 << 20  # bytes of one turn that one thread writes
 class Small:
     """A write that has begun."""
 
-    __slots__ = ("_name", "_waiting", "_write", "batch", "error", "result")
+    __slots__ = ("_name", "_write", "batch", "error", "result", "waiting")
 
     def __init__(self, write: Callable[[], int], name: Any, batch: Batch) -> None:
         self._write = write
         self._name = name
-        self._waiting: list[loop.Future[None]] = []
+        self.waiting: list[loop.Future[None]] = []
         self.batch = batch
         self.result: int | None = None  # how much was written, once it has ended
         self.error: OSError | None = None
@@ -52,17 +52,10 @@ class Small:
             self.error = OSError(errno.EBADF, os.strerror(errno.EBADF), self._name)
         self.result = put
 
-    def tell(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            loop.settle(future, None, None)
-
     async def over(self) -> OSError | None:
         """Waits for its end; its error, if there was one, with ``characters_written``."""
         while self.result is None:
-            future = loop.new_future()
-            self._waiting.append(future)
-            await future
+            await loop.woken(self.waiting)
         return self.error
 
     def join(self) -> None:
@@ -97,7 +90,7 @@ class Batch(exits.Job):
 
     def _tell(self) -> None:
         for write in self.writes:
-            write.tell()
+            loop.wake(write.waiting)
 
 
 class _Here(threading.local):
