@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -148,20 +147,6 @@ static ssize_t whole(struct slice *s, int fd, char *to, Py_ssize_t nbytes, int64
     return got;
 }
 
-/* An int that C's int holds.  What is left of a larger one would mean another file. */
-static int descriptor(PyObject *value, int *fd)
-{
-    long n = PyLong_AsLong(value);
-    if (n == -1 && PyErr_Occurred())
-        return -1;
-    if (n < INT_MIN || n > INT_MAX) {
-        PyErr_SetString(PyExc_OverflowError, "a descriptor must fit into a C int");
-        return -1;
-    }
-    *fd = (int)n;
-    return 0;
-}
-
 static PyObject *bytes_of(struct slice *s, int fd, Py_ssize_t nbytes, int64_t offset)
 {
     s->why = OTHERWISE;
@@ -199,7 +184,7 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     if (!PyLong_Check(args[0]) || PyBool_Check(args[0]))
         return none();
     int fd;
-    if (descriptor(args[0], &fd) != 0)
+    if (int_of(args[0], &fd) != 0)
         return NULL;
     Py_ssize_t nbytes = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
     int64_t offset = PyLong_AsLongLong(args[2]);
@@ -297,7 +282,7 @@ static PyObject *readinto_many_now(PyObject *self, PyObject *const *args, Py_ssi
         PyErr_SetString(PyExc_TypeError, "expected fd, buffers, counts");
         return NULL;
     }
-    if (descriptor(args[0], &fd) != 0)
+    if (int_of(args[0], &fd) != 0)
         return NULL;
     for (Py_ssize_t i = PyList_Size(args[2]); i < PyList_Size(args[1]); i++) {
         Py_buffer view;
@@ -337,7 +322,7 @@ static PyObject *fill_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
         return NULL;
     }
     int fd;
-    if (descriptor(args[0], &fd) != 0)
+    if (int_of(args[0], &fd) != 0)
         return NULL;
     Py_ssize_t at = PyLong_AsSsize_t(args[2]), nbytes = PyLong_AsSsize_t(args[3]);
     int64_t offset = PyLong_AsLongLong(args[4]);
@@ -356,7 +341,7 @@ static PyObject *fill_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     return PyLong_FromSsize_t(got);
 }
 
-/* may_now(fd, nbytes) -> bool, for os.preadv into a buffer of the user */
+/* may_now(fd, nbytes) -> bool: whether the slice has room for such a read, which is not made */
 static PyObject *may_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -365,7 +350,7 @@ static PyObject *may_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     int fd;
-    if (descriptor(args[0], &fd) != 0)
+    if (int_of(args[0], &fd) != 0)
         return NULL;
     Py_ssize_t nbytes = PyLong_AsSsize_t(args[1]);
     if (PyErr_Occurred())
@@ -407,8 +392,7 @@ PyMethodDef page_cache_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
-/* --- called by cffi, once a turn or once a slice
- * ------------------------------------------------------------- */
+/* --- called by cffi, once a turn or once a slice */
 
 /* 0: one read. */
 void slice_open(int64_t nanoseconds)
