@@ -106,10 +106,8 @@ class Unheard:
         if what is not None:
             cls.kept[number] = requests, what
             cls.requests += requests
-        if cls.requests > UNHEARD:
-            for oldest in list(cls.kept)[:-1]:
-                if cls.requests > UNHEARD:
-                    cls._forget(oldest)
+        while cls.requests > UNHEARD and len(cls.kept) > 1:
+            cls._forget(next(iter(cls.kept)))
 
     @classmethod
     def _forget(cls, number: int) -> None:
