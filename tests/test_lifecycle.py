@@ -4,7 +4,7 @@ unsubmitted -> in flight -> complete -> returned -> in flight ...; each wrong st
 changes nothing. A request is submitted alone, in a list, or by threads that race; it is announced
 to nobody, a callback, a queue or by a signal, exactly once; it may be cancelled, dropped and made
 anew; a queue may be closed. Reads of one byte from pipes: a pipe's reads are served in their order,
-so it is known which are complete. Not covered: priorities, lost notifications, forks, exits.
+so the test knows which are complete. Not covered: priorities, lost notifications, forks, exits.
 
 `EXAMPLES=5000 pytest tests/test_lifecycle.py` is the long form.
 """

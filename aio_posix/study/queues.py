@@ -1,10 +1,11 @@
 """The queues of glibc's AIO in a live process, read from its memory.
 
-glibc's list of requests has no symbol, so it is found by what must be in it. Among the variables of
-the C library one points to the first request of the list, and the list contains the request that a
-helper is carrying out at this moment: its descriptor, buffer and length are the arguments of the
-helper's system call. A list that contains none of them, or whose links do not fit, is not taken.
-The program runs on meanwhile, so a walk may fail. It is tried again, and then the answer is None.
+glibc's list of requests has no symbol. What must be in the list tells where it is. Among the
+variables of the C library one points to the first request of the list, and the list contains the
+request that a helper is carrying out at this moment: its descriptor, buffer and length are the
+arguments of the helper's system call. A list that contains none of them, or whose links do not fit,
+is not taken. The program runs on meanwhile, so a walk may fail. It is tried again, and then the
+answer is None.
 """
 
 from __future__ import annotations

@@ -169,8 +169,8 @@ class Replay:
         self._changes.append(Change("helper", helper, flight.serial, state="in"))
 
     def _to_the_front(self, flight: Flight, queue: list[Flight]) -> None:
-        """It runs, so it is the head, whatever was taken for that. Of two whose submissions or ends
-        overlap either may have been first.
+        """The request runs, and is therefore the head, whatever was taken for that. Of two whose
+        submissions or ends overlap either may have been first.
         """
         head = queue[0]
         if together(head, flight):

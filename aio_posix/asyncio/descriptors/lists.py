@@ -106,8 +106,8 @@ class Lists:
         return any(entry.lane is lane for _, _, entry in self._all())
 
     def detach(self, future: Any) -> bool:
-        """Nobody awaits it any more, so it is cancelled if it has not begun. False if it is not
-        here.
+        """Nobody awaits the request any more. Cancels it if glibc has not begun it. False if it is
+        not here.
         """
         for batch, i, entry in self._all():
             if entry.future is future:

@@ -115,7 +115,7 @@ static void discard_all(struct queue *q)
 static void ring(struct queue *q)
 {
     if (eventfd_write(q->fd, 1) != 0) {
-        /* EAGAIN means that the counter is at its maximum, so it is readable already */
+        /* EAGAIN means that the counter is at its maximum.  The eventfd is readable then. */
     }
 }
 

@@ -44,7 +44,7 @@ void bell_drop(struct bell *bell)
 void bell_ring(struct bell *bell)
 {
     if (eventfd_write(bell->fd, 1) != 0) {
-        /* EAGAIN means that the counter is at its maximum, so it is readable already */
+        /* EAGAIN means that the counter is at its maximum.  The eventfd is readable then. */
     }
 }
 

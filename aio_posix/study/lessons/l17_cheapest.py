@@ -26,7 +26,7 @@ from aio_posix.study.look import eventually, helpers
 
 NUMBER = 17
 ASK = "SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, a list: which notification is cheapest?"
-GUESS = "SIGEV_THREAD is a function call, so it is cheaper than a signal."
+GUESS = "SIGEV_THREAD is a function call, which is cheaper than a signal."
 C = """
 cb.aio_sigevent.sigev_notify = SIGEV_NONE;    /* nothing; aio_suspend uses a futex */
 cb.aio_sigevent.sigev_notify = SIGEV_SIGNAL;  /* the helper: rt_sigqueueinfo */
