@@ -35,8 +35,9 @@ SIDES = {  # what a side is called in a picture where its name says little
     "caio-uring": "caio on io_uring",
     "caio-linux": "caio on libaio",
     "caio-thread": "caio on threads",
-    "caio-uring-gathered": "caio on io_uring",
-    "caio-write-gathered": "caio on io_uring",
+    "caio-uring-gathered": "caio, gathered",
+    "caio-write-gathered": "caio, gathered",
+    "c": "glibc, from C",
     "fio-posixaio": "fio, posixaio",
     "fio-io_uring": "fio, io_uring",
 }
