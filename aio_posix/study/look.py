@@ -1,5 +1,5 @@
-"""What a lesson looks at in its own process, which is glibc's helper threads and the moment when
-something has happened.
+"""What a lesson looks at in its own process, or in one that it has started. That is glibc's helper
+threads, and the moment when something has happened.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from aio_posix.study import proc, reports
 LIMIT = 20  # seconds until what should happen will not
 
 
-def threads() -> list[reports.Row]:
+def threads(pid: int | None = None) -> list[reports.Row]:
     """The threads that glibc's AIO has started here, helper or notification, and what each is
     doing.
     """
-    return list(reports.report(proc.read(os.getpid())).rows)
+    return list(reports.report(proc.read(pid or os.getpid())).rows)
 
 
-def helpers() -> list[reports.Row]:
-    return [row for row in threads() if row.kind == "helper"]
+def helpers(pid: int | None = None) -> list[reports.Row]:
+    return [row for row in threads(pid) if row.kind == "helper"]
 
 
-def blocked(fd: int | None = None) -> list[reports.Row]:
+def blocked(fd: int | None = None, *, pid: int | None = None) -> list[reports.Row]:
     """The helpers that are inside a system call of a descriptor, or of this one."""
-    return [row for row in helpers() if row.fd is not None and fd in (None, row.fd)]
+    return [row for row in helpers(pid) if row.fd is not None and fd in (None, row.fd)]
 
 
 def eventually(condition: Callable[[], object]) -> None:
