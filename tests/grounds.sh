@@ -93,7 +93,7 @@ ground() { # NAME PYTHON: README's two commands, then every command of the progr
             echo "== $*"
             "$@" >/tmp/out 2>&1 </dev/null && return
             failed="$failed; $*"
-            tail -n 40 /tmp/out
+            tail -n 400 /tmp/out
         }
         attempt sh .ci/setup test
         demo="import subprocess, sys; subprocess.run(sys.argv[1:], input=b\"exit\\n\", check=True)"
