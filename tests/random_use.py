@@ -44,6 +44,7 @@ except ImportError:
 EPISODE = 30  # seconds after which an episode hangs
 AT_ONCE = 6  # acts of an episode
 CUT = object()  # the result of an operation that was cancelled
+SANITIZED = "ASAN_OPTIONS" in os.environ
 
 
 class Lost(Exception):
@@ -307,20 +308,38 @@ async def replace(path: Path, data: bytes) -> bool:
 async def fork(chance: random.Random, folder: Path) -> None:
     """A child does the same with a loop of its own."""
     acts = chance.choices([log, cells, many, stream, bare, texts], k=2)
-    child = os.fork()
-    if not child:
-        try:
-            # Not dump_traceback_later: it waits for the thread that it had in the parent.
-            signal.alarm(EPISODE // 2)
-            for number, act in enumerate(acts):
-                asyncio.run(act(chance, made(folder, f"child{number}")))
-            os._exit(0)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(1)
-    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    for _ in range(3 if SANITIZED else 1):
+        child = os.fork()
+        if not child:
+            try:
+                # Not dump_traceback_later: it waits for the thread that it had in the parent.
+                signal.alarm(EPISODE // 6)
+                if SANITIZED:
+                    allocate()
+                signal.alarm(EPISODE // 2)
+                for number, act in enumerate(acts):
+                    asyncio.run(act(chance, made(folder, f"child{number}")))
+                os._exit(0)
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(1)
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+        if (folder / "child0").exists():  # otherwise it was stuck before it did anything of ours
+            break
     check(status == 0, f"a child that did {[act.__name__ for act in acts]} ended with {status}")
+
+
+def allocate() -> None:
+    """Pass by every lock of the sanitizer's allocator.
+
+    AddressSanitizer before GCC 14 does not take these locks round a fork, so a child hangs when
+    another thread was allocating. It hangs here then, and the parent knows that to be no fault of
+    what is tried. Each size class has a lock of its own, and what is freed has another.
+    """
+    steps = [16 * n for n in range(1, 16)] + [n << e for e in range(6, 16) for n in range(4, 8)]
+    for size in steps:
+        [bytes(max(size - 40, 1)) for _ in range(min(600, max(1_000_000 // size, 8)))]
 
 
 async def thread(chance: random.Random, folder: Path) -> None:
