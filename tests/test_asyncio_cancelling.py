@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import os
 import socket
+import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from loops import LOOPS, run_on
+from loops import LOOPS, new_loop, run_on
 
 import aio_posix.asyncio as aio
+from aio_posix.asyncio.loop import Turn
 
 
 @pytest.fixture(params=LOOPS)
@@ -334,3 +337,156 @@ def test_a_write_to_a_closed_pipe_says_so_and_close_closes(loop: str, ends: Ends
             os.fstat(sink)
 
     run_on(loop, program())
+
+
+# --- turns
+
+
+def close_by_hand(reads: list[Any]) -> None:
+    reads.pop().close()
+
+
+def drop(reads: list[Any]) -> None:
+    reads.pop()
+
+
+def drop_in_a_thread(reads: list[Any]) -> None:
+    thread = threading.Thread(target=reads.pop)
+    thread.start()
+    thread.join()
+
+
+GOES = [close_by_hand, drop, drop_in_a_thread]
+
+
+def begun(coroutine: Any) -> Any:
+    """A coroutine without a task, at the first await that it waits in."""
+    coroutine.send(None)
+    return coroutine
+
+
+@pytest.mark.parametrize("goes", GOES)
+def test_a_coroutine_that_goes_with_its_turn_leaves_it_to_the_next(
+    loop: str, ends: Ends, goes: Callable[[list[Any]], None]
+) -> None:
+    async def program() -> None:
+        source, sink = ends
+        async with aio.open(source, "rb") as file:
+            reads = [begun(file.read(1))]
+            following = asyncio.ensure_future(file.read(1))
+            await asyncio.sleep(0)
+            goes(reads)
+            os.write(sink, b"xy")
+            assert await following + await file.read(1) == b"xy"
+        os.close(sink)
+
+    run_on(loop, program())
+
+
+@pytest.mark.parametrize("goes", GOES)
+def test_a_coroutine_that_goes_while_it_waits_for_its_turn_is_passed_over(
+    loop: str, ends: Ends, goes: Callable[[list[Any]], None]
+) -> None:
+    async def program() -> None:
+        source, sink = ends
+        async with aio.open(source, "rb") as file:
+            first = asyncio.ensure_future(file.read(1))
+            await asyncio.sleep(0)
+            reads = [begun(file.read(1))]
+            last = asyncio.ensure_future(file.read(1))
+            await asyncio.sleep(0)
+            goes(reads)
+            os.write(sink, b"xy")
+            assert await first + await last == b"xy"
+        os.close(sink)
+
+    run_on(loop, program())
+
+
+def test_a_coroutine_that_goes_as_its_turn_comes_leaves_it_to_the_next(
+    loop: str, ends: Ends
+) -> None:
+    async def program() -> None:
+        source, sink = ends
+        async with aio.open(source, "rb") as file:
+            first = begun(file.read(1))
+            second = begun(file.read(1))
+            third = asyncio.ensure_future(file.read(1))
+            await asyncio.sleep(0)
+            first.close()
+            second.close()
+            os.write(sink, b"x")
+            assert await third == b"x"
+        os.close(sink)
+
+    run_on(loop, program())
+
+
+def test_a_turn_that_goes_between_two_runs_of_its_loop_is_free_in_the_next(
+    loop: str, ends: Ends
+) -> None:
+    source, sink = ends
+    runs = new_loop(loop)
+
+    async def begin() -> tuple[Any, Any]:
+        file = await aio.open(source, "rb")
+        return file, begun(file.read(1))
+
+    async def end(file: Any) -> None:
+        os.write(sink, b"x")
+        assert await asyncio.wait_for(file.read(1), 10) == b"x"
+        await file.close()
+
+    file, read = runs.run_until_complete(begin())
+    read.close()
+    runs.run_until_complete(end(file))
+    runs.close()
+    os.close(sink)
+
+
+def test_a_signal_handler_that_raises_as_a_turn_ends_leaves_it_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a handler does that runs at the entry of __exit__."""
+    (tmp_path / "f").write_bytes(b"xy")
+
+    def interrupted(*_: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    async def program() -> None:
+        async with aio.open(tmp_path / "f", "rb") as file:
+            await file.readall()
+            await file.seek(0)
+            monkeypatch.setattr(Turn, "__exit__", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                await file.readall()
+            await file.seek(0)
+            assert await file.readall() == b"xy"
+
+    asyncio.run(asyncio.wait_for(program(), 10))
+
+
+def test_what_a_write_that_is_closed_by_hand_has_left_is_written_by_the_next_flush(
+    loop: str, ends: Ends
+) -> None:
+    async def program() -> None:
+        source, sink = ends
+        data = bytes(range(256)) * 4096
+        async with aio.open(sink, "wb") as file:
+            begun(file.write(data)).close()
+            flush = asyncio.ensure_future(file.flush())
+            got = await asyncio.to_thread(read_exactly, source, len(data))
+            await flush
+            assert got == data
+        os.close(source)
+
+    run_on(loop, program())
+
+
+def read_exactly(fd: int, nbytes: int) -> bytes:
+    pieces = []
+    while nbytes and (piece := os.read(fd, nbytes)):
+        pieces.append(piece)
+        nbytes -= len(piece)
+    return b"".join(pieces)

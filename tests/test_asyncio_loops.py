@@ -413,7 +413,7 @@ def test_a_lock_whose_holder_was_in_a_closed_loop_begins_anew(kind: str) -> None
     line, entered = Line(), []
 
     async def hold(name: str) -> None:
-        async with line:
+        with await line.turn():
             entered.append(name)
             await asyncio.Event().wait()
 
@@ -423,7 +423,7 @@ def test_a_lock_whose_holder_was_in_a_closed_loop_begins_anew(kind: str) -> None
         return tasks
 
     async def second() -> None:
-        async with line:
+        with await line.turn():
             entered.append("second")
             tasks.clear()
             gc.collect()  # ends the coroutines of the first loop
@@ -433,7 +433,7 @@ def test_a_lock_whose_holder_was_in_a_closed_loop_begins_anew(kind: str) -> None
         await other
 
     async def third() -> None:
-        async with line:
+        with await line.turn():
             entered.append("third")
 
     loop = new_loop(kind)
@@ -446,7 +446,7 @@ def test_a_lock_whose_holder_was_in_a_closed_loop_begins_anew(kind: str) -> None
     loop.run_until_complete(asyncio.wait_for(second(), 10))
     loop.close()
     assert entered == ["first 0", "second", "third"]
-    assert line.users == 0
+    assert not line.held
 
 
 @pytest.mark.parametrize("after", ["submit", "collect"])

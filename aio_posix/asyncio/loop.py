@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -114,81 +116,124 @@ def watch(fd: int, call: Callable[[], None], closed: Callable[[], None]) -> None
     running().add_reader(fd, _Watch(call, closed))
 
 
-def _task() -> object:
+def _here() -> Loop | None:
     try:
-        return asyncio.current_task()
-    except RuntimeError:  # no loop runs
+        return running()
+    except RuntimeError:
         return None
+
+
+class _Place:
+    """A place in a line. It does not keep its turn."""
+
+    __slots__ = ("comes", "loop")
+
+    def __init__(self, here: Loop) -> None:
+        self.loop = weakref.ref(here)
+        self.comes: Future[None] | None = None  # of those that had to wait
+
+
+_taking = threading.Lock()  # a line from a closed loop
 
 
 class Line:
     """A lock for the tasks of one loop at a time, in the order in which they asked for it."""
 
-    __slots__ = ("_holder", "_next", "_of", "users")
+    __slots__ = ("_next", "held")
 
     def __init__(self) -> None:
-        self._next: deque[Future[None]] = deque()
-        self._holder: object = None  # its task
-        self._of: dict[None, weakref.ref[Loop]] = {}  # under None, of the loop of its users
-        self.users = 0  # who holds it or waits for it
+        # under None, who has the turn. Of loops in two threads one gets it, as setdefault() is one
+        # step
+        self.held: dict[None, _Place] = {}
+        self._next: deque[_Place] = deque()
 
-    def _claim(self) -> None:
-        """For the running loop. Of loops in two threads one gets it, because setdefault() is one
-        step.
-        """
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody has the turn who will ever end it."""
+        holder = self.held.get(None)
+        owner = None if holder is None else holder.loop()
+        return owner is not None and not owner.is_closed()
+
+    async def turn(self) -> Turn:
+        """Waits for it. To be entered by ``with``."""
+        place = _Place(running())
+        turn = Turn(self, place)
+        try:
+            self._enter(place)
+            if place.comes is not None:
+                await place.comes
+        except BaseException:
+            turn.leave()
+            raise
+        return turn
+
+    def _enter(self, place: _Place) -> None:
         here = running()
-        while (owner := self._of.setdefault(None, weakref.ref(here))()) is not here:
+        while (holder := self.held.setdefault(None, place)) is not place:
+            owner = holder.loop()
+            if owner is here:
+                place.comes = new_future()
+                self._next.append(place)
+                return
             if owner is not None and not owner.is_closed():
                 raise RuntimeError("the file is in use in another event loop: one loop at a time")
-            self._of.pop(None, None)  # whoever holds it will never run again
-            self._next.clear()
-            self.users = 0
+            with _taking:
+                if self.held.get(None) is holder:  # which will never run again
+                    self._next.clear()
+                    del self.held[None]
 
-    async def __aenter__(self) -> None:
-        self._claim()
-        self.users += 1
-        if self.users == 1:
-            self._holder = _task()
+    def leave(self, place: _Place) -> None:
+        """If a signal handler raises in here, this may be called again."""
+        if self.held.get(None) is not place:
+            with contextlib.suppress(ValueError):  # passed over, or the line has begun anew
+                self._next.remove(place)
             return
-        mine = new_future()
-        self._next.append(mine)
-        try:
-            await mine
-        except BaseException:
-            if mine.done() and not mine.cancelled():
-                self._pass_on()
-            elif mine in self._next:  # else passed over already, or the lock has begun anew
-                self._next.remove(mine)
-                self._leave()
-            elif (owner := self._of.get(None)) is not None and owner() is mine.get_loop():
-                self._leave()
-            raise
-        self._holder = _task()
+        while self._next:
+            following = self._next[0]
+            if following is not place and following.comes and not following.comes.cancelled():
+                settle(following.comes, None, None)
+                self.held[None] = following
+                self._next.popleft()
+                return
+            self._next.popleft()
+        del self.held[None]
 
-    async def __aexit__(
+
+class Turn:
+    """When it is left the next gets the line. That may also be without a loop or in another thread,
+    for a coroutine that is closed or collected there. The finalizer leaves it if a signal handler
+    raised before __exit__ could.
+    """
+
+    __slots__ = ("_line", "_place")
+
+    def __init__(self, line: Line, place: _Place) -> None:
+        self._line = line
+        self._place: _Place | None = place
+
+    def leave(self) -> None:
+        place = self._place
+        if place is None:
+            return
+        owner = place.loop()
+        if owner is _here():
+            self._line.leave(place)
+        elif owner is not None and owner.is_running():
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                owner.call_soon_threadsafe(self._line.leave, place)
+        elif owner is not None and not owner.is_closed():
+            self._line.leave(place)
+        self._place = None
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is GeneratorExit and self._holder is not None:
-            return  # a task of a closed loop, as it is collected, because a holder is not collected
-        if self._holder is _task():
-            self._pass_on()
+        self.leave()
 
-    def _leave(self) -> None:
-        if self.users == 1:
-            self.users = 0
-            self._of.pop(None, None)  # from here on another loop may have it
-        else:
-            self.users -= 1
-
-    def _pass_on(self) -> None:
-        self._holder = None
-        last = self.users == 1
-        self._leave()
-        while not last and self._next:
-            following = self._next.popleft()
-            if not following.done():
-                following.set_result(None)
-                return
+    def __del__(self) -> None:
+        self.leave()

@@ -101,7 +101,7 @@ async def send_all(channel: Channel, buffer: memoryview) -> int:
     if channel.writers is None:
         channel.writers = loop.Line()
     try:
-        async with channel.writers:
+        with await channel.writers.turn():
             while put < len(buffer):
                 put += await send(channel, buffer[put:])
     except BaseException as error:

@@ -34,7 +34,7 @@ class BinaryFile(File[bytes]):
         """
         if type(size) is not int:
             size = arguments.size(size)
-        if not self._order.users:
+        if not self._order.held:
             data = self._opened.read_now(size)
             if data is None and size > 0:
                 data = self._buffer.read_now(size)
@@ -42,24 +42,24 @@ class BinaryFile(File[bytes]):
                 return data
         if size == -1:
             return await self.readall()
-        async with self._shared.reading():
+        with await self._shared.reading():
             return await self._buffer.read(arguments.fitting(size))
 
     async def readall(self) -> bytes:
         """All up to the end of the file."""
-        async with self._shared.reading():
+        with await self._shared.reading():
             return await self._buffer.readall()
 
     async def read1(self, size: int = -1) -> bytes:
         """At most ``size`` bytes of what was read ahead, or else what one read brings."""
         size = arguments.fitting(operator.index(size))
-        async with self._shared.reading():
+        with await self._shared.reading():
             return await self._buffer.read1(self._buffer.size if size < 0 else size)
 
     async def peek(self, size: int = 0) -> bytes:
         """What was read ahead, at least a byte unless the file ends here. The position stays."""
         operator.index(size)
-        async with self._shared.reading():
+        with await self._shared.reading():
             if not len(self._window):
                 await self._buffer.fill()
             return self._window.peek()
@@ -76,7 +76,7 @@ class BinaryFile(File[bytes]):
             if self._shared.behind_position(writing=False):
                 await self._shared.settle_position()
             return await self._opened.requests.preadinto(view, offset)
-        async with self._shared.reading():
+        with await self._shared.reading():
             return await self._buffer.readinto(view)
 
     async def readinto1(self, buffer: WritableBuffer) -> int:
@@ -93,14 +93,14 @@ class BinaryFile(File[bytes]):
         may still be going on when this returns. Whatever depends on it, flush() and close() among
         it, waits for it and raises its error.
         """
-        if type(data) is bytes and not self._shared.write_order.users and self._buffer.put(data):
+        if type(data) is bytes and not self._shared.write_order.held and self._buffer.put(data):
             return len(data)
-        async with self._shared.writing():
+        with await self._shared.writing():
             return await self._buffer.write(data)
 
     async def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves the position, and returns the new one."""
-        now = type(whence) is int and whence == 0 and not self._order.users
+        now = type(whence) is int and whence == 0 and not self._order.held
         if now and self._opened.seek_now(offset):
             return offset
         offset, whence = arguments.position(offset), operator.index(whence)
@@ -111,7 +111,7 @@ class BinaryFile(File[bytes]):
         self._shared.check()
         if not self._opened.seekable:
             raise io.UnsupportedOperation("File or stream is not seekable.")
-        async with self._shared.turn():
+        with await self._shared.turn():
             return await self._buffer.seek(offset, whence)
 
 
@@ -129,7 +129,7 @@ class RawFile(BinaryFile):
         size = arguments.size(size)
         if size < 0:
             return await self.readall()
-        async with self._shared.reading():
+        with await self._shared.reading():
             return await self._buffer.read1(size)
 
     read1 = read

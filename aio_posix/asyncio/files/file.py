@@ -109,17 +109,17 @@ class File(Generic[S]):
             if line is not None:
                 return line
         limit = arguments.size(limit)
-        async with self._shared.reading():
+        with await self._shared.reading():
             await self._opened.courtesy()
             line = await self._source.readline(limit)
-        if not self._order.users:
+        if not self._order.held:
             self._window.left = STRETCH
         return line
 
     async def readlines(self, hint: int | None = -1) -> list[S]:
         """The lines up to the end, or until they are ``hint`` long together."""
         hint = arguments.size(hint)
-        async with self._shared.reading():
+        with await self._shared.reading():
             if hint <= 0:
                 self._window.add(await self._source.readall())
                 return self._window.all_lines()
@@ -132,13 +132,13 @@ class File(Generic[S]):
     async def writelines(self, lines: Iterable[Any]) -> None:
         """Writes the lines one after another, and nothing between them."""
         pieces = iter(lines)
-        async with self._shared.writing():
+        with await self._shared.writing():
             for line in pieces:
                 await self._source.write(line)
 
     async def tell(self) -> int:
         """The position."""
-        async with self._shared.turn():
+        with await self._shared.turn():
             await self._buffer.outbox.settle()
             if not self._opened.seekable:
                 raise io.UnsupportedOperation("underlying stream is not seekable")
@@ -149,12 +149,12 @@ class File(Generic[S]):
 
         The position stays.
         """
-        async with self._shared.writing():
+        with await self._shared.writing():
             return await self._buffer.truncate(size)
 
     async def flush(self) -> None:
         """Writes what waits to be written."""
-        async with self._shared.turn(self._shared.write_order):
+        with await self._shared.turn(self._shared.write_order):
             await self._buffer.flush()
 
     async def fsync(self) -> None:
@@ -164,13 +164,13 @@ class File(Generic[S]):
 
         Raises what write() and fsync(2) raise.
         """
-        async with self._shared.turn(self._shared.write_order):
+        with await self._shared.turn(self._shared.write_order):
             await self._buffer.flush()
             await self._opened.requests.fsync()
 
     async def fdatasync(self) -> None:
         """The same without the metadata that reading the data back does not need (O_DSYNC)."""
-        async with self._shared.turn(self._shared.write_order):
+        with await self._shared.turn(self._shared.write_order):
             await self._buffer.flush()
             await self._opened.requests.fdatasync()
 

@@ -187,7 +187,7 @@ class Outbox:
         while len(view):
             try:
                 view = view[await self._send_some(view) :]
-            except loop.Cancelled:
+            except (loop.Cancelled, GeneratorExit):
                 self.waiting.append(bytes(view))
                 self.room -= len(view)
                 raise
@@ -199,7 +199,7 @@ class Outbox:
             except ValueError:  # close() has woken up whoever waits here
                 if self.hurried:
                     raise
-            except loop.Cancelled:
+            except (loop.Cancelled, GeneratorExit):
                 self.stuck = True
                 raise
 

@@ -11,7 +11,7 @@ ends it.
 from __future__ import annotations
 
 import io
-from types import TracebackType
+from collections.abc import Coroutine
 from typing import Any
 
 from aio_posix.asyncio import loop
@@ -51,16 +51,25 @@ class Shared:
 
     # --- turns
 
-    def turn(self, order: loop.Line | None = None) -> Turn:
-        return Turn(self, self.order if order is None else order)
+    async def turn(self, order: loop.Line | None = None) -> loop.Turn:
+        """A turn on a file that is still open when the turn comes."""
+        self.check_turn()
+        self.window.left = self.buffer.window.left = 0  # no line overtakes this
+        turn = await (order or self.order).turn()
+        try:
+            self.check_turn()
+        except BaseException:
+            turn.leave()
+            raise
+        return turn
 
-    def reading(self) -> Turn:
+    def reading(self) -> Coroutine[Any, Any, loop.Turn]:
         self.check_may(writing=False)
-        return Turn(self, self.order)
+        return self.turn()
 
-    def writing(self) -> Turn:
+    def writing(self) -> Coroutine[Any, Any, loop.Turn]:
         self.check_may(writing=True)
-        return Turn(self, self.write_order)
+        return self.turn(self.write_order)
 
     def check_may(self, *, writing: bool) -> None:
         self.check()
@@ -76,7 +85,7 @@ class Shared:
             raise RuntimeError(INHERITED)
 
     def _in_use(self) -> bool:
-        return bool(self.order.users or self.write_order.users or self.buffer.outbox.busy)
+        return self.order.in_use or self.write_order.in_use or self.buffer.outbox.busy
 
     def _inherited_in_use(self) -> bool:
         """Whether this is a forked child, and the parent was using the file."""
@@ -101,14 +110,14 @@ class Shared:
 
     async def settle_position(self) -> None:
         """What waits at the position goes."""
-        async with self.turn():
+        with await self.turn():
             await self.buffer.flush()
             self.buffer.unread()
 
     # --- the end
 
     async def close(self, *, hurry: bool) -> None:
-        if not self.order.users and self.buffer.close_now():
+        if not self.order.held and self.buffer.close_now():
             self.window.clear()
             return
         if self.closed:
@@ -120,11 +129,11 @@ class Shared:
         self._closing = True
         self.buffer.interrupt(ValueError(CLOSED), hurry=hurry)
         try:
-            async with self.order:
+            with await self.order.turn():
                 if self.write_order is self.order:
                     await self._close(hurry)
                 else:
-                    async with self.write_order:
+                    with await self.write_order.turn():
                         await self._close(hurry)
         finally:
             self._closing = False
@@ -145,32 +154,3 @@ class Shared:
         self._detached = True
         self.buffer.let_go()
         return raw
-
-
-class Turn:
-    """An operation's turn on a file that is still open when the turn comes."""
-
-    __slots__ = ("_order", "_shared")
-
-    def __init__(self, shared: Shared, order: loop.Line) -> None:
-        self._shared = shared
-        self._order = order
-
-    async def __aenter__(self) -> None:
-        shared = self._shared
-        shared.check_turn()
-        shared.window.left = shared.buffer.window.left = 0  # no line overtakes this
-        await self._order.__aenter__()
-        try:
-            shared.check_turn()
-        except BaseException:
-            await self._order.__aexit__(None, None, None)
-            raise
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._order.__aexit__(kind, error, traceback)

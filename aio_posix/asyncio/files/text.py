@@ -83,12 +83,12 @@ class TextFile(File[str]):
         A negative size, or None, stands for everything up to the end.
         """
         size = arguments.size(size)
-        if not self._order.users:
+        if not self._order.held:
             if 0 < size <= len(self._window):
                 return self._window.take(size)
             if size < 0 and (data := self._opened.read_now(-1)) is not None:
                 return self._text.decoded.finish(data)
-        async with self._shared.reading():
+        with await self._shared.reading():
             return await (self._text.readall() if size < 0 else self._text.read(size))
 
     async def write(self, text: str) -> int:
@@ -98,13 +98,13 @@ class TextFile(File[str]):
         self._shared.check()
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if self._text.appends and not self._order.users and self._buffer.outbox.room > 0:
+        if self._text.appends and not self._order.held and self._buffer.outbox.room > 0:
             data = self._text.encode(text)
             if not self._buffer.put(data):
-                async with self._shared.writing():
+                with await self._shared.writing():
                     await self._buffer.write(data)
             return len(text)
-        async with self._shared.writing():
+        with await self._shared.writing():
             return await self._text.write(text)
 
     async def tell(self) -> int:
@@ -121,7 +121,7 @@ class TextFile(File[str]):
         self._shared.check()
         if not self._opened.seekable:
             raise io.UnsupportedOperation("underlying stream is not seekable")
-        async with self._shared.turn():
+        with await self._shared.turn():
             if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
                 raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
             if whence != os.SEEK_SET and cookie:
