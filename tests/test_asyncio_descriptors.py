@@ -160,10 +160,13 @@ def test_a_write_to_a_new_file_with_the_number_of_one_still_written_reaches_the_
 def test_the_same_file_opened_again_under_the_same_number_is_another_open_file(
     run: Any, two: tuple[Path, Path]
 ) -> None:
-    """Device and inode are the same, but O_APPEND is not."""
+    """Device and inode are the same, but O_APPEND is not. The file has its size from the start, as
+    the writes through its two open files have no order among them.
+    """
 
     async def program() -> None:
         fd = new(two[0])
+        await aio.write(fd, b"1" * SIZE, 0)
         old = [asyncio.ensure_future(aio.write(fd, b"1" * SIZE, 0)) for _ in range(100)]
         await asyncio.sleep(0)
         reuse(fd, two[0], os.O_WRONLY | os.O_APPEND)
