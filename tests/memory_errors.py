@@ -2,13 +2,20 @@
 
 python tests/memory_errors.py NAME: allocation n of Python's fails (n = 0, 1, ...), until a round
 has had enough. After each nothing may be in flight, kept or owed, and nothing may be lost.
+
+Allocations fail in every thread of the process, and no other may be in Python or on its way there
+meanwhile. A callback that finds no memory for its own work has been called, and nobody could tell.
+PyThreadState_New of 3.11 crashes where its allocation is the first to fail. Requests therefore read
+from sockets, which get their data afterwards.
 """
 
 from __future__ import annotations
 
 import _testcapi  # type: ignore[import-not-found] # of CPython's own tests
 import errno
+import functools
 import gc
+import operator
 import os
 import signal
 import socket
@@ -19,6 +26,7 @@ from typing import Any
 
 import aio_posix as aio
 from aio_posix import _calls, flight
+from aio_posix._ffi import lib
 
 SIGNO = signal.SIGRTMIN + 3
 LATER = 60  # rounds without an error of the program's after which all allocations have been tried
@@ -26,10 +34,11 @@ BY_THE_INTERPRETER = 12  # of 200; 3.11: 4
 fd = os.memfd_create("file")
 os.write(fd, b"0123456789")
 queue = aio.CompletionQueue()
-called: list[Any] = []
+called: list[Any] = [None]
+call = functools.partial(operator.setitem, called, 0)  # needs no memory
 EVENTS = {
     "none": None,
-    "callback": aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=called.append),
+    "callback": aio.sigevent(aio.SIGEV_THREAD, sigev_notify_function=call),
     "queue": queue.sigevent(),
     "object": aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO, sigev_value="object"),
     "itself": aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=SIGNO),
@@ -72,15 +81,23 @@ def result(cb: aio.aiocb, n: int) -> object:
     return aio.aio_return(cb)
 
 
+def came() -> bool:
+    """Whether the callback has been called, and its thread has left Python."""
+    came = eventually(lambda: called[0] is not None and not lib.gate_inside())
+    called[0] = None
+    return came
+
+
 def finished(cb: aio.aiocb) -> None:
     while cb.in_progress:
         aio.aio_suspend([cb], 10)
 
 
-def submission(event: str, listed: bool, make: Callable[[], Any]) -> None:
+def submission(event: str, listed: bool, whole: bool) -> None:
     easy = n = 0
     while easy < LATER:
-        file = make()
+        here, there = socket.socketpair()
+        file = here if whole else here.fileno()
         cb = aio.aiocb(file, bytearray(300), aio_nbytes=10, aio_lio_opcode=aio.LIO_READ)
         if listed:
             sig = EVENTS[event]
@@ -91,19 +108,20 @@ def submission(event: str, listed: bool, make: Callable[[], Any]) -> None:
         assert error is None or isinstance(error, (MemoryError, BlockingIOError)), repr(error)
         submitted = _calls.state(cb) != 0
         assert submitted or error is not None
+        there.send(b"0123456789")
         if submitted:
             finished(cb)
             if event == "callback":
-                assert eventually(lambda: called)
+                assert came()
             if event == "queue":
                 assert taken(n) == [[cb] if listed else cb]
             if event in ("object", "itself", "number"):
                 assert aio.sigwaitinfo([SIGNO], 10) is not None
             assert result(cb, n) == 10
-        called.clear()
-        if isinstance(file, socket.socket):
-            assert eventually(lambda: file._io_refs == 0)  # type: ignore[attr-defined] # noqa: B023
-            file.close()
+        if whole:
+            assert eventually(lambda: here._io_refs == 0)  # type: ignore[attr-defined] # noqa: B023
+        here.close()
+        there.close()
         easy = easy + 1 if error is None else 0
         n += 1
         del cb
@@ -130,13 +148,6 @@ def clean() -> None:
         _calls.kept(),
         _calls.owed(),
     )
-
-
-def pair() -> socket.socket:
-    here, there = socket.socketpair()
-    there.send(b"0123456789")
-    there.close()
-    return here
 
 
 def wait() -> None:
@@ -180,14 +191,17 @@ def failure() -> None:
 def awaited() -> None:
     """A callback comes though no thread state can be made for a while."""
     for _ in range(20):
-        cb = aio.aiocb(fd, bytearray(5), aio_sigevent=EVENTS["callback"])
+        here, there = socket.socketpair()
+        cb = aio.aiocb(here, bytearray(5), aio_sigevent=EVENTS["callback"])
         aio.aio_read(cb)
-        _testcapi.set_nomemory(0, 400)
-        time.sleep(0.02)
-        _testcapi.remove_mem_hooks()
-        assert eventually(lambda: called)
-        called.clear()
+        _testcapi.set_nomemory(0, 3)  # and not removed, while a thread may be on its way
+        there.send(b"01234")
+        while called[0] is None:
+            time.sleep(0.001)
+        assert came()
         assert aio.aio_return(cb) == 5
+        here.close()
+        there.close()
     clean()
 
 
@@ -196,8 +210,8 @@ def main() -> None:
     sys.unraisablehook = lambda _: None  # a warning that found no memory, for one
     name, *rest = sys.argv[1].split("-")
     if name == "submission":
-        event, listed, make = rest
-        submission(event, listed == "listed", pair if make == "socket" else lambda: fd)
+        event, listed, file = rest
+        submission(event, listed == "listed", file == "socket")
     else:
         {"wait": wait, "failure": failure, "awaited": awaited}[name]()
     print("well")
