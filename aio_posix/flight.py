@@ -1,10 +1,7 @@
-"""What is in flight in this process; signals that stand for objects; fork; exit.
+"""What is in flight in this process; fork; exit.
 
 - Each submission keeps what glibc may touch (buffer, file object, C request) until somebody notices
   that it is over: csrc/python/kept.h. in_flight() shows what glibc still has.
-- A signal carries a number. The object it stands for lives as long as its aiocb, or as long as the
-  submission keeps it. Those whose signals may still be pending after that are kept, up to UNHEARD
-  requests of them.
 - In a forked child of a process that has used AIO nothing of this works or is touched.
 - At exit writes are drained before the gate is closed.
 """
@@ -17,9 +14,7 @@ import os
 import signal
 import sys
 import time
-import weakref
-from collections import deque, namedtuple
-from itertools import count
+from collections import namedtuple
 
 from aio_posix import _calls, log
 from aio_posix._calls import owed as owed  # tests ask for it here
@@ -28,10 +23,9 @@ from aio_posix.sigevent import signals_used
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:
-    from typing import Any, ClassVar
+    from typing import Any
 
 DRAIN = 10.0  # seconds an exit waits for accepted writes and syncs
-UNHEARD = 1024  # completed requests that are kept for a sigwaitinfo which may never be called
 # At exit: how long (seconds) to wait for running callbacks after the last write has finished. A
 # callback may never return.
 GRACE = 1.0
@@ -43,86 +37,10 @@ Stats = namedtuple("Stats", ["in_flight", "submitted", "completed", "cancelled",
 Stats.__doc__ = "What this process has asked of glibc so far; numbers of requests."
 
 
-class Signalled:
-    """What a signal with this number stands for; an aiocb is not kept alive by that."""
-
-    __slots__ = ("__weakref__", "cb", "number", "pending", "returned", "value")
-
-    def __init__(self, value: Any, cb: Any) -> None:
-        self.value = value
-        self.cb = None if cb is None else weakref.ref(cb)
-        self.number = next(_numbers)
-        # one entry for each submission whose signal sigwaitinfo has not taken: two threads may
-        # append and pop at the same time, which they could not do with a number
-        self.pending: list[None] = []
-        self.returned = False  # aio_return was called since, so the program needs no signal
-        signalled[self.number] = self
-
-    def requests(self) -> int:
-        """How many are kept alive by this."""
-        return len(self.value) if type(self.value) in (list, tuple) else 1
-
-
-class Unheard:
-    """What is kept for signals that may still be pending: by number, an aiocb or a Signalled.
-
-    Destructors come here, and a destructor must not wait for a lock. Whoever finds somebody at work
-    (another thread, or this one below a destructor) leaves to them what is to be done: to keep
-    something, or nothing any more. ``_free`` is empty while somebody is at work. It is no lock,
-    because a signal handler that raises could come between the taking of one and the try.
-    """
-
-    kept: ClassVar[dict[int, tuple[int, Any]]] = {}  # oldest first
-    requests = 0
-    _to_do: ClassVar[deque[tuple[int, int, Any]]] = deque()  # number, requests, what
-    _free: ClassVar[dict[str, bool]] = {"free": True}
-
-    @classmethod
-    def keep(cls, number: int, requests: int, what: Any) -> None:
-        cls._to_do.append((number, requests, what))
-        cls._work()
-
-    @classmethod
-    def drop(cls, number: int) -> None:
-        cls._to_do.append((number, 0, None))
-        cls._work()
-
-    @classmethod
-    def _work(cls) -> None:
-        while cls._to_do:
-            try:
-                del cls._free["free"]
-            except KeyError:
-                return
-            try:
-                while cls._to_do:
-                    cls._change(*cls._to_do.popleft())
-            finally:
-                cls._free["free"] = True
-
-    @classmethod
-    def _change(cls, number: int, requests: int, what: Any) -> None:
-        cls._forget(number)
-        if what is not None:
-            cls.kept[number] = requests, what
-            cls.requests += requests
-        while cls.requests > UNHEARD and len(cls.kept) > 1:
-            cls._forget(next(iter(cls.kept)))
-
-    @classmethod
-    def _forget(cls, number: int) -> None:
-        forgotten = cls.kept.pop(number, (0, None))  # it ends after the number is right
-        cls.requests -= forgotten[0]
-
-
 class Exit:
     """Whether the interpreter's exit has drained what was accepted."""
 
     drained = False
-
-
-_numbers = count(1)  # 48 bits of them fit beside TOKEN
-signalled: weakref.WeakValueDictionary[int, Signalled] = weakref.WeakValueDictionary()
 
 
 def in_flight() -> list[InFlight]:
@@ -202,63 +120,6 @@ def closed_in_flight(file: Any, fd: int) -> None:
         stacklevel=level,
         source=file,
     )
-
-
-def signalled_by(cb: Any, default: Any, own: Any) -> tuple[int, Any]:
-    """The number that the signal of a submission carries, and what has to live for it.
-
-    cb is None for a list. The number of the submission before is used again if it stands for the
-    same, because signals that carry it may still be pending.
-    """
-    if cb is None:
-        new = Signalled(default if own is None else own, None)
-        new.pending.append(None)
-        return new.number, new
-    record: Signalled | None = cb._signalled
-    while record is None or (
-        record.cb is None if own is None else record.cb is not None or record.value is not own
-    ):
-        old, record = record, Signalled(own, cb if own is None else None)
-        if not cb._signal_by(old, record):  # another thread was faster
-            record = cb._signalled
-        elif old is not None and old.cb is None:
-            unheard(old)
-    record.returned = False
-    record.pending.append(None)
-    return record.number, cb if own is None else record
-
-
-def unheard(kept: Any) -> None:
-    """Nobody else keeps what a signal stands for that may be taken later: an aiocb that the sweeper
-    has found over, or the Signalled of a list or of a dropped aiocb.
-    """
-    record = kept if type(kept) is Signalled else kept._signalled
-    if record is kept and record.cb is not None:
-        return  # the aiocb is gone
-    if record.pending and not record.returned:
-        Unheard.keep(record.number, record.requests(), kept)
-
-
-def returned(record: Signalled) -> None:
-    """The aiocb's result is about to be returned; it lives as long as the program holds it."""
-    record.returned = True
-    Unheard.drop(record.number)
-
-
-def value_of(number: int) -> Any:
-    """What a signal with this number stands for; None if that has gone."""
-    record = signalled.get(number)
-    if record is None:
-        return None
-    cb = None if record.cb is None else record.cb()
-    del record.pending[:1]
-    if not record.pending:
-        Unheard.drop(number)
-    if record.cb is None:
-        return record.value
-    if cb is not None:
-        _calls.state(cb)  # it is over, and this releases what it needed
-    return cb
 
 
 def _named(lost: list[InFlight]) -> str:

@@ -11,7 +11,8 @@ from collections import namedtuple
 
 from aio_posix._ffi import ffi, lib
 from aio_posix.aio import seconds
-from aio_posix.flight import usable, value_of
+from aio_posix.flight import usable
+from aio_posix.signalled import value_of
 
 TYPE_CHECKING = False  # as in sigevent.py
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import aio_posix as aio
-from aio_posix import _calls, flight
+from aio_posix import _calls, flight, signalled
 from aio_posix.asyncio import BinaryFile, pread_many, read, write
 from aio_posix.asyncio import open as async_open
 
@@ -228,12 +228,12 @@ class Dropping:
         self.number = number
 
     def __del__(self) -> None:
-        flight.Unheard.drop(self.number + 1)
+        signalled.Unheard.drop(self.number + 1)
 
 
 def one_table() -> None:
     """What is kept for signals that may be pending, and how much that is, agree in the end."""
-    table = flight.Unheard
+    table = signalled.Unheard
 
     def work(number: int) -> None:
         at_random = random.Random(number)
@@ -247,7 +247,7 @@ def one_table() -> None:
     at_once(work)
     table.drop(0)
     assert table.requests == sum(requests for requests, _ in table.kept.values())
-    assert 0 < table.requests <= flight.UNHEARD
+    assert 0 < table.requests <= signalled.UNHEARD
     assert not table._to_do
 
 

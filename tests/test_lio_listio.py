@@ -17,7 +17,7 @@ from conftest import FULL_POOL, Pipe, done
 from deadline import eventually
 
 import aio_posix as aio
-from aio_posix import _calls, flight
+from aio_posix import _calls, flight, signalled
 
 
 def reads(fd: int, n: int, nbytes: int = 1, **fields: Any) -> list[aio.aiocb]:
@@ -315,14 +315,14 @@ def test_a_list_that_nobody_holds_is_announced_with_all_its_requests(
 def test_the_same_list_may_be_submitted_again_and_again(file: int, signo: int) -> None:
     cbs = reads(file, 3)
     event = aio.sigevent(aio.SIGEV_SIGNAL, sigev_signo=signo)
-    before = set(flight.signalled)
+    before = set(signalled.signalled)
     for _ in range(200):
         aio.lio_listio(aio.LIO_NOWAIT, cbs, event)
         info = aio.sigwaitinfo([signo], 10)
         assert info is not None
         assert info.si_value is cbs
         done(*cbs)
-    assert len(set(flight.signalled) - before) < 10
+    assert len(set(signalled.signalled) - before) < 10
 
 
 # A wait that a signal interrupts (G5)

@@ -20,6 +20,7 @@ from deadline import eventually
 import aio_posix as aio
 from aio_posix import _calls, flight
 from aio_posix.sigevent import MINIMUM_STACK
+from aio_posix.signalled import UNHEARD
 
 pytestmark = pytest.mark.usefixtures("signo")
 
@@ -436,7 +437,7 @@ def test_requests_nobody_holds_whose_signals_nobody_takes_are_not_kept_for_ever(
         aio.aio_read(cb)
         del cb
     assert eventually(lambda: not _calls.kept())
-    assert sum(cb() is not None for cb in cbs) <= flight.UNHEARD
+    assert sum(cb() is not None for cb in cbs) <= UNHEARD
 
 
 def test_the_queue_of_pending_signals_is_a_documented_limit(tmp_path: Path) -> None:
@@ -538,7 +539,7 @@ def test_what_is_kept_for_signals_of_lists_is_bounded_by_their_requests(file: in
         done(*cbs)
         del cbs
     gc.collect()
-    assert sum(ref() is not None for ref in refs) <= flight.UNHEARD
+    assert sum(ref() is not None for ref in refs) <= UNHEARD
 
 
 def test_a_sigevent_is_changed_as_a_whole_by_a_second_init(file: int) -> None:

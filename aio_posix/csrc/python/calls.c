@@ -102,7 +102,7 @@ static PyObject *answer(struct control *c, ssize_t result, bool *given)
     *given = false;
     LOCKED(cb, { signalled = c->signalled; Py_XINCREF(signalled); });
     if (signalled == NULL || signalled == Py_None
-        || (done = in_python("aio_posix.flight", "returned", "(O)", signalled)) != NULL) {
+        || (done = in_python("aio_posix.signalled", "returned", "(O)", signalled)) != NULL) {
         Py_XDECREF(done);
         done = result < 0 ? in_python("aio_posix.aio", "failed", "(Oi)", cb, (int)-result)
                           : PyLong_FromSsize_t(result);

@@ -138,7 +138,7 @@ int describe_notification(PyObject *sig, PyObject *value, PyObject *cb, struct w
     w->plan = plan;
     int kind = plan ? plan->sigev.sigev_notify : SIGEV_NONE, rc = -1;
     if (kind == SIGEV_SIGNAL && plan->token) {
-        pair = in_python("aio_posix.flight", "signalled_by", "(OOO)", cb ? cb : Py_None, value,
+        pair = in_python("aio_posix.signalled", "signalled_by", "(OOO)", cb ? cb : Py_None, value,
                          own ? own : Py_None);
         if (pair != NULL && PyArg_ParseTuple(pair, "KO", &w->number, also)) {
             Py_INCREF(*also);

@@ -176,7 +176,7 @@ static void keep(PyObject *what, PyObject *kind)
 {
     struct aside a = put_aside();
     if (!forked && !atomic_load(&silent))
-        Py_XDECREF(in_python("aio_posix.flight", "unheard", "(O)", what));
+        Py_XDECREF(in_python("aio_posix.signalled", "unheard", "(O)", what));
     report(what, kind);
     take_up(a);
 }

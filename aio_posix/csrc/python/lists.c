@@ -101,7 +101,7 @@ static int submit(struct listing *l, bool waits, PyObject *sig, PyObject *value)
             l->wanted[i].unattended |= also != NULL;
         }
         if (also != NULL && l->n == 0)   /* no entry keeps what the signal stands for */
-            Py_XDECREF(in_python("aio_posix.flight", "unheard", "(O)", also));
+            Py_XDECREF(in_python("aio_posix.signalled", "unheard", "(O)", also));
         if (!PyErr_Occurred()) {
             Py_BEGIN_ALLOW_THREADS
             error = list_submit(l, waits, &whole);
