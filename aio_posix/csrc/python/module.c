@@ -58,7 +58,8 @@ PyTypeObject *type_of(PyObject *module, const char *name, int size, unsigned fla
 }
 
 extern PyMethodDef page_cache_methods[], openfile_methods[], opening_methods[];
-extern int lines_start(PyObject *module), position_start(PyObject *module);
+extern int lines_start(PyObject *module), each_line_start(PyObject *module),
+    position_start(PyObject *module);
 
 static int execute(PyObject *module)
 {
@@ -76,7 +77,8 @@ static int execute(PyObject *module)
         if (PyModule_AddFunctions(module, methods[i]) != 0)
             return -1;
     if (kept_start() != 0 || describe_start() != 0 || gate_start() != 0
-        || control_start(module) != 0 || lines_start(module) != 0 || position_start(module) != 0)
+        || control_start(module) != 0 || lines_start(module) != 0
+        || each_line_start(module) != 0 || position_start(module) != 0)
         return -1;
     return process_start() == 0 && waiters_start() == 0 ? 0 : -1;
 }
