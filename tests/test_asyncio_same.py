@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,28 @@ def steps(
         ),
         max_size=14,
     )
+
+
+# what a file opened to append has beside: positions that writes do not go to
+APPENDING: list[list[Step]] = [
+    [("write", (b"abc",)), ("tell", ()), ("flush", ()), ("tell", ())],
+    [("seek", (2,)), ("write", (b"abc",)), ("tell", ()), ("flush", ()), ("tell", ())],
+    [("seek", (2,)), ("write", (b"abc",)), ("write", (b"d",)), ("tell", ()), ("seek", (0, 1))],
+    [("seek", (2,)), ("write", (b"abc",)), ("truncate", ()), ("tell", ())],
+    [("seek", (2,)), ("write", (b"x" * 200_000,)), ("tell", ())],
+    [
+        ("truncate", (3,)),
+        ("tell", ()),
+        ("write", (b"q",)),
+        ("tell", ()),
+        ("flush", ()),
+        ("tell", ()),
+    ],
+    [("seek", (2,)), ("raw", ()), ("tell", ()), ("read", (2,))],
+    [("seek", (2,)), ("read", (1,)), ("raw", ()), ("tell", ()), ("read", (2,))],
+    [("seek", (2,)), ("fileno", ()), ("raw", ()), ("tell", ()), ("read", (2,))],
+    [("seek", (2,)), ("write", (b"q",)), ("raw", ()), ("tell", ())],
+]
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -118,6 +141,13 @@ async def do_ours(file: Any, name: str, args: tuple[Any, ...], cookies: list[int
     if "write" in name and "a" in file.mode:
         await file.seek(0, 2)
     return await getattr(file, name)(*args)
+
+
+def at_once(file: Any, name: str, args: tuple[Any, ...]) -> Any:
+    """What is no awaited method. ``raw`` and fileno() differ, but not in what they do."""
+    if name == "raw":
+        return file.raw and None
+    return file.fileno() and None if name == "fileno" else getattr(file, name)(*args)
 
 
 async def compare(content: bytes, mode: str, script: list[Step], **how: Any) -> None:
@@ -200,3 +230,25 @@ def test_a_text_file_does_what_the_builtin_does(
     encoded = content.encode(encoding, "ignore")
     how = {"encoding": encoding, "errors": errors, "newline": newline, "buffering": buffering}
     asyncio.run(compare(encoded, mode, script, **how))
+
+
+@pytest.mark.parametrize("script", APPENDING)
+@pytest.mark.parametrize("mode", ["ab", "a+b"])
+def test_a_file_opened_to_append_is_where_the_builtin_is(
+    tmp_path: Path, mode: str, script: list[Step]
+) -> None:
+    async def program() -> None:
+        theirs, mine = tmp_path / "theirs", tmp_path / "mine"
+        theirs.write_bytes(b"0123456789")
+        mine.write_bytes(b"0123456789")
+        with open(theirs, mode) as file:
+            async with aio.open(mine, mode) as our:
+                for name, args in script:
+                    expected = outcome(lambda: at_once(file, name, args))  # noqa: B023  # at once
+                    got = outcome(lambda: at_once(our, name, args))  # noqa: B023
+                    if isinstance(got, Awaitable):
+                        got = await awaited(got)
+                    assert got == expected, (name, args)
+        assert mine.read_bytes() == theirs.read_bytes()
+
+    asyncio.run(program())

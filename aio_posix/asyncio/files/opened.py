@@ -85,10 +85,12 @@ class Opened(Position):
     @property
     def raw(self) -> io.FileIO:
         """The built-in's object, which owns the descriptor if anybody does."""
-        self.publish()
         if self._raw is None:
+            if self.seekable:
+                self.at = self.tell()  # as FileIO goes to the end of a file opened to append
             self._raw = io.FileIO(self.fd, self.mode.raw, self.closefd)
             self._raw.name = self.name  # as when it opens a file itself
+        self.publish()
         return self._raw
 
     @property
