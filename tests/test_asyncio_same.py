@@ -26,6 +26,7 @@ Step = tuple[str, tuple[Any, ...]]
 
 sizes = st.one_of(st.none(), st.integers(-2, 40), st.sampled_from([8191, 8192, 8193, 20000]))
 offsets = st.one_of(st.integers(-2, 60), st.sampled_from([8190, 8192, 30000]))
+LAST = (1 << 63) - 1  # the last position that off_t has
 lengths = st.sampled_from([1, 1, 1, 1, 3, 400, 9000])
 bytes_ = st.builds(
     bytes.__mul__,
@@ -91,14 +92,14 @@ APPENDING: list[list[Step]] = [
 def outcome(call: Callable[[], Any]) -> Any:
     try:
         return call()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, BufferError) as error:
         return type(error)
 
 
 async def awaited(call: Any) -> Any:
     try:
         return await call
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, BufferError) as error:
         return type(error)
 
 
@@ -232,23 +233,64 @@ def test_a_text_file_does_what_the_builtin_does(
     asyncio.run(compare(encoded, mode, script, **how))
 
 
+async def compare_exactly(folder: Path, mode: str, script: list[Step], buffering: int = -1) -> None:
+    theirs, mine = folder / "theirs", folder / "mine"
+    theirs.write_bytes(b"0123456789")
+    mine.write_bytes(b"0123456789")
+    with open(theirs, mode, buffering) as file:
+        async with aio.open(mine, mode, buffering) as our:
+            for name, args in script:
+                expected = outcome(lambda: at_once(file, name, args))  # noqa: B023  # at once
+                got = outcome(lambda: at_once(our, name, args))  # noqa: B023
+                if isinstance(got, Awaitable):
+                    got = await awaited(got)
+                assert got == expected, (name, args)
+    assert mine.read_bytes() == theirs.read_bytes()
+
+
 @pytest.mark.parametrize("script", APPENDING)
 @pytest.mark.parametrize("mode", ["ab", "a+b"])
 def test_a_file_opened_to_append_is_where_the_builtin_is(
     tmp_path: Path, mode: str, script: list[Step]
 ) -> None:
-    async def program() -> None:
-        theirs, mine = tmp_path / "theirs", tmp_path / "mine"
-        theirs.write_bytes(b"0123456789")
-        mine.write_bytes(b"0123456789")
-        with open(theirs, mode) as file:
-            async with aio.open(mine, mode) as our:
-                for name, args in script:
-                    expected = outcome(lambda: at_once(file, name, args))  # noqa: B023  # at once
-                    got = outcome(lambda: at_once(our, name, args))  # noqa: B023
-                    if isinstance(got, Awaitable):
-                        got = await awaited(got)
-                    assert got == expected, (name, args)
-        assert mine.read_bytes() == theirs.read_bytes()
+    asyncio.run(compare_exactly(tmp_path, mode, script))
 
-    asyncio.run(program())
+
+MISTAKES: list[Step] = [
+    *(("seek", (offset,)) for offset in (-1, 1 << 45, 1 << 62, LAST, LAST + 1, 1 << 70)),
+    *(("seek", args) for args in ((1 << 62, 1), (1 << 62, 2), (-50, 2), (-5, 1), (0, 9), (99, 4))),
+    *(("truncate", (size,)) for size in (-1, 1 << 62, 1 << 70, 1.5)),
+    *(("read", (size,)) for size in (1 << 70, -(1 << 70), 1.5, "1")),
+    *(("readline", (size,)) for size in (1 << 70, 1.5)),
+]
+BINARY_MISTAKES: list[Step] = [
+    *(("peek", (size,)) for size in (1 << 70, 1.5)),
+    *(("read1", (size,)) for size in (1 << 70, 1.5)),
+    *((name, (data,)) for name in ("readinto", "readinto1") for data in (b"", b"a", "a", 5, None)),
+    *(("write", (data,)) for data in ("a", 5, None, memoryview(b"abcd")[::2])),
+]
+
+
+@pytest.mark.parametrize(
+    ("mode", "buffering", "mistakes"),
+    [
+        ("r+b", -1, [*MISTAKES, *BINARY_MISTAKES]),
+        ("r+b", 0, MISTAKES),
+        ("r+", -1, MISTAKES),
+    ],
+)
+def test_a_mistake_raises_what_the_builtin_raises_and_moves_nothing(
+    tmp_path: Path, mode: str, buffering: int, mistakes: list[Step]
+) -> None:
+    for mistake in mistakes:
+        script = [("read", (3,)), mistake, ("tell", ()), ("fileno", ()), ("read", (2,))]
+        asyncio.run(compare_exactly(tmp_path, mode, script, buffering))
+
+
+def test_a_write_that_would_end_beyond_all_files_fails_as_with_the_builtin(tmp_path: Path) -> None:
+    """A tmpfs takes any position, ext4 refuses the seek."""
+    memory = Path("/dev/shm")
+    folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path)
+    script: list[Step] = [("seek", (LAST,)), ("write", (b"abc",)), ("flush", ())]
+    with folder as name:
+        asyncio.run(compare_exactly(Path(name), "r+b", [*script, ("truncate", (4,))], 0))

@@ -58,7 +58,7 @@ def readable(data: ReadableBuffer) -> memoryview:
         text = f"a bytes-like object is required, not '{type(data).__name__}'"
         raise TypeError(text) from None
     if not view.nbytes:  # memoryview refuses to cast a shape with a 0 in it
-        return memoryview(bytearray())
+        return memoryview(b"" if view.readonly else bytearray())
     if not view.c_contiguous:
         raise BufferError("memoryview: underlying buffer is not C-contiguous")
     return view.cast("B")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import operator
 import os
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from aio_posix.asyncio import arguments
@@ -22,6 +22,7 @@ class BinaryFile(File[bytes]):
     Beside their methods there are pread(), pwrite() and readinto() at an offset, and fsync().
     """
 
+    _offset: Callable[[object], int] = staticmethod(arguments.position)
     _whences: Container[int] = (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END, os.SEEK_DATA, os.SEEK_HOLE)
 
     def __init__(self, shared: Shared) -> None:
@@ -58,7 +59,7 @@ class BinaryFile(File[bytes]):
 
     async def peek(self, size: int = 0) -> bytes:
         """What was read ahead, at least a byte unless the file ends here. The position stays."""
-        operator.index(size)
+        arguments.fitting(operator.index(size))
         with await self._shared.reading():
             if not len(self._window):
                 await self._buffer.fill()
@@ -103,7 +104,7 @@ class BinaryFile(File[bytes]):
         now = type(whence) is int and whence == 0 and not self._order.held
         if now and self._opened.seek_now(offset):
             return offset
-        offset, whence = arguments.position(offset), operator.index(whence)
+        offset, whence = self._offset(offset), operator.index(whence)
         if now and self._buffer.seek_now(offset):
             return offset
         if whence not in self._whences:
@@ -120,6 +121,7 @@ class RawFile(BinaryFile):
     between two of them.
     """
 
+    _offset = staticmethod(arguments.place)
     _whences = range(-(1 << 31), 1 << 31)  # the system says which it knows
 
     async def read(self, size: int | None = -1) -> bytes:

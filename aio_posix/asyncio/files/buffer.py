@@ -14,7 +14,7 @@ import warnings
 from typing import Any
 
 from aio_posix.asyncio import arguments, exits
-from aio_posix.asyncio.files.opened import NEVER, Opened
+from aio_posix.asyncio.files.opened import NEVER, SURE, Opened
 from aio_posix.asyncio.files.outbox import Outbox
 from aio_posix.asyncio.files.window import Window, read_line
 
@@ -57,7 +57,7 @@ class Buffer:
         if (
             not (self.ahead and self.outbox.clean)
             or self.opened.at < 0
-            or not 0 <= offset < 1 << 63
+            or not 0 <= offset <= max(self.opened.length, SURE)
         ):
             return False
         self._behind()

@@ -17,7 +17,7 @@ import os
 from typing import Any, NamedTuple
 
 from aio_posix.asyncio.files.buffer import Buffer
-from aio_posix.asyncio.files.decoded import Decoded
+from aio_posix.asyncio.files.decoded import Decoded, unpack
 from aio_posix.asyncio.files.window import read_line
 
 
@@ -131,8 +131,8 @@ class Characters:
             cookie = self.tell()
         if cookie < 0:
             raise ValueError(f"negative seek position {cookie}")
-        start, feed = self.decoded.restore(cookie)
-        await self._buffer.seek(start, os.SEEK_SET)
+        await self._buffer.seek(unpack(cookie).start, os.SEEK_SET)
+        feed = self.decoded.restore(cookie)
         if feed is not None:
             self.decoded.skip(await self._buffer.read(feed))
         self._encode_from(cookie)

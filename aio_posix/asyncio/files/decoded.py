@@ -103,11 +103,9 @@ class Decoded:
             return pack(start, chunk.flags)
         return self._cookie(start, chunk, taken)
 
-    def restore(self, cookie: int) -> tuple[int, int | None]:
-        """Goes to the decoder's state at a cookie: where to go on reading, and how many bytes for
-        skip(), if any.
-        """
-        start, flags, feed, self._skip, self._need_eof = unpack(cookie)
+    def restore(self, cookie: int) -> int | None:
+        """Goes to the decoder's state at a cookie. Returns how many bytes skip() needs, if any."""
+        _, flags, feed, self._skip, self._need_eof = unpack(cookie)
         self.clear()
         if cookie:
             self._decoder.setstate((b"", flags))
@@ -116,7 +114,7 @@ class Decoded:
         self._flags = flags
         if self._telling and cookie:
             self._chunks.append(Chunk(flags, b"", b"", 0))
-        return start, feed if self._skip else None
+        return feed if self._skip else None
 
     def skip(self, raw: bytes) -> None:
         """The rest of a restore() that asked for bytes."""
@@ -148,10 +146,17 @@ def pack(start: int, flags: int) -> int:
     return start | flags << 64
 
 
-def unpack(cookie: int) -> tuple[int, int, int, int, bool]:
-    """start, flags, bytes to feed, characters to skip, whether the file ends then; as
-    io.TextIOWrapper packs them.
-    """
+class Cookie(NamedTuple):
+    """As io.TextIOWrapper packs it."""
+
+    start: int
+    flags: int
+    feed: int  # bytes
+    skip: int  # characters
+    need_eof: bool  # whether the file ends then
+
+
+def unpack(cookie: int) -> Cookie:
     if cookie < 0 or cookie >> 168:
         raise OverflowError("not a position that tell() returned")
-    return struct.unpack("<QIII?", cookie.to_bytes(21, "little"))
+    return Cookie(*struct.unpack("<QIII?", cookie.to_bytes(21, "little")))

@@ -36,6 +36,8 @@ from aio_posix.asyncio.offload import offload
 
 T = TypeVar("T")
 PUBLIC = -1  # the position is the system's
+SURE = (1 << 31) - 1  # where any file may end; lseek may refuse what is beyond
+LAST = (1 << 63) - 1
 NEVER = sys.maxsize  # bytes: no read is made at once
 CLOSED = "I/O operation on closed file."
 
@@ -144,8 +146,10 @@ class Opened(Position):
             if self.at == PUBLIC:
                 return os.lseek(self.fd, offset, whence)
             at = self.at + offset if whence == os.SEEK_CUR else offset
-            if not 0 <= at < 1 << 63:
+            if not 0 <= at <= LAST:
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            if at > SURE and at > self.length:
+                os.lseek(self.fd, at, os.SEEK_SET)
         elif self.local or self.stream:
             at = self.held(os.lseek, offset, whence)
         else:

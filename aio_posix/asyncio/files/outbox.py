@@ -18,7 +18,7 @@ from functools import partial
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.files import blocking
 from aio_posix.asyncio.files.behind import Behind, Writing, join
-from aio_posix.asyncio.files.opened import NEVER, PUBLIC, Opened
+from aio_posix.asyncio.files.opened import LAST, NEVER, PUBLIC, Opened
 from aio_posix.asyncio.files.together import SMALL, put
 from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
 
@@ -127,7 +127,7 @@ class Outbox:
         self.behind.append(Behind(write, data, at, loop.running()))
         self._behind_bytes += len(data)
         if not opened.mode.appends:
-            opened.move(at + len(data))
+            opened.move(min(at + len(data), LAST))  # beyond it the write fails
 
     async def settle(self) -> None:
         """Waits for the writes that run behind, and raises what the first that failed raised."""

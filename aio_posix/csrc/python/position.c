@@ -21,6 +21,7 @@ struct position {
 };
 
 static const Py_ssize_t NEVER = PY_SSIZE_T_MAX;
+static const long long SURE = INT32_MAX; /* any file may end here; beyond it lseek may refuse */
 
 /* All up to the end, unless the file has grown since it was opened. */
 static PyObject *read_all(struct position *p)
@@ -69,7 +70,7 @@ static PyObject *position_seek(PyObject *self, PyObject *offset)
     if (p->at < 0 || p->least == NEVER || !PyLong_CheckExact(offset))
         return PyBool_FromLong(0);
     long long at = PyLong_AsLongLong(offset);
-    if (at < 0) {
+    if (at < 0 || (at > SURE && at > p->length)) {
         PyErr_Clear();
         return PyBool_FromLong(0);
     }
