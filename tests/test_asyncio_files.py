@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import inspect
 import io
 import mmap
 import os
@@ -677,3 +678,39 @@ def test_asyncio_timeout_ends_a_read() -> None:
 
     run(program())
     os.close(w)
+
+
+@pytest.mark.parametrize(
+    ("mode", "buffering", "call", "coroutines"),
+    [
+        ("rb", -1, lambda file: file.pread(9, 0), 2),
+        ("rb", -1, lambda file: file.read(9), 3),
+        ("rb", -1, lambda file: file.read(), 4),
+        ("rb", -1, lambda file: file.readline(), 4),
+        ("rb", 0, lambda file: file.read(9), 3),
+        ("r", -1, lambda file: file.read(9), 4),
+        ("r", -1, lambda file: file.readline(), 5),
+    ],
+)
+def test_a_read_that_misses_passes_few_coroutines(
+    tmp_path: Path, mode: str, buffering: int, call: Any, coroutines: int
+) -> None:
+    """Each costs when it is made, and again whenever the task goes on."""
+    (tmp_path / "f").write_bytes(b"some text\n")
+
+    async def program() -> None:
+        async with aio.open(tmp_path / "f", mode, buffering) as file:
+            awaited = read = call(file)
+            read.send(None)
+            passed = 0
+            while inspect.iscoroutine(awaited):
+                passed += 1
+                awaited = awaited.cr_await
+            read.close()
+            assert passed == coroutines
+
+    aio.nowait(False)
+    try:
+        run(program())
+    finally:
+        aio.nowait(True)

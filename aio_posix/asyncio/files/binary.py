@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aio_posix.asyncio import arguments
 from aio_posix.asyncio.files.file import File
 from aio_posix.asyncio.files.sharing import Shared
+from aio_posix.asyncio.files.window import read_line
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -41,10 +42,15 @@ class BinaryFile(File[bytes]):
                 data = self._buffer.read_now(size)
             if data is not None:
                 return data
-        if size == -1:
-            return await self.readall()
+        size, window = arguments.fitting(size), self._window
         with await self._shared.reading():
-            return await self._buffer.read(arguments.fitting(size))
+            if size == -1:
+                return await self._buffer.readall()
+            if size < 0:
+                raise ValueError("read length must be non-negative or -1")
+            while (have := len(window)) < size and await self._buffer.fill(size - have):
+                pass
+            return window.take(size)
 
     async def readall(self) -> bytes:
         """All up to the end of the file."""
@@ -54,8 +60,11 @@ class BinaryFile(File[bytes]):
     async def read1(self, size: int = -1) -> bytes:
         """At most ``size`` bytes of what was read ahead, or else what one read brings."""
         size = arguments.fitting(operator.index(size))
+        size = self._buffer.size if size < 0 else size
         with await self._shared.reading():
-            return await self._buffer.read1(self._buffer.size if size < 0 else size)
+            if size and not len(self._window):
+                await self._buffer.fill(size, exactly=True)
+            return self._window.take(size)
 
     async def peek(self, size: int = 0) -> bytes:
         """What was read ahead, at least a byte unless the file ends here. The position stays."""
@@ -132,9 +141,20 @@ class RawFile(BinaryFile):
         if size < 0:
             return await self.readall()
         with await self._shared.reading():
-            return await self._buffer.read1(size)
+            if size and not len(self._window):
+                await self._buffer.fill(size, exactly=True)
+            return self._window.take(size)
 
     read1 = read
+
+    async def readline(self, limit: int | None = -1) -> bytes:
+        """The next line with its end, or its first ``limit`` bytes."""
+        limit = arguments.size(limit)
+        with await self._shared.reading():
+            try:
+                return await read_line(self._buffer, limit)
+            finally:
+                self._buffer.unread()
 
     async def peek(self, size: int = 0) -> bytes:
         raise io.UnsupportedOperation("peek")

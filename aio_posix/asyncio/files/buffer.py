@@ -13,10 +13,11 @@ import os
 import warnings
 from typing import Any
 
+from aio_posix._calls import read_now
 from aio_posix.asyncio import arguments, exits
 from aio_posix.asyncio.files.opened import NEVER, SURE, Opened
 from aio_posix.asyncio.files.outbox import Outbox
-from aio_posix.asyncio.files.window import Window, read_line
+from aio_posix.asyncio.files.window import Window
 
 
 class Buffer:
@@ -75,37 +76,29 @@ class Buffer:
 
     # --- reading
 
-    async def pull_into(self, view: memoryview) -> int:
-        """One read into memory of the user's."""
-        if not self.stream:
-            await self.flush()
-        return await self.opened.pull_into(view)
-
-    async def fill(self, nbytes: int = 0) -> bool:
+    async def fill(self, nbytes: int = 0, *, exactly: bool = False) -> bool:
         """One read into the window, of ``nbytes`` or more; False at the end of the file."""
-        if not self.stream:
-            await self.flush()
         opened = self.opened
+        if not (self.stream or self.outbox.clean):
+            await self.flush()
         self.ahead, opened.least = True, NEVER
-        data = await opened.pull(max(nbytes, opened.chunk))
-        opened.chunk = min(2 * opened.chunk, self._most)
-        self.window.add(data)
+        if not exactly:
+            nbytes = max(nbytes, opened.chunk)
+        if self.stream:
+            data = await opened.requests.receive(nbytes)
+        else:
+            at = opened.tell()
+            found = read_now(opened.fd, nbytes, at)
+            data = await opened.requests.pread_missed(nbytes, at) if found is None else found
+            opened.move(at + len(data))
+        if not exactly:
+            opened.chunk = min(2 * opened.chunk, self._most)
+        if data:
+            self.window.add(data)  # so a cancellation of the next read loses nothing
         return bool(data)
 
-    async def read(self, n: int) -> bytes:
-        if n < 0:
-            raise ValueError("read length must be non-negative or -1")
-        while (have := len(self.window)) < n and await self.fill(n - have):
-            pass
-        return self.window.take(n)
-
-    async def read1(self, n: int) -> bytes:
-        """What is there, or else one read of ``n`` at most."""
-        if n and not len(self.window):
-            if not self.stream:
-                await self.flush()
-            return await self.opened.pull(n)
-        return self.window.take(n)
+    def end(self) -> None:
+        """The line that ends the file has been read."""
 
     async def readall(self) -> bytes:
         """All up to the end, in reads of at least the first chunk where the size is not known."""
@@ -116,18 +109,9 @@ class Buffer:
             # of a server's file, how long it was when it was opened
             length = os.fstat(opened.fd).st_size if opened.local else opened.length
             chunk = max(chunk, length - opened.tell())
-        self.ahead, opened.least = True, NEVER
-        while data := await opened.pull(chunk):
-            self.window.add(data)  # so a cancellation loses nothing
+        while await self.fill(chunk, exactly=True):
             chunk = min(2 * chunk, 1 << 20)
         return self.window.take()
-
-    async def readline(self, limit: int = -1) -> bytes:
-        try:
-            return await read_line(self.window, self.fill, limit)
-        finally:
-            if not self.size:  # nothing is kept back between two calls
-                self.unread()
 
     async def readinto(self, view: memoryview) -> int:
         """Fills ``view`` as far as the file goes; unbuffered by one read."""
@@ -139,8 +123,10 @@ class Buffer:
             if not self.size:
                 return done
         try:
+            if not self.stream:
+                await self.flush()
             while done < len(view):
-                got = await self.pull_into(view[done:])
+                got = await self.opened.pull_into(view[done:])
                 done += got
                 if not got or not self.size:
                     break

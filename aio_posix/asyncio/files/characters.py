@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 from aio_posix.asyncio.files.buffer import Buffer
 from aio_posix.asyncio.files.decoded import Decoded, unpack
-from aio_posix.asyncio.files.window import read_line
 
 
 class How(NamedTuple):
@@ -65,42 +64,29 @@ class Characters:
         if opened.mode.writes and opened.seekable:
             self._encode_from(opened.tell())
 
-    async def _fill(self, chars: int = 0) -> bool:
+    async def fill(self, chars: int = 0) -> bool:
         """One read into the window, for about ``chars`` characters; False at the end of the
         file.
         """
-        buffer, ratio = self._buffer, self.decoded.ratio
-        if not self._grows:
-            raw = await buffer.read1(max(self._chunk, int(max(ratio, 1) * chars)))
-        else:
-            if not len(buffer.window):
-                await buffer.fill(int(ratio * chars))
-            raw = buffer.window.take()
+        buffer, ratio, exactly = self._buffer, self.decoded.ratio, not self._grows
+        size = max(self._chunk, int(max(ratio, 1) * chars)) if exactly else int(ratio * chars)
+        if not len(buffer.window):
+            await buffer.fill(size, exactly=exactly)
+        raw = buffer.window.take(size if exactly else None)
         try:
             return self.decoded.feed(raw) > 0 or bool(raw)
         except UnicodeError:
-            if not self._grows or len(raw) <= self._chunk:
+            if exactly or len(raw) <= self._chunk:
                 raise
         buffer.window.add(raw[self._chunk :])
         return self.decoded.feed(raw[: self._chunk]) > 0 or bool(raw)
 
-    async def read(self, n: int) -> str:
-        while (have := len(self.window)) < n and await self._fill(n - have):
-            pass
-        return self.window.take(n)
+    def end(self) -> None:
+        """The line that ends the file has been read."""
+        self.decoded.end()
 
     async def readall(self) -> str:
         return self.decoded.finish(await self._buffer.readall())
-
-    async def readline(self, limit: int) -> str:
-        return await read_line(self.window, self.fill, limit)
-
-    async def fill(self) -> bool:
-        """One read into the window for lines. False at the end of the file."""
-        if await self._fill():
-            return True
-        self.decoded.end()
-        return False
 
     def encode(self, text: str) -> bytes:
         if not isinstance(text, str):
@@ -134,7 +120,10 @@ class Characters:
         await self._buffer.seek(unpack(cookie).start, os.SEEK_SET)
         feed = self.decoded.restore(cookie)
         if feed is not None:
-            self.decoded.skip(await self._buffer.read(feed))
+            window = self._buffer.window
+            while len(window) < feed and await self._buffer.fill(feed - len(window)):
+                pass
+            self.decoded.skip(window.take(feed))
         self._encode_from(cookie)
         return cookie
 

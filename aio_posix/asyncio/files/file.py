@@ -11,31 +11,19 @@ import io
 import os
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aio_posix._calls import EachLine, read_now
 from aio_posix.asyncio import arguments, loop
 from aio_posix.asyncio.files.modes import Answer
 from aio_posix.asyncio.files.sharing import Shared
-from aio_posix.asyncio.files.window import STRETCH, Window
+from aio_posix.asyncio.files.window import STRETCH, Source, Window, read_line
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
 
 S = TypeVar("S", str, bytes)
 Self = TypeVar("Self", bound="File[Any]")
-
-
-class Source(Protocol[S]):
-    """What a file reads and writes at its position, a Buffer or text on one (characters.py)."""
-
-    window: Window[S]
-
-    async def fill(self) -> bool: ...  # one read into the window; False at the end of the file
-    async def readall(self) -> S: ...
-    async def readline(self, limit: int) -> S: ...
-    async def write(self, data: Any) -> int: ...
-    def tell(self) -> int: ...
 
 
 class File(Generic[S]):
@@ -111,7 +99,7 @@ class File(Generic[S]):
         limit = arguments.size(limit)
         with await self._shared.reading():
             await self._opened.courtesy()
-            line = await self._source.readline(limit)
+            line = await read_line(self._source, limit)
         if not self._order.held:
             self._window.left = STRETCH
         return line
@@ -127,6 +115,7 @@ class File(Generic[S]):
                 if (lines := self._window.take_lines(hint)) is not None:
                     return lines
                 if not await self._source.fill():
+                    self._source.end()
                     return self._window.all_lines()
 
     async def writelines(self, lines: Iterable[Any]) -> None:

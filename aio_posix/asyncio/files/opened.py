@@ -25,7 +25,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
-from aio_posix._calls import Position, close_now, declined, may_now, read_now
+from aio_posix._calls import Position, close_now, declined, may_now
 from aio_posix.asyncio import exits, threads
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
 from aio_posix.asyncio.descriptors.ring import rest
@@ -159,17 +159,6 @@ class Opened(Position):
         return at
 
     # --- at the position
-
-    async def pull(self, nbytes: int) -> bytes:
-        """One read: ``nbytes``, of a pipe or socket what there is."""
-        if self.stream:
-            return await self.requests.receive(nbytes)
-        at = self.tell()
-        data = read_now(self.fd, nbytes, at)
-        if data is None:
-            data = await self.requests.pread_missed(nbytes, at)
-        self.move(at + len(data))
-        return data
 
     async def pull_into(self, view: memoryview) -> int:
         """One read into memory of the user's."""

@@ -89,7 +89,11 @@ class TextFile(File[str]):
             if size < 0 and (data := self._opened.read_now(-1)) is not None:
                 return self._text.decoded.finish(data)
         with await self._shared.reading():
-            return await (self._text.readall() if size < 0 else self._text.read(size))
+            if size < 0:
+                return await self._text.readall()
+            while (have := len(self._window)) < size and await self._text.fill(size - have):
+                pass
+            return self._window.take(size)
 
     async def write(self, text: str) -> int:
         """Writes ``text``, at once or when more has come together, and returns its number of

@@ -8,8 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from aio_posix._calls import Lines
 
@@ -49,6 +48,10 @@ class Window(Lines[S], Generic[S]):
 
     def take(self, n: int | None = None) -> S:
         """The next ``n``, or as many as there are; None: all."""
+        pieces = self._pieces
+        if len(pieces) == 1 and self.at == len(self.data) and (n is None or len(pieces[0]) <= n):
+            self._searched = False
+            return pieces.pop()
         self._join()
         data, start = self.data, self.at
         if n is None or start + n >= len(data):
@@ -114,11 +117,27 @@ class Window(Lines[S], Generic[S]):
             self.hold(pieces[0] if len(pieces) == 1 else self._empty.join(pieces))
 
 
-async def read_line(window: Window[S], fill: Callable[[], Awaitable[bool]], limit: int) -> S:
-    """The next line, or its first ``limit``; ``fill`` adds to the window, False at the end."""
+class Source(Protocol[S]):
+    """What a file reads and writes at its position, a Buffer or text on one (characters.py)."""
+
+    window: Window[S]
+
+    async def fill(self) -> bool: ...  # one read into the window; False at the end of the file
+    def end(self) -> None: ...  # the last line has no end
+    async def readall(self) -> S: ...
+    async def write(self, data: Any) -> int: ...
+    def tell(self) -> int: ...
+
+
+async def read_line(source: Source[S], limit: int) -> S:
+    """The next line, or its first ``limit``."""
+    window = source.window
     while not (line := window.next_line()):
-        if 0 <= limit <= len(window) or not await fill():
-            return window.take(limit if limit >= 0 else None)
+        if 0 <= limit <= len(window):
+            return window.take(limit)
+        if not await source.fill():
+            source.end()
+            return window.take()
     if 0 <= limit < len(line):
         window.back(len(line) - limit)
         return line[:limit]
