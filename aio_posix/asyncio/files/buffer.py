@@ -103,15 +103,21 @@ class Buffer:
     async def readall(self) -> bytes:
         """All up to the end, in reads of at least the first chunk where the size is not known."""
         opened = self.opened
-        chunk = opened.first
         if not self.stream:
             await self.flush()
-            # of a server's file, how long it was when it was opened
-            length = os.fstat(opened.fd).st_size if opened.local else opened.length
-            chunk = max(chunk, length - opened.tell())
+        chunk = max(opened.first, self.left())
         while await self.fill(chunk, exactly=True):
             chunk = min(2 * chunk, 1 << 20)
         return self.window.take()
+
+    def left(self) -> int:
+        """How many bytes follow, as far as that is known."""
+        opened = self.opened
+        if self.stream:
+            return 0
+        # of a server's file, how long it was when it was opened
+        length = os.fstat(opened.fd).st_size if opened.local else opened.length
+        return length - opened.tell()
 
     async def readinto(self, view: memoryview) -> int:
         """Fills ``view`` as far as the file goes; unbuffered by one read."""
@@ -149,6 +155,11 @@ class Buffer:
         self.opened.chunk = self.opened.first
         self._behind()
         return at
+
+    def back(self, at: int) -> None:
+        """Goes back to where reads have begun."""
+        self.opened.move(at)
+        self._behind()
 
     def unread(self) -> None:
         """Goes back to the position that the caller sees."""

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 from aio_posix.asyncio.files.buffer import Buffer
 from aio_posix.asyncio.files.decoded import Decoded, unpack
 
+PIECE = 1 << 19  # bytes of a long text that are decoded at once
+
 
 class How(NamedTuple):
     """How text is decoded and encoded, as io.TextIOWrapper would do it."""
@@ -86,7 +88,25 @@ class Characters:
         self.decoded.end()
 
     async def readall(self) -> str:
-        return self.decoded.finish(await self._buffer.readall())
+        """All up to the end. What is long is decoded in pieces, with the event loop between them.
+        If that fails or is cancelled, nothing has been read.
+        """
+        buffer = self._buffer
+        await buffer.flush()
+        if buffer.left() > PIECE:
+            at, before = buffer.tell(), self.decoded.mark()
+            try:
+                while len(buffer.window) or await buffer.fill(PIECE, exactly=True):
+                    self.decoded.append(buffer.window.take())
+                    await buffer.opened.courtesy()
+                return self.decoded.finish(b"")
+            except BaseException as error:
+                buffer.back(at)
+                self.decoded.back(before)
+                if not isinstance(error, UnicodeError):
+                    raise
+        # at once, so the error tells the place in all of it, as with the built-in
+        return self.decoded.finish(await buffer.readall())
 
     def encode(self, text: str) -> bytes:
         if not isinstance(text, str):

@@ -74,6 +74,21 @@ class Decoded:
         self.window.add(text)
         return len(text)
 
+    def mark(self) -> tuple[str, Any]:
+        """What back() needs when text was appended since."""
+        text = self.window.take()
+        self.window.hold(text)
+        return text, self._decoder.getstate()
+
+    def append(self, raw: bytes) -> None:
+        """The text of ``raw`` behind what is in the window. There is no telling until finish()."""
+        self.window.append(self._decoder.decode(raw))
+
+    def back(self, mark: tuple[str, Any]) -> None:
+        text, state = mark
+        self.window.hold(text)
+        self._decoder.setstate(state)
+
     def finish(self, raw: bytes) -> str:
         """All the text left, and that of ``raw``, which ends the file."""
         text = self._decoder.decode(raw, True)

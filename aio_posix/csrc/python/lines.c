@@ -133,6 +133,22 @@ static PyObject *window_hold(PyObject *self, PyObject *data)
     return none();
 }
 
+/* In place where nobody else has what is held.  When there is no memory, nothing is held. */
+static PyObject *window_append(PyObject *self, PyObject *more)
+{
+    struct window *w = (struct window *)self;
+    if (!w->text || !PyUnicode_Check(more)) {
+        PyErr_SetString(PyExc_TypeError, "a window of str grows by str");
+        return NULL;
+    }
+    LOCKED(w, {
+        PyUnicode_Append(&w->data, more);
+        w->size = w->data != NULL ? PyUnicode_GetLength(w->data) : 0;
+        begin_at(w, w->data != NULL ? w->at : 0);
+    });
+    return PyErr_Occurred() ? NULL : none();
+}
+
 static PyObject *window_move(PyObject *self, PyObject *place)
 {
     struct window *w = (struct window *)self;
@@ -163,6 +179,7 @@ static void window_dealloc(PyObject *self)
 
 static PyMethodDef window_methods[] = {
     { "hold", window_hold, METH_O, "hold(data, /): holds these, and nothing else any more" },
+    { "append", window_append, METH_O, "append(text, /): holds this, too" },
     { "move", window_move, METH_O, "move(at, /): what is before `at` has been taken" },
     { "line", window_line, METH_NOARGS, "line() -> the next line, or None" },
     { "lines", window_lines, METH_NOARGS, "lines() -> all whole lines" },
