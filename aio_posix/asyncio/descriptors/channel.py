@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +34,7 @@ LANES = 8
 class Home(Protocol):
     """The loop that a channel belongs to (ring.Ring)."""
 
+    loop: weakref.ref[loop.Loop]
     turn: Turn
     channels: Channels
     line: deque[Entry]  # what goes to glibc with the next flush

@@ -120,13 +120,13 @@ class Write:
 
     __slots__ = (
         "_channel",
-        "_data",
         "_ended",
         "_left",
-        "_offset",
         "_put",
         "_view",
         "_waiting",
+        "at",
+        "data",
         "error",
         "result",
     )
@@ -134,12 +134,18 @@ class Write:
     def __init__(self, channel: Channel, data: Any, view: memoryview, offset: int):
         """Releases the view in the end."""
         self._channel = channel
-        self._data, self._view, self._offset = data, view, offset
+        self.data, self._view, self.at = data, view, offset
         self._waiting: list[loop.Future[None]] = []
         self._left = self._ended = False
         self.result: int | None = None  # how much was written, once it has ended
         self.error: OSError | None = None
         self._more(0)
+
+    @property
+    def lost(self) -> bool:
+        """Whether nobody will ever say that it has ended, because its loop was closed."""
+        owner = self._channel.home.loop()
+        return self.result is None and (owner is None or owner.is_closed())
 
     def done(self) -> bool:
         """Whether it has ended. Nobody can cancel it."""
@@ -166,7 +172,7 @@ class Write:
     def _more(self, put: int) -> None:
         self._put = put
         most = min(len(self._view) - put, MOST)
-        self._channel.ask(self, WRITE, self._data, put, most, self._offset + put)
+        self._channel.ask(self, WRITE, self.data, put, most, self.at + put)
 
     async def over(self) -> OSError | None:
         """Waits for its end; its error, if there was one, with ``characters_written``."""

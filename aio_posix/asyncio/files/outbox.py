@@ -14,16 +14,29 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.files import blocking
-from aio_posix.asyncio.files.behind import Behind, Writing, join
 from aio_posix.asyncio.files.opened import LAST, NEVER, PUBLIC, Opened
-from aio_posix.asyncio.files.together import SMALL, put
+from aio_posix.asyncio.files.together import SMALL, Small, put
 from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
 
 Data = bytes | memoryview
 BEHIND = 2 << 20  # bytes that may be on their way, half of which wake the loop up together
+
+
+class Behind(Protocol):
+    """A write of a regular file that goes on by itself, whoever is cancelled."""
+
+    data: Data
+    at: int
+    result: int | None  # how much was written, once it has ended
+    error: OSError | None
+
+    @property
+    def lost(self) -> bool: ...
+    async def over(self) -> OSError | None: ...
 
 
 class Outbox:
@@ -47,7 +60,7 @@ class Outbox:
     @property
     def busy(self) -> bool:
         """Whether a write runs behind."""
-        return any(each.write.result is None for each in self.behind)
+        return any(each.result is None for each in self.behind)
 
     def put(self, data: bytes) -> bool:
         """Lets ``data`` wait, if there is room."""
@@ -103,7 +116,7 @@ class Outbox:
         elif self._behind_bytes + nbytes > BEHIND:
             while self.behind and self._behind_bytes > BEHIND // 2:
                 first = self.behind[0]
-                if first.lost or await first.write.over() is not None:
+                if first.lost or await first.over() is not None:
                     await self.settle()
                     return
                 self.behind.pop(0)
@@ -116,15 +129,15 @@ class Outbox:
         at = 0 if opened.mode.appends else opened.tell()
         if opened.direct and pin(data)[1] % ALIGNMENT:
             data = aligned(data)
-        write: Writing
+        write: Behind
         small = len(data) <= SMALL and type(data) is bytes and not opened.direct
         if small and opened.local and not self._follows:
             place = None if opened.mode.appends else at
             small_write = partial(opened.held, blocking.write_at, data, place)
-            write = put(small_write, opened.name, len(data))
+            write = put(small_write, opened.name, data, at)
         else:
             write = opened.requests.put(data, at)
-        self.behind.append(Behind(write, data, at, loop.running()))
+        self.behind.append(write)
         self._behind_bytes += len(data)
         if not opened.mode.appends:
             opened.move(min(at + len(data), LAST))  # beyond it the write fails
@@ -135,11 +148,11 @@ class Outbox:
             if each.lost:
                 self._write_again(i)
                 break
-            await each.write.over()
+            await each.over()
         behind, self.behind, self._behind_bytes = self.behind, [], 0
         appends = self._opened.mode.appends
         for i, each in enumerate(behind):
-            error = each.write.error
+            error = each.error
             if error is not None:
                 self._take_back(behind[i:], getattr(error, "characters_written", 0))
                 if appends:
@@ -238,7 +251,9 @@ class Outbox:
             return None
 
         def finish() -> None:
-            join(behind)
+            for each in behind:
+                if isinstance(each, Small):
+                    each.join()
             for data in pieces:
                 if opened.direct and pin(data)[1] % ALIGNMENT:
                     data = aligned(data)

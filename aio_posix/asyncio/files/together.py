@@ -28,15 +28,24 @@ MOST = 1 << 20  # bytes of one turn that one thread writes
 class Small:
     """A write that has begun."""
 
-    __slots__ = ("_name", "_write", "batch", "error", "result", "waiting")
+    __slots__ = ("_name", "_write", "at", "batch", "data", "error", "result", "waiting")
 
-    def __init__(self, write: Callable[[], int], name: Any, batch: Batch) -> None:
+    def __init__(
+        self, write: Callable[[], int], name: Any, data: bytes | memoryview, at: int, batch: Batch
+    ) -> None:
         self._write = write
         self._name = name
+        self.data = data
+        self.at = at
         self.waiting: list[loop.Future[None]] = []
         self.batch = batch
         self.result: int | None = None  # how much was written, once it has ended
         self.error: OSError | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether nobody will ever say that it has ended, because its loop was closed."""
+        return self.result is None and self.batch.loop.is_closed()
 
     def perform(self) -> None:
         """In a thread."""
@@ -100,15 +109,15 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def put(write: Callable[[], int], name: Any, nbytes: int) -> Small:
-    """Begins a ``write`` of so many bytes to the file of that name."""
+def put(write: Callable[[], int], name: Any, data: bytes | memoryview, at: int) -> Small:
+    """Begins the ``write`` of ``data`` to the file of that name."""
     batch = _here.batch
     if batch is None or batch.size > MOST or not batch.open():
         batch = _here.batch = Batch()
         loop.soon(_start, batch)
-    small = Small(write, name, batch)
+    small = Small(write, name, data, at, batch)
     batch.writes.append(small)
-    batch.size += nbytes
+    batch.size += len(data)
     return small
 
 
