@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import threading
@@ -16,6 +17,7 @@ import pytest
 from loops import LOOPS, new_loop, run_on
 
 import aio_posix.asyncio as aio
+from aio_posix.asyncio import loop as loops_module
 from aio_posix.asyncio.loop import Turn
 
 
@@ -417,6 +419,50 @@ def test_a_coroutine_that_goes_as_its_turn_comes_leaves_it_to_the_next(
             second.close()
             os.write(sink, b"x")
             assert await third == b"x"
+        os.close(sink)
+
+    run_on(loop, program())
+
+
+@pytest.mark.parametrize("step", ["_enter", "settle"])
+def test_a_coroutine_that_is_collected_in_the_middle_of_a_turn_disturbs_none(
+    loop: str, ends: Ends, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collection may come with any allocation, as that of a future or a callback."""
+    held: list[Any] = []
+
+    def collecting(make: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            while held:
+                cycle: list[Any] = [held.pop()]
+                cycle.append(cycle)
+                del cycle
+                gc.collect()
+            return make(*args)
+
+        return call
+
+    async def program() -> None:
+        source, sink = ends
+        async with aio.open(source, "rb") as file:
+            first = begun(file.read(1))
+            if step == "_enter":  # the holder goes while the next one is about to wait for it
+                held.append(first)
+                del first
+                monkeypatch.setattr(loops_module, "new_future", collecting(loops_module.new_future))
+                os.write(sink, b"xy")
+                assert await asyncio.wait_for(file.read(1), 10) == b"x"
+            else:  # the next one goes while the holder is about to give it the turn
+                held.append(begun(file.read(1)))
+                last = asyncio.ensure_future(file.read(1))
+                other = asyncio.ensure_future(file.read(1))
+                await asyncio.sleep(0)
+                monkeypatch.setattr(loops_module, "settle", collecting(loops_module.settle))
+                first.close()
+                del first
+                os.write(sink, b"xy")
+                both = await asyncio.wait_for(asyncio.gather(last, other), 10)
+                assert b"".join(both) == b"xy"
         os.close(sink)
 
     run_on(loop, program())

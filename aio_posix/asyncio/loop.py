@@ -162,8 +162,8 @@ class Line:
             self._enter(place)
             if place.comes is not None:
                 await place.comes
-        except BaseException:
-            turn.leave()
+        except BaseException as error:
+            turn.leave(error)
             raise
         return turn
 
@@ -201,7 +201,8 @@ class Line:
 
 class Turn:
     """When it is left the next gets the line. That may also be without a loop or in another thread,
-    for a coroutine that is closed or collected there. The finalizer leaves it if a signal handler
+    for a coroutine that is closed or collected there. A collection may come in the middle of
+    anything, so then the loop does it in its next turn. The finalizer leaves it if a signal handler
     raised before __exit__ could.
     """
 
@@ -211,12 +212,12 @@ class Turn:
         self._line = line
         self._place: _Place | None = place
 
-    def leave(self) -> None:
+    def leave(self, error: BaseException | None = None) -> None:
         place = self._place
         if place is None:
             return
         owner = place.loop()
-        if owner is _here():
+        if owner is _here() and not isinstance(error, GeneratorExit):
             self._line.leave(place)
         elif owner is not None and owner.is_running():
             with contextlib.suppress(RuntimeError):  # closed meanwhile
@@ -233,7 +234,7 @@ class Turn:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.leave()
+        self.leave(error)
 
     def __del__(self) -> None:
-        self.leave()
+        self.leave(GeneratorExit())

@@ -58,8 +58,8 @@ class Shared:
         turn = await (order or self.order).turn()
         try:
             self.check_turn()
-        except BaseException:
-            turn.leave()
+        except BaseException as error:
+            turn.leave(error)
             raise
         return turn
 
