@@ -10,11 +10,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 from aio_posix._calls import read_now
-from aio_posix.asyncio import arguments, exits
+from aio_posix.asyncio import arguments
 from aio_posix.asyncio.files.opened import NEVER, SURE, Opened
 from aio_posix.asyncio.files.outbox import Outbox
 from aio_posix.asyncio.files.window import Window
@@ -25,8 +24,7 @@ class Buffer:
     seek is ``first`` bytes, later ones up to ``most``.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_most", "ahead", "opened", "outbox", "size", "stream",
-                 "window")  # fmt: skip
+    __slots__ = ("_most", "ahead", "opened", "outbox", "size", "stream", "window")
 
     def __init__(self, opened: Opened, size: int, first: int, most: int) -> None:
         self.opened = opened
@@ -37,8 +35,6 @@ class Buffer:
         self.size = size
         opened.chunk = opened.first = first
         self._most = most
-        self._closed = False
-        exits.opened(self)
 
     # --- reading, without waiting: what Opened.read_now() and seek_now() have refused
 
@@ -207,52 +203,6 @@ class Buffer:
 
     # --- the end
 
-    @property
-    def closed(self) -> bool:
-        return self._closed or self.opened.closed
-
-    def publish(self) -> None:
-        self.opened.publish()
-
-    def interrupt(self, error: ValueError, *, hurry: bool) -> None:
-        """Reads that wait for a pipe or socket raise ``error``; if it is in a hurry, writes too."""
-        self.outbox.hurried = hurry
-        self.opened.interrupt(error)
-
-    def close_now(self) -> bool:
-        """Whether it is closed now: a regular file that was only read, if that cannot take long."""
-        if self._closed or not self.outbox.clean or not self.opened.close_now():
-            return False
-        self._forget()
-        return True
-
-    async def close(self, *, hurry: bool) -> None:
-        """Writes what waits and closes the file. If that fails or is cancelled it is closed all the
-        same: a regular file after all is written, a pipe or socket without what waits.
-        """
-        failure = None
-        try:
-            try:
-                await self.outbox.last(hurry=hurry)
-            except Exception as error:
-                failure = error
-                self.outbox.waiting.clear()
-            await self.opened.idle()
-        except BaseException:
-            self._abandon()
-            raise
-        self._forget()
-        await self.opened.close(self.outbox.rest())
-        if failure is not None:
-            raise failure
-
-    def _abandon(self) -> None:
-        """Closes without waiting for anything."""
-        if self.stream:
-            self.outbox.drop_rest()
-        self._forget()
-        self.opened.close_later(self.outbox.rest())
-
     def write_out(self, seconds: float) -> None:
         """Writes what waits, for callers that cannot await. A pipe or socket gets what goes in
         time.
@@ -260,36 +210,7 @@ class Buffer:
         self.unread()
         self.outbox.write_out(seconds)
 
-    def desert(self) -> None:
-        """Called in a forked child. The parent goes on with what waits and what is on its way."""
-        self._forget()
-        self.opened.desert()
-
-    def let_go(self) -> None:
-        """Somebody else closes the file."""
-        self._forget()
-        self.opened.let_go()
-
-    def _forget(self) -> None:
-        """From here on the file is closed for callers."""
-        exits.closed(self)
-        self._closed = True
+    def shut(self) -> None:
+        """Nothing is at hand any more, and nothing is taken."""
         self.outbox.shut()
         self._behind()
-
-    def __del__(self) -> None:
-        if not hasattr(self, "_closed") or self.closed:
-            return
-        try:
-            if self.opened.closefd:
-                text = f"unclosed file {self.opened!r}"
-                warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
-        finally:
-            if self.outbox.busy:
-                self._abandon()
-            else:
-                try:
-                    self.write_out(0.0)
-                finally:
-                    self._forget()
-                    self.opened.close_here()

@@ -268,7 +268,7 @@ class File(Generic[S]):
         traceback: TracebackType | None,
     ) -> None:
         if kind is GeneratorExit:  # nothing can be awaited, so the finalizer writes what waits
-            self._buffer.close_now()
+            self._shared.close_now()
             return
         cancelled = kind is not None and issubclass(kind, loop.Cancelled)
         await self._shared.close(hurry=cancelled)

@@ -11,7 +11,7 @@
   another file that has got the number. Closing takes the lock, too, and waits for requests.
 - The object of the built-in is made when somebody asks for it, and closes the descriptor from then
   on. Until then close() does. There is no finalizer here. In a cycle of garbage it might run before
-  that of the Buffer, which still has something to write.
+  that of Shared, which still has something to write.
 """
 
 from __future__ import annotations

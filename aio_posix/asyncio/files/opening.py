@@ -208,13 +208,13 @@ def _wrap(opened: Opened, asked: Asked, text: How | None) -> BinaryFile | TextFi
     asked_size = asked.buffering if asked.buffering > 1 else 0
     first = asked_size or io.DEFAULT_BUFFER_SIZE
     if asked.buffering == 0:
-        buffer = Buffer(opened, 0, first, first)
-        return RawFile(Shared(buffer, buffer.window))
+        return RawFile(Shared(Buffer(opened, 0, first, first)))
     if opened.mode.reads and opened.mode.writes and not opened.seekable:
         opened.close_here()
         raise io.UnsupportedOperation("File or stream is not seekable.")
-    buffer = Buffer(opened, asked_size or WAITING, first, max(first, AHEAD))
+    shared = Shared(Buffer(opened, asked_size or WAITING, first, max(first, AHEAD)))
     if text is None:
-        return BinaryFile(Shared(buffer, buffer.window))
-    characters = Characters(buffer, text)
-    return TextFile(Shared(buffer, characters.window), characters, text, asked.mode)
+        return BinaryFile(shared)
+    characters = Characters(shared.buffer, text)
+    shared.window = characters.window
+    return TextFile(shared, characters, text, asked.mode)

@@ -235,7 +235,7 @@ class Outbox:
         left, self.waiting = blocking.push(opened.fd, self.waiting, 0.0), []
         if left:
             text = f"{left} bytes written to {opened.name!r} are dropped: nobody takes them"
-            warnings.warn(text, ResourceWarning, stacklevel=5)
+            warnings.warn(text, ResourceWarning, stacklevel=6)
 
     def shut(self) -> None:
         """Takes nothing more."""
