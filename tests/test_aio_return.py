@@ -7,6 +7,7 @@ import os
 import threading
 from typing import Any
 
+import fresh
 import pytest
 from conftest import Pipe, done
 
@@ -32,6 +33,31 @@ def test_the_result_is_there_once(file: int) -> None:
     with pytest.raises(OSError, match="has been returned") as raised:
         aio.aio_return(cb)
     assert raised.value.errno == errno.EINVAL
+
+
+def test_the_buffer_is_free_when_the_result_is_there() -> None:
+    """Even if the sweeper is about to notice the end, and waits for the GIL with which to do so."""
+    program = """
+    import socket, sys, time
+    from aio_posix import aio_read, aio_return, aiocb
+    here, there = socket.socketpair()
+    there.send(b"hello")
+    buffer = bytearray(5)
+    cb = aiocb(here, buffer)
+    sys.setswitchinterval(1000)
+    aio_read(cb)
+    sweeps = time.monotonic() + 1  # four, in which this thread keeps the GIL
+    while time.monotonic() < sweeps:
+        pass
+    assert aio_return(cb) == 5
+    buffer.extend(b"!")
+    here.close()
+    try:
+        there.send(b"?")
+    except BrokenPipeError:
+        print("so is the socket")
+    """
+    assert fresh.output(program) == "so is the socket\n"
 
 
 def test_a_request_never_submitted_has_no_result(file: int) -> None:

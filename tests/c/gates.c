@@ -122,6 +122,9 @@ struct delivery promise_take(struct notice *n)
 }
 void delivery_log(struct delivery d) { (void)d; }
 void delivery_release(struct delivery d) { (void)d; atomic_fetch_add(&released, 1); }
+static struct kept kept_of_one;
+static _Atomic(void *) over = &kept_of_one;
+void *request_reap(void) { return atomic_exchange(&over, NULL); }
 void kept_silently(void) { }
 void kept_orphaned(void *kept) { kept_release(kept); }
 void kept_release(void *kept) { (void)kept; atomic_fetch_add(&released, 1); }
@@ -179,10 +182,8 @@ static void sweeper(void)
 
 static void sweeper_reaps(void)
 {
-    struct kept kept = { .also = NULL };
-    void *all[] = { &kept };
     host_sweeper_starts();
-    host_reap(all, 1, NULL);
+    host_reap(NULL);
 }
 
 /* --- walls */
@@ -234,6 +235,17 @@ static void nobody_enters_a_closed_gate(void)
     end(in_thread(notification));
     end(in_thread(sweeper_reaps));
     CHECK(called == 0 && born == 0 && released == 0);
+}
+
+/* Who asks for the result has the GIL and takes for released what is not there. */
+static void the_sweeper_takes_what_is_kept_when_it_has_the_gil(void)
+{
+    pthread_mutex_lock(&gil);
+    struct call *c = in_thread(sweeper_reaps);
+    CHECK(waits(c) && over != NULL);
+    pthread_mutex_unlock(&gil);
+    end(c);
+    CHECK(over == NULL && released == 1);
 }
 
 static void a_closed_gate_keeps_no_baton(void)
@@ -300,6 +312,7 @@ static void a_thread_of_pythons_keeps_its_state(void)
     WALL(a_callback_runs_in_a_thread_of_glibcs) WALL(callbacks_run_one_at_a_time) \
     WALL(closing_waits_for_those_on_their_way_in) WALL(closing_does_not_wait_for_those_inside) \
     WALL(nobody_enters_a_closed_gate) WALL(a_closed_gate_keeps_no_baton) \
+    WALL(the_sweeper_takes_what_is_kept_when_it_has_the_gil) \
     WALL(no_thread_state_is_made_during_a_fork) WALL(the_sweeper_needs_no_baton) \
     WALL(a_callback_that_exits_is_not_reported) \
     WALL(what_threading_knows_of_a_callback_is_forgotten) \

@@ -23,11 +23,10 @@ void host_call(struct notice *n)
     (on_call ? on_call : came)(n);
 }
 
-void host_reap(void **kept, int n, struct notice *discarded)
+void host_reap(struct notice *discarded)
 {
-    for (int i = 0; i < n; i++)
-        if (kept[i] != NULL)
-            atomic_fetch_add(&reaped_count, 1);
+    while (request_reap() != NULL)
+        atomic_fetch_add(&reaped_count, 1);
     for (struct queued *item = (struct queued *)discarded, *next; item != NULL; item = next) {
         next = item->next;
         came((struct notice *)item);

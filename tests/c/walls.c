@@ -56,10 +56,11 @@ void host_call(struct notice *n)
     }
 }
 
-void host_reap(void **kept, int n, struct notice *discarded)
+void host_reap(struct notice *discarded)
 {
-    int none = -1;
-    (void)kept;
+    int none = -1, n = 0;
+    while (request_reap() != NULL)
+        n++;
     if (n > 0)
         atomic_compare_exchange_strong(&pushed_at_first_reap, &none,
                                        queue && atomic_load(&queue->newest) != NULL);
@@ -400,7 +401,7 @@ static void an_abandoned_request_is_reaped_once(void)
     CHECK(EVENTUALLY(reaped == 1, LONG));
     CHECK(!EVENTUALLY(reaped > 1, 600));
     pthread_mutex_lock(&life);
-    CHECK(requests_reap(NULL, 0) == -1);   /* so the sweeper may sleep */
+    CHECK(requests_settle() == -1);   /* so the sweeper may sleep */
     pthread_mutex_unlock(&life);
 }
 
@@ -420,6 +421,9 @@ static void what_somebody_noticed_is_not_reaped(void)
         CHECK(kept == &token || EVENTUALLY(reaped > before, LONG));   /* the sweeper was faster */
     }
     CHECK(!EVENTUALLY(reaped > before, 600));
+    pthread_mutex_lock(&life);
+    CHECK(requests_settle() == -1);
+    pthread_mutex_unlock(&life);
 }
 
 static void what_is_in_flight_keeps_what_it_needs(void)

@@ -9,9 +9,9 @@ struct notice;
 /* Runs the callable of a claimed notice, then calls notice_free().  May block. */
 void host_call(struct notice *n);
 
-/* Releases what was kept for submissions that are over, and the values of notices for a queue that
- * is closed (a list linked by queued.next).  Called by the sweeper alone, without a lock. */
-void host_reap(void **kept, int n, struct notice *discarded);
+/* Releases all that request_reap() returns, and the values of notices for a queue that is closed (a
+ * list linked by queued.next).  Called by the sweeper alone, without a lock. */
+void host_reap(struct notice *discarded);
 
 /* The calling thread is the sweeper. */
 void host_sweeper_starts(void);

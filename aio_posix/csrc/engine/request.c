@@ -194,11 +194,10 @@ struct request *request_older(const struct request *r)
     return r->before == &flying ? NULL : r->before;
 }
 
-/* Called by the sweeper.  Stores what was kept for unattended requests that are over.  -1 when
- * there are none and none can come to be. */
-int requests_reap(void **kept, int room)
+/* Called by the sweeper.  1 if request_reap() would return something, 0 if not, and -1 if nothing
+ * in flight could change that. */
+int requests_settle(void)
 {
-    int n = 0;
     size_t left = unattended;
     if (unattended == 0 && over.after == &over)
         return -1;
@@ -209,9 +208,18 @@ int requests_reap(void **kept, int room)
             request_over(r);
         }
     }
-    while (n < room && over.after != &over)
-        kept[n++] = request_take_kept(over.after);
-    return n;
+    return over.after != &over;
+}
+
+/* What was kept for one of the unattended requests that are over, or NULL.  Whoever calls this
+ * releases it at once.  Otherwise somebody who looks at the request meanwhile would take for
+ * released what is not.  Without a GIL that can be so for a moment. */
+void *request_reap(void)
+{
+    pthread_mutex_lock(&life);
+    void *kept = over.after == &over ? NULL : request_take_kept(over.after);
+    pthread_mutex_unlock(&life);
+    return kept;
 }
 
 bool requests_used(void)

@@ -87,7 +87,7 @@ struct request *request_next(const struct request *r, int fd);
 struct request *request_before(const struct request *r);
 struct request *request_newest(void);           /* in flight; `before` leads on to NULL */
 struct request *request_older(const struct request *r);
-int requests_reap(void **kept, int room);
+int requests_settle(void);
 
 /* without a lock */
 bool requests_used(void);
@@ -96,6 +96,7 @@ uint64_t request_return(struct request *r, ssize_t *result, void **kept);
 ssize_t request_result(const struct request *r);
 bool request_reset(struct request *r, void **kept);
 bool request_abandon(struct request *r);
+void *request_reap(void);
 int request_watch(struct request **list, size_t n, const struct timespec *timeout);
 void request_await_watchers(const struct request *r);
 void pool_init(int threads, int num, int idle_time);

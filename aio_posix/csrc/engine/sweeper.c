@@ -9,7 +9,6 @@
 enum {
     SWEEP_MS = 250,         /* a lost notification comes after two sweeps, in 0.5 s at most */
     IDLE_SWEEPS = 8,        /* then it sleeps until something is owed again */
-    REAPED_AT_ONCE = 256,
 };
 
 static bool sweeping, dozing;
@@ -75,7 +74,6 @@ static void rest(void)
 
 static void *sweep(void *unused)
 {
-    void *kept[REAPED_AT_ONCE];
     (void)unused;
     host_sweeper_starts();
     pthread_mutex_lock(&life);
@@ -88,16 +86,15 @@ static void *sweep(void *unused)
             deliver_lost(lost);
             pthread_mutex_lock(&life);
         }
-        int reaped = requests_reap(kept, REAPED_AT_ONCE);
-        idle = notices_owed() || reaped >= 0 ? 0 : idle + 1;
+        int over = requests_settle();
+        idle = notices_owed() || over >= 0 ? 0 : idle + 1;
         dozing = idle >= IDLE_SWEEPS;
         pthread_mutex_unlock(&life);
         struct queued *discarded = queue_discarded();
-        if (reaped > 0 || discarded != NULL)
-            host_reap(kept, reaped > 0 ? reaped : 0, (struct notice *)discarded);
+        if (over > 0 || discarded != NULL)
+            host_reap((struct notice *)discarded);
         pthread_mutex_lock(&life);
-        if (reaped < REAPED_AT_ONCE)
-            rest();
+        rest();
     }
     return NULL;
 }

@@ -168,13 +168,14 @@ void host_call(struct notice *n)
     }
 }
 
-void host_reap(void **kept, int n, struct notice *discarded)
+void host_reap(struct notice *discarded)
 {
     struct pass pass;
+    void *kept;
     if (!enter(&pass))
         return;
-    for (int i = 0; i < n; i++)
-        kept_orphaned(kept[i]);
+    while ((kept = request_reap()) != NULL)
+        kept_orphaned(kept);
     for (struct queued *item = (struct queued *)discarded, *next; item != NULL; item = next) {
         next = item->next;
         delivery_release(promise_take((struct notice *)item));

@@ -120,17 +120,13 @@ static PyObject *counts(PyObject *self, PyObject *unused)
 
 static PyObject *reap(PyObject *self, PyObject *unused)
 {
-    enum { AT_ONCE = 256 };
-    void *kept[AT_ONCE];
-    int n;
+    void *kept;
     (void)self, (void)unused;
-    do {
-        pthread_mutex_lock(&life);
-        n = requests_reap(kept, AT_ONCE);
-        pthread_mutex_unlock(&life);
-        for (int i = 0; i < n; i++)
-            kept_release(kept[i]);
-    } while (n == AT_ONCE);
+    pthread_mutex_lock(&life);
+    requests_settle();
+    pthread_mutex_unlock(&life);
+    while ((kept = request_reap()) != NULL)
+        kept_release(kept);
     return none();
 }
 
