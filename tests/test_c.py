@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -58,6 +59,16 @@ def test_every_file_compiles_without_a_warning(source: Path, tmp_path: Path) -> 
     subprocess.run(
         ["gcc", *STRICT, "-O2", *PYTHON, "-c", source, "-o", tmp_path / "object"], check=True
     )
+
+
+def test_the_file_of_cffi_compiles_where_the_compiler_is_stricter(tmp_path: Path) -> None:
+    """It sees the oldest limited API in our headers, and gcc 14 takes these warnings for errors."""
+    file = tmp_path / "ffi.c"
+    write = "import sys, build_ffi; build_ffi.ffibuilder.emit_c_code(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", write, file], cwd=ROOT, check=True)
+    strict = ["-Werror=implicit-function-declaration", "-Werror=int-conversion"]
+    command = ["gcc", "-std=c11", "-D_GNU_SOURCE", *strict, *PYTHON, f"-I{CSRC}", "-c", file]
+    subprocess.run([*command, "-o", tmp_path / "object"], check=True)
 
 
 def test_many_threads_lose_nothing_and_get_everything_once(tmp_path: Path) -> None:

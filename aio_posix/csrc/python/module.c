@@ -18,6 +18,7 @@
 #include "../engine/waiter.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 PyObject *in_python(const char *module_name, const char *function_name, const char *format, ...)
 {
@@ -45,6 +46,12 @@ int int_of(PyObject *number, int *n)
         return 0;
     PyErr_Format(PyExc_OverflowError, "%ld does not fit a C int", value);
     return -1;
+}
+
+void slot_of(PyTypeObject *type, int id, void *function)
+{
+    void *slot = PyType_GetSlot(type, id);
+    memcpy(function, &slot, sizeof slot);
 }
 
 PyTypeObject *type_of(PyObject *module, const char *name, int size, unsigned flags,

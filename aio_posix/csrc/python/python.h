@@ -69,11 +69,7 @@ static inline PyType_Slot function_slot(int id, void (*function)(void))
 }
 
 /* ISO C has no cast from void * to a function, which is what `function` points to. */
-static inline void slot_of(PyTypeObject *type, int id, void *function)
-{
-    void *slot = PyType_GetSlot(type, id);
-    __builtin_memcpy(function, &slot, sizeof slot);
-}
+void slot_of(PyTypeObject *type, int id, void *function);
 
 /* A new type, which the module has from then on; NULL with an exception. */
 PyTypeObject *type_of(PyObject *module, const char *name, int size, unsigned flags,
