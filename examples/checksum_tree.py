@@ -39,4 +39,6 @@ async def main(folder: Path) -> int:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: checksum_tree.py FOLDER")
+    if not Path(sys.argv[1]).is_dir():
+        sys.exit(f"checksum_tree: {sys.argv[1]} is no folder")
     sys.exit(asyncio.run(main(Path(sys.argv[1]))))

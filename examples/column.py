@@ -23,12 +23,18 @@ async def column(path: str, record: int, offset: int, width: int) -> AsyncIterat
                 yield field
 
 
-async def main(path: str, *numbers: str) -> None:
-    async for field in column(path, *map(int, numbers)):
+async def main(path: str, record: int, offset: int, width: int) -> None:
+    if not 0 <= offset < offset + width <= record:
+        raise ValueError(f"{width} bytes at {offset} are no field of a record of {record}")
+    async for field in column(path, record, offset, width):
         print(field.decode(errors="replace"))
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 5:
         sys.exit("usage: column.py FILE RECORD OFFSET WIDTH")
-    asyncio.run(main(*sys.argv[1:]))
+    try:
+        record, offset, width = map(int, sys.argv[2:])
+        asyncio.run(main(sys.argv[1], record, offset, width))
+    except (OSError, ValueError) as error:
+        sys.exit(f"column: {error}")

@@ -6,6 +6,7 @@ thread of Python is needed, and the file never has to fit into memory.
 
 import itertools
 import os
+import shutil
 import sys
 
 from aio_posix import CompletionQueue, aio_read, aio_return, aio_write, aiocb
@@ -21,6 +22,8 @@ def show(done: int, size: int) -> None:
 
 def copy(source: str, target: str) -> int:
     """The number of bytes."""
+    if os.path.exists(target) and os.path.samefile(source, target):
+        raise shutil.SameFileError(f"{source} and {target} are the same file")
     with open(source, "rb") as src, open(target, "wb") as dst, CompletionQueue() as queue:
         size = os.fstat(src.fileno()).st_size
         offsets = iter(range(0, size, BLOCK))

@@ -22,6 +22,8 @@ async def sample(path: str, count: int, seed: int = 0) -> NDArray[np.float32]:
     fd = os.open(path, os.O_RDONLY)
     try:
         rows = os.fstat(fd).st_size // ROW
+        if not rows:
+            raise EOFError(f"{path} has no row of {ROW} bytes")
         chosen = np.random.default_rng(seed).integers(rows, size=count)
         array = np.empty((count, COLUMNS), dtype=np.float32)
         reads = [(array[i], ROW * int(row)) for i, row in enumerate(chosen)]
@@ -35,4 +37,7 @@ async def sample(path: str, count: int, seed: int = 0) -> NDArray[np.float32]:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: random_rows.py FILE COUNT")
-    print(asyncio.run(sample(sys.argv[1], int(sys.argv[2]))).mean())
+    try:
+        print(asyncio.run(sample(sys.argv[1], int(sys.argv[2]))).mean())
+    except (OSError, EOFError, ValueError) as error:
+        sys.exit(f"random_rows: {error}")

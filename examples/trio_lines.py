@@ -20,8 +20,8 @@ async def wake(queue: CompletionQueue) -> None:
             event.set()
 
 
-async def count(queue: CompletionQueue, path: str, counts: dict[str, int]) -> None:
-    counts[path] = 0
+async def count(queue: CompletionQueue, path: str) -> int:
+    lines = 0
     buffer = bytearray(BLOCK)
     with open(path, "rb") as file:
         request = aiocb(file, buffer)
@@ -32,23 +32,34 @@ async def count(queue: CompletionQueue, path: str, counts: dict[str, int]) -> No
             await event.wait()
             n = aio_return(request)
             if n == 0:
-                return
-            counts[path] += buffer.count(b"\n", 0, n)
+                return lines
+            lines += buffer.count(b"\n", 0, n)
             request.aio_offset += n
 
 
-async def main(paths: list[str]) -> None:
+async def enter(queue: CompletionQueue, path: str, counts: dict[str, int]) -> None:
+    try:
+        counts[path] = await count(queue, path)
+    except OSError as error:
+        print(f"trio_lines: {error}", file=sys.stderr)
+
+
+async def main(paths: list[str]) -> int:
     counts: dict[str, int] = {}
     with CompletionQueue() as queue:
         async with trio.open_nursery() as all_of_it:
             all_of_it.start_soon(wake, queue)
             async with trio.open_nursery() as counting:
                 for path in paths:
-                    counting.start_soon(count, queue, path, counts)
+                    counting.start_soon(enter, queue, path, counts)
             all_of_it.cancel_scope.cancel()
     for path in paths:
-        print(f"{counts[path]:8} {path}")
+        if path in counts:
+            print(f"{counts[path]:8} {path}")
+    return 0 if counts.keys() == set(paths) else 1
 
 
 if __name__ == "__main__":
-    trio.run(main, sys.argv[1:])
+    if len(sys.argv) < 2:
+        sys.exit("usage: trio_lines.py FILE ...")
+    sys.exit(trio.run(main, sys.argv[1:]))

@@ -56,6 +56,16 @@ def test_a_copy_is_the_same_file(size: int, tmp_path: Path) -> None:
     assert target.read_bytes() == source.read_bytes()
 
 
+def test_a_file_that_is_copied_onto_itself_stays_as_it_was(tmp_path: Path) -> None:
+    source, link = tmp_path / "source", tmp_path / "link"
+    source.write_bytes(b"precious")
+    link.symlink_to(source)
+    for target in (source, link):
+        ended = run("copy_file.py", source, target)
+        assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+        assert source.read_bytes() == b"precious"
+
+
 def test_a_copy_of_nothing_is_one_line_on_stderr(tmp_path: Path) -> None:
     ended = run("copy_file.py", tmp_path / "none", tmp_path / "target")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
@@ -115,6 +125,29 @@ def test_random_rows_are_rows_of_the_file(tmp_path: Path) -> None:
     chosen = numpy.random.default_rng(0).integers(1000, size=5000)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert abs(float(ended.stdout) - chosen.mean()) < 0.01
+
+
+WRONG = (
+    "checksum_tree.py", "checksum_tree.py NONE", "checksum_tree.py FILE",
+    "column.py", "column.py NONE 8 0 4", "column.py FILE x 0 4", "column.py FILE 0 0 4",
+    "column.py FILE 8 6 4", "column.py FILE 8 -1 4", "column.py FILE 8 0 0",
+    "copy_file.py", "copy_file.py FOLDER TARGET", "copy_file.py FILE NONE/TARGET",
+    "edit_json.py", "edit_json.py NONE key value", "edit_json.py FOLDER key value",
+    "follow_log.py", "follow_log.py NONE", "follow_log.py FOLDER",
+    "random_rows.py", "random_rows.py NONE 5", "random_rows.py FILE x", "random_rows.py FILE 5",
+    "random_rows.py FILE -5",
+    "trio_lines.py", "trio_lines.py NONE", "trio_lines.py FOLDER",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", WRONG)
+def test_wrong_use_of_an_example_is_one_line_on_stderr(command: str, tmp_path: Path) -> None:
+    name, *arguments = command.split()
+    (tmp_path / "FILE").write_bytes(b"8 bytes.")
+    (tmp_path / "FOLDER").mkdir()
+    places = [tmp_path / one if one.isupper() else one for one in arguments]
+    ended = run(name, *places)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
 
 
 def test_a_column_is_that_of_the_records(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def timed_out_read(library: Library) -> None:
 
 
 def cancelled_line(library: Library) -> None:
-    """A line that comes as its reader is cancelled is there for the next one."""
+    """A line that arrives while its reader is cancelled goes to the next reader."""
 
     async def attempt(turns: int) -> bytes:
         r, w = os.pipe()
@@ -60,7 +60,7 @@ def cancelled_line(library: Library) -> None:
 
 
 def stuck_write(library: Library) -> None:
-    """A timeout round a block that writes to a pipe which nobody reads ends in time."""
+    """A timeout around a write to a pipe that nobody reads takes effect."""
 
     async def block(w: int) -> None:
         file = await library.open_descriptor(w, "wb")
@@ -83,7 +83,7 @@ def stuck_write(library: Library) -> None:
 
 
 def fifo_given_up(library: Library) -> None:
-    """A program ends though it gave up opening a FIFO."""
+    """A program ends although it cancelled the opening of a FIFO."""
     os.mkfifo("fifo")
     program = """
         async def main():
@@ -98,7 +98,7 @@ def fifo_given_up(library: Library) -> None:
 
 
 def fifos_stop_nobody(library: Library) -> None:
-    """Forty opens of FIFOs that wait stop neither the loop nor another open()."""
+    """Forty opens that wait for FIFOs block neither the loop nor another open()."""
     Path("file").write_bytes(b"content")
     for i in range(40):
         os.mkfifo(f"fifo{i}")
@@ -120,7 +120,7 @@ def fifos_stop_nobody(library: Library) -> None:
 
 
 def cancelled_write(library: Library) -> None:
-    """After cancelled writes the file holds whole pieces in their order, and no hole."""
+    """After cancelled writes the file holds whole pieces in order, without a hole."""
 
     async def main() -> None:
         file = await library.open("file", "wb")

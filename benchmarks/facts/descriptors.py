@@ -59,7 +59,7 @@ def close_in_flight(library: Library) -> None:
 
 
 def number_reused(library: Library) -> None:
-    """Requests on a descriptor reach its file or fail, though the number is used again."""
+    """Requests on a descriptor never reach a later file with the same number."""
     size, n = 1 << 16, 200
 
     async def main() -> int:
@@ -84,7 +84,7 @@ def number_reused(library: Library) -> None:
 
 
 def record_lock(library: Library) -> None:
-    """The program's record lock on an open file outlives reads and writes of it."""
+    """Reads and writes of an open file leave the program's record lock on it."""
     Path("file").write_bytes(bytes(1 << 20))
 
     async def main() -> None:
@@ -103,7 +103,7 @@ def record_lock(library: Library) -> None:
 
 
 def record_lock_of_a_descriptor(library: Library) -> None:
-    """The same for requests on a bare descriptor."""
+    """Requests on a bare descriptor leave the program's record lock on its file."""
     Path("file").write_bytes(bytes(1 << 20))
 
     async def main() -> None:
@@ -119,7 +119,7 @@ def record_lock_of_a_descriptor(library: Library) -> None:
 
 
 def blocking_flag(library: Library) -> None:
-    """A read of a pipe leaves O_NONBLOCK as it was: whoever shares the pipe goes on as before."""
+    """A read of a pipe leaves O_NONBLOCK alone, which all who share the pipe would notice."""
 
     async def main() -> None:
         r, w = os.pipe()
@@ -138,7 +138,7 @@ def blocking_flag(library: Library) -> None:
 
 
 def end_of_file(library: Library) -> None:
-    """A pipe is at its end once its owner has closed it, though the file object lives on."""
+    """The reader of a pipe sees its end once the writer's descriptor is closed with os.close()."""
 
     async def main() -> None:
         r, w = os.pipe()
@@ -157,7 +157,7 @@ def end_of_file(library: Library) -> None:
 
 
 def many_files(library: Library) -> None:
-    """Of 256 descriptors 220 at least can be open files."""
+    """With a limit of 256 descriptors, at least 220 files can be open."""
     Path("file").write_bytes(b"x")
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 
@@ -177,7 +177,7 @@ def many_files(library: Library) -> None:
 
 
 def nothing_left_open(library: Library) -> None:
-    """Failed opens, closed files and dropped ones leave no descriptor."""
+    """Failed opens, closed files and files that were dropped leave no descriptor open."""
     Path("file").write_bytes(b"x")
     warnings.simplefilter("ignore", ResourceWarning)
 

@@ -18,7 +18,7 @@ GIB = 1 << 30
 
 
 def full_disk(library: Library) -> None:
-    """A full disk is reported: by write(), flush() or close(), for small and large writes."""
+    """A full disk is reported by write(), flush() or close(), for small and large writes."""
 
     async def main(size: int) -> None:
         try:
@@ -39,7 +39,7 @@ def full_disk(library: Library) -> None:
 
 
 def failed_flush(library: Library) -> None:
-    """What a failed flush could not write is written by the next one, once."""
+    """The next flush writes once what a failed flush could not write."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     def limit(size: int) -> None:
@@ -71,7 +71,7 @@ def failed_flush(library: Library) -> None:
 
 
 def proc_file(library: Library) -> None:
-    """read() of a file in /proc, whose size is 0, gives all of it."""
+    """read() returns all of a file in /proc, whose size is given as 0."""
 
     async def main() -> list[bytes]:
         found = []
@@ -93,7 +93,7 @@ def proc_file(library: Library) -> None:
 
 
 def three_gib_read(library: Library) -> None:
-    """read() of 3 GiB gives 3 GiB (Linux moves 2 GiB - 4 KiB at once)."""
+    """read() returns all of a file of 3 GiB (one call of Linux moves at most 2 GiB)."""
     with open("file", "wb") as sparse:
         sparse.write(b"first")
         sparse.seek(3 * GIB - 4)
@@ -111,7 +111,7 @@ def three_gib_read(library: Library) -> None:
 
 
 def three_gib_write(library: Library) -> None:
-    """write() of 3 GiB writes 3 GiB."""
+    """write() writes all of 3 GiB."""
     where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "."
     name = f"{where}/three-gib-{os.getpid()}"
 
@@ -128,7 +128,7 @@ def three_gib_write(library: Library) -> None:
 
 
 def errors_of_the_built_in(library: Library) -> None:
-    """Mistakes raise what the built-in raises: wrong mode, missing file, closed file."""
+    """A wrong mode, a missing file and a closed file raise what the built-in raises."""
     Path("file").write_bytes(b"x")
 
     async def attempt(path: str, mode: str, *calls: tuple[Any, ...]) -> type[BaseException] | None:

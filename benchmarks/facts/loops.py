@@ -24,7 +24,7 @@ async def copied(library: Library, name: str) -> bytes:
 
 
 def two_loops(library: Library) -> None:
-    """A file that was opened in one loop is used in the next."""
+    """A file that was opened in one event loop can be used in the next."""
     Path("file").write_bytes(b"first second")
     first, second = library.new_event_loop(), library.new_event_loop()
 
@@ -44,7 +44,7 @@ def two_loops(library: Library) -> None:
 
 
 def two_threads(library: Library) -> None:
-    """Four threads with a loop each do not disturb each other."""
+    """Four threads with an event loop each do not disturb each other."""
     failures = []
 
     def work(i: int) -> None:
@@ -64,7 +64,7 @@ def two_threads(library: Library) -> None:
 
 
 def closed_loop(library: Library) -> None:
-    """A loop that is closed with reads under way leaves no descriptor and stops no later loop."""
+    """A loop closed while reads are under way leaves no descriptor and disturbs no later loop."""
     Path("file").write_bytes(bytes(1 << 20))
 
     def abandoned() -> None:

@@ -14,7 +14,7 @@ from facts import Wrong, same
 
 
 def gathered_writes(library: Library) -> None:
-    """Gathered writes of one file land in the order they were asked for."""
+    """Writes of one file in a gather() land in the order of the calls."""
     lines = [b"%04d %s\n" % (i, b"x" * (i * 37 % 500)) for i in range(200)]
 
     async def main() -> None:
@@ -32,7 +32,7 @@ def gathered_writes(library: Library) -> None:
 
 
 def gathered_reads(library: Library) -> None:
-    """Gathered reads divide a file without loss or overlap."""
+    """Reads of one file in a gather() divide it without loss or overlap."""
     content = random.Random(1).randbytes(200_000)
     with builtins.open("file", "wb") as file:
         file.write(content)

@@ -100,7 +100,7 @@ def held_up(library: Library, operation: str, use: Use) -> None:
 
 
 def slow_open(library: Library) -> None:
-    """A slow file system: while an open waits, the loop and other files go on."""
+    """Slow file system: the loop and other files go on while an open waits."""
 
     async def use(library: Library) -> None:
         file = await library.open("slow/file", "rb")
@@ -110,7 +110,7 @@ def slow_open(library: Library) -> None:
 
 
 def slow_create(library: Library) -> None:
-    """The same while the creation of a file waits."""
+    """Slow file system: they go on while the creation of a file waits."""
 
     async def use(library: Library) -> None:
         file = await library.open("slow/new", "wb")
@@ -120,7 +120,7 @@ def slow_create(library: Library) -> None:
 
 
 def slow_read(library: Library) -> None:
-    """The same while a read waits."""
+    """Slow file system: they go on while a read waits."""
 
     async def use(library: Library) -> None:
         file = await library.open("slow/file", "rb")
@@ -131,7 +131,7 @@ def slow_read(library: Library) -> None:
 
 
 def slow_write(library: Library) -> None:
-    """The same while a write waits."""
+    """Slow file system: they go on while a write waits."""
 
     async def use(library: Library) -> None:
         file = await library.open("slow/file", "r+b")
@@ -143,7 +143,7 @@ def slow_write(library: Library) -> None:
 
 
 def slow_size(library: Library) -> None:
-    """The same while the size of a file is asked for (seek to its end, read to its end)."""
+    """Slow file system: they go on while a seek or a read to the end asks for the size."""
 
     async def use(library: Library) -> None:
         file = await library.open("slow/file", "rb")
@@ -157,7 +157,7 @@ def slow_size(library: Library) -> None:
 
 
 def slow_close(library: Library) -> None:
-    """The same while the close of a written file waits (as NFS does)."""
+    """Slow file system: they go on while the close of a written file waits, as on NFS."""
 
     async def use(library: Library) -> None:
         file = await library.open("slow/file", "r+b")
@@ -168,7 +168,7 @@ def slow_close(library: Library) -> None:
 
 
 def slow_truncate(library: Library) -> None:
-    """The same while truncate() waits."""
+    """Slow file system: they go on while truncate() waits."""
 
     async def use(library: Library) -> None:
         file = await library.open("slow/file", "r+b")

@@ -21,7 +21,7 @@ async def opened(library: Library, path: str, mode: str, **how: Any) -> Any:
 
 
 def text_lines(library: Library) -> None:
-    """`async for` gives the built-in's lines: universal newlines, UTF-8 beyond ASCII."""
+    """`async for` gives the built-in's lines (universal newlines, UTF-8 beyond ASCII)."""
     for seed in range(40):
         chance = random.Random(seed)
         content = "".join(chance.choice(PIECES) for _ in range(chance.randrange(60))).encode()
@@ -41,7 +41,7 @@ def text_lines(library: Library) -> None:
 
 
 def text_reads(library: Library) -> None:
-    """read(n), readline() and read() of text do what the built-in's do."""
+    """read(n), readline() and read() of text return what the built-in's return."""
     for seed in range(60):
         chance = random.Random(seed)
         content = "".join(chance.choice(PIECES) for _ in range(chance.randrange(40))).encode()
@@ -66,7 +66,7 @@ def text_reads(library: Library) -> None:
 
 
 def other_encodings(library: Library) -> None:
-    """UTF-16 and UTF-8 with a mark: one mark, also when appending; errors= is obeyed."""
+    """UTF-16 and UTF-8 get one byte order mark, also when appending, and errors= is obeyed."""
 
     async def main(encoding: str) -> str:
         for mode in ("w", "a", "a"):
@@ -93,7 +93,7 @@ def other_encodings(library: Library) -> None:
 
 
 def position_in_text(library: Library) -> None:
-    """tell() after a line and seek() to it later give the same text again."""
+    """seek() to what tell() returned after a line gives the same text again."""
     lines = [f"{i} wörd 語\n" for i in range(300)]
     with builtins.open("file", "w", encoding="utf-8") as plain:
         plain.writelines(lines)
