@@ -44,8 +44,9 @@ def test_study_of_a_number_runs_that_lesson() -> None:
 
 
 def test_study_of_no_lesson_is_one_line_on_stderr() -> None:
-    ended = run("study", "99")
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    for words in (["99"], ["1", "all"], ["try", "99"]):
+        ended = run("study", *words)
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -271,7 +271,7 @@ def test_a_lesson_to_try_runs_again_when_it_is_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", ["0", "99", "-1", "six", "²"])
 def test_study_of_no_lesson_is_one_line_on_stderr(which: str) -> None:
     done = study("--", which)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
 def test_a_lesson_that_needs_what_is_not_installed_says_so() -> None:

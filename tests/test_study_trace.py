@@ -178,6 +178,19 @@ def test_nowhere_to_write_is_said_before_the_script_runs(script: Path, tmp_path:
     assert "there is no directory" in complaint(
         "--svg", str(tmp_path / "no" / "x.svg"), str(script), status=2
     )
+    assert "Is a directory" in complaint("--svg", str(tmp_path), str(script), status=2)
+
+
+def test_a_picture_that_cannot_be_written_is_one_line_that_names_it(script: Path) -> None:
+    ended = trace("--svg", "/dev/full", str(script))
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "trace: --svg /dev/full: No space left on device\n",
+    )
+
+
+def test_m_without_a_module_says_what_is_missing(script: Path) -> None:
+    assert "argument -m: MODULE is missing" in trace("-m").stderr
 
 
 def test_a_script_without_aio_is_one_line_on_stderr(script: Path) -> None:

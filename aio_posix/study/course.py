@@ -47,11 +47,9 @@ def main(argv: list[str]) -> int:
         return run_all(list(course.values()))
     for which in options.which:
         if which not in course:
-            print(
-                f"study: there is no lesson {which}: 1 to {len(course)}, or all",
-                file=sys.stderr,
-            )
-            return 1
+            numbers = f"1 to {len(course)}, or all by itself"
+            print(f"study: there is no lesson {which}: {numbers}", file=sys.stderr)
+            return 2
     asks = not options.no_guess and is_terminal() and sys.stdin is not None and sys.stdin.isatty()
     guesses, failed = [], 0
     for which in options.which:

@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     lesson = next((one for one in load() if one.number == options.number), None)
     if lesson is None:
         print(f"study try: there is no lesson {options.number}", file=sys.stderr)
-        return 1
+        return 2
     path = Path(f"{lesson.module.__name__.rpartition('.')[2]}.py")
     copy(lesson, path)
     while True:

@@ -7,6 +7,8 @@ system calls, where it is installed and may.
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -61,6 +63,8 @@ def main(argv: list[str]) -> int:
         "--json", type=Path, metavar="FILE", help="Trace Event Format, for ui.perfetto.dev"
     )
     ours, program = split(argv)
+    if ours[-1:] == ["-m"]:
+        parser.error("argument -m: MODULE is missing")
     options = parser.parse_args(ours)
     if program is None:
         parser.error("what shall be run? SCRIPT or -m MODULE is missing")
@@ -69,8 +73,8 @@ def main(argv: list[str]) -> int:
         kind = "module" if program.is_module else "script"
         return _complain(f"there is no {kind} {program.name}", 2)
     for name, path in wanted.items():
-        if not path.parent.is_dir():
-            return _complain(f"--{name} {path}: there is no directory {path.parent}", 2)
+        if wrong := _unwritable(path):
+            return _complain(f"--{name} {path}: {wrong}", 2)
     with tempfile.TemporaryDirectory() as directory:
         status, line = run(program, Path(directory))
     if isinstance(line, str):
@@ -78,7 +82,10 @@ def main(argv: list[str]) -> int:
     if not wanted:
         say(text(line, room()))
     for name, path in wanted.items():
-        path.write_text(WRITERS[name](line), encoding="utf-8")
+        try:
+            path.write_text(WRITERS[name](line), encoding="utf-8")
+        except OSError as error:
+            return _complain(f"--{name} {path}: {error.strerror}", status or 1)
     return status
 
 
@@ -96,6 +103,17 @@ def split(argv: Sequence[str]) -> tuple[list[str], Program | None]:
         if not word.startswith("-") and not (at and argv[at - 1] in ("--svg", "--html", "--json")):
             return ours[:at], Program(word, ours[at + 1 :])
     return ours, None
+
+
+def _unwritable(path: Path) -> str | None:
+    """Why the result cannot go there, said before the program has run for nothing."""
+    if not path.parent.is_dir():
+        return f"there is no directory {path.parent}"
+    if path.is_dir():
+        return os.strerror(errno.EISDIR)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        return os.strerror(errno.EACCES)
+    return None
 
 
 def _is_there(program: Program) -> bool:
