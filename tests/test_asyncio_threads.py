@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 import weakref
@@ -17,6 +18,8 @@ from fresh import output, run
 
 from aio_posix.asyncio import threads
 from aio_posix.asyncio.offload import offload
+
+GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def test_jobs_that_block_hold_up_no_other() -> None:
@@ -53,6 +56,20 @@ def test_threads_are_used_again() -> None:
         assert done.wait(10)
         assert eventually(lambda: pool._idle == 1, 10)  # it has come back
     assert len(seen) == 1
+
+
+@pytest.mark.skipif(not GIL, reason="a thread runs at once")
+def test_the_caller_does_not_wait_until_a_new_thread_runs() -> None:
+    pool, ran = threads.Threads(), threading.Event()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(10)  # so nobody else gets the GIL unless this thread waits
+    try:
+        assert pool.start(ran.set)
+        at_once = ran.is_set()
+    finally:
+        sys.setswitchinterval(before)
+    assert not at_once
+    assert ran.wait(10)
 
 
 def test_an_idle_thread_keeps_nothing_of_its_first_job() -> None:
