@@ -23,6 +23,7 @@ from deadline import eventually
 from fresh import output
 
 import aio_posix.asyncio as aio
+from aio_posix.asyncio import turn
 
 T = TypeVar("T")
 MODES = [
@@ -591,6 +592,33 @@ def test_lines_leave_other_tasks_their_turn(tmp_path: Path) -> None:
         assert turns > 5, turns
 
     run(program())
+
+
+def test_writes_that_run_behind_leave_other_tasks_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "TURN", 0)
+
+    async def program() -> None:
+        turns, writing = 0, True
+
+        async def writer() -> None:
+            nonlocal writing
+            async with aio.open(tmp_path / "new", "wb") as file:
+                before = turns
+                for _ in range(250):
+                    await file.write(bytes(4096))
+                assert turns - before >= 5, turns - before  # of 8 times that the buffer was full
+            writing = False
+
+        task = asyncio.ensure_future(writer())
+        while writing and not task.done():
+            turns += 1
+            await asyncio.sleep(0)
+        await task
+
+    run(program())
+    assert (tmp_path / "new").read_bytes() == bytes(250 * 4096)
 
 
 def test_files_work_where_no_thread_can_be_made() -> None:

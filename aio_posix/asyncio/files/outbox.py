@@ -109,8 +109,10 @@ class Outbox:
 
     async def _make_way(self, nbytes: int) -> None:
         """Waits until so much more may run behind. What is appended has to wait for all before it,
-        because nobody could tell where the hole of a failed write is.
+        because nobody could tell where the hole of a failed write is. Many writes that run behind
+        would give the loop no turn, so it gets one here when the task's slice is over.
         """
+        await self._opened.courtesy()
         if self._opened.mode.appends:
             await self.settle()
         elif self._behind_bytes + nbytes > BEHIND:
