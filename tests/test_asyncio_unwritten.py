@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fresh import output, run
@@ -249,6 +252,56 @@ def test_a_file_whose_loop_was_closed_with_writes_under_way_goes_on_in_the_next_
         first.close()
         run_on(loop, end(file))
         assert (tmp_path / mode).read_bytes() == b"a" * 500_000 + b"b" * 10
+
+
+@pytest.mark.parametrize("mode", ["wb", "ab"])
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_small_write_that_a_stopped_loop_had_not_handed_over_is_done_first_in_the_next_one(
+    loop: str, tmp_path: Path, mode: str, closed: bool
+) -> None:
+    first = new_loop(loop)
+    file = first.run_until_complete(opened(tmp_path / "f", mode, 16))
+    run_and_no_further(first, file.write(b"a" * 100))
+    if closed:
+        first.close()
+
+    async def end() -> None:
+        await file.write(b"b" * 10)
+        await file.close()
+
+    run_on(loop, end())
+    assert (tmp_path / "f").read_bytes() == b"a" * 100 + b"b" * 10
+    first.close()
+
+
+def test_a_large_write_of_another_loop_that_is_open_is_not_waited_for(
+    loop: str, tmp_path: Path
+) -> None:
+    first = new_loop(loop)
+    file = first.run_until_complete(opened(tmp_path / "f", "wb", 16))
+    run_and_no_further(first, file.write(b"a" * 500_000))
+
+    async def end() -> None:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await file.flush()
+
+    run_on(loop, end())
+    first.run_until_complete(file.close())
+    first.close()
+    assert (tmp_path / "f").read_bytes() == b"a" * 500_000
+
+
+def run_and_no_further(loop: asyncio.AbstractEventLoop, call: Coroutine[Any, Any, Any]) -> None:
+    """Stops the loop in the turn in which the call returns."""
+    task = loop.create_task(call)
+    while not task.done():
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+async def opened(path: Path, mode: str, buffering: int) -> aio.BinaryFile:
+    file: aio.BinaryFile = await aio.open(path, mode, buffering)
+    return file
 
 
 @pytest.mark.parametrize("last", ["flush", "close"])

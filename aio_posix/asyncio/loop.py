@@ -22,6 +22,7 @@ Future = asyncio.Future
 Cancelled = asyncio.CancelledError
 Loop = asyncio.AbstractEventLoop
 running = asyncio.get_running_loop
+ELSEWHERE = "the file is in use in another event loop: one loop at a time"
 _generation = 0
 
 
@@ -176,7 +177,7 @@ class Line:
                 self._next.append(place)
                 return
             if owner is not None and not owner.is_closed():
-                raise RuntimeError("the file is in use in another event loop: one loop at a time")
+                raise RuntimeError(ELSEWHERE)
             with _taking:
                 if self.held.get(None) is holder:  # which will never run again
                     self._next.clear()

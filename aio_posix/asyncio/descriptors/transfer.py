@@ -177,5 +177,7 @@ class Write:
     async def over(self) -> OSError | None:
         """Waits for its end; its error, if there was one, with ``characters_written``."""
         while self.result is None:
+            if self._channel.home.loop() is not loop.running():
+                raise RuntimeError(loop.ELSEWHERE)
             await loop.woken(self._waiting)
         return self.error

@@ -29,6 +29,7 @@ class Small:
     """A write that has begun."""
 
     __slots__ = ("_name", "_write", "at", "batch", "data", "error", "result", "waiting")
+    lost = False
 
     def __init__(
         self, write: Callable[[], int], name: Any, data: bytes | memoryview, at: int, batch: Batch
@@ -41,11 +42,6 @@ class Small:
         self.batch = batch
         self.result: int | None = None  # how much was written, once it has ended
         self.error: OSError | None = None
-
-    @property
-    def lost(self) -> bool:
-        """Whether nobody will ever say that it has ended, because its loop was closed."""
-        return self.result is None and self.batch.loop.is_closed()
 
     def perform(self) -> None:
         """In a thread."""
@@ -64,7 +60,10 @@ class Small:
     async def over(self) -> OSError | None:
         """Waits for its end; its error, if there was one, with ``characters_written``."""
         while self.result is None:
-            await loop.woken(self.waiting)
+            if self.batch.loop is loop.running():
+                await loop.woken(self.waiting)
+            else:  # which may have been closed, or stopped before the thread began
+                self.join()
         return self.error
 
     def join(self) -> None:
