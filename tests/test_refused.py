@@ -50,3 +50,11 @@ def test_lines_are_the_same_without_the_fast_paths(error: str) -> None:
     printed = under(error, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests)
     assert " passed" in printed
     assert "failed" not in printed
+
+
+@pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
+def test_a_read_by_a_thread_holds_up_no_end_of_a_pipe(error: str) -> None:
+    tests = [str(HERE / f"test_asyncio_{name}.py") for name in ("descriptors", "requests")]
+    chosen = ["-k", "epipe or larger_than_a_pipe"]
+    printed = under(error, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, *chosen)
+    assert "5 passed" in printed

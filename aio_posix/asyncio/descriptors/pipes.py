@@ -127,13 +127,15 @@ def _take_late(channel: Channel, buffer: memoryview) -> int:
 
 
 async def _by_thread(channel: Channel, nbytes: int) -> bytes:
-    lane = channel.lanes[0]
+    fd = channel.fd
+    kept = [channel]  # the thread may have `ended` for a moment longer than the reader waits
     done = channel.reading = loop.new_future()
     outcome: list[tuple[bytes, OSError | None]] = []
     abandoned = False
     post = loop.poster()
 
     def ended(data: bytes, error: OSError | None) -> None:
+        channel = kept.pop()
         channel.reading = None
         if abandoned:
             channel.late += data
@@ -145,7 +147,7 @@ async def _by_thread(channel: Channel, nbytes: int) -> bytes:
 
     def job() -> None:
         try:
-            data, error = os.read(lane.fd, nbytes), None
+            data, error = os.read(fd, nbytes), None
         except OSError as raised:
             data, error = b"", raised
         post(ended, data, error)
@@ -167,9 +169,10 @@ async def _by_thread(channel: Channel, nbytes: int) -> bytes:
 
 async def _hand_over(channel: Channel, data: bytes) -> int:
     """To a thread. A cancelled caller cannot learn how much has gone, so it counts as gone."""
-    lane = channel.lanes[0]
+    lanes = [channel.lanes[0]]
 
     def write() -> int:
+        lane = lanes.pop()  # which the thread has until it returns, and no longer
         put = 0
         while put < len(data):
             put += os.write(lane.fd, data[put:])
