@@ -211,6 +211,41 @@ def test_playing_follows_the_moment_out_of_the_view(visit: Open, address: str) -
 # The time line.
 
 
+def test_scrubbing_draws_no_lane_again(visit: Open, address: str) -> None:
+    page = visit(address, **DESK)
+    frames(page)
+    page.evaluate(
+        """() => { window.strokes = 0; const pen = CanvasRenderingContext2D.prototype;
+        for (const name of ["clearRect", "drawImage", "fillRect", "stroke"]) {
+          const real = pen[name];
+          pen[name] = function (...all) { strokes++; return real.apply(this, all); } } }"""
+    )
+    x0, y0 = corner(page)
+    page.mouse.move(x0 + 200, y0 + 30)
+    page.mouse.down()
+    first, _ = moment(page)
+    for x in (400, 700, 1000):
+        page.mouse.move(x0 + x, y0 + 30)
+        frames(page)
+    assert moment(page)[0] > first
+    assert page.evaluate("strokes") == 0
+    page.keyboard.press("+")
+    frames(page)
+    assert page.evaluate("strokes") > 0
+
+
+def test_the_scrubber_stands_at_its_moment_or_is_out_of_sight(visit: Open, address: str) -> None:
+    page = visit(address, **DESK)
+    page.evaluate("go(momentAt(DATA.end / 2))")
+    frames(page)
+    box = page.locator("#scrubber").bounding_box()
+    middle = box["x"] + box["width"] / 2 - corner(page)[0]
+    assert middle == pytest.approx(page.evaluate("x(moments[at][0])"), abs=0.6)
+    page.evaluate("view(0, DATA.end / 8)")
+    frames(page)
+    assert page.locator("#scrubber").is_hidden()
+
+
 def test_only_time_is_zoomed(visit: Open, address: str) -> None:
     page = visit(address, **DESK)
     still = """() => { const box = one => { const r = by(one).getBoundingClientRect();
@@ -242,7 +277,7 @@ def test_zooming_in_shows_words_that_had_no_room(visit: Open, address: str) -> N
             drawn.push(words); return fill.call(this, words, ...rest); } }"""
     )
     page.click("#all")
-    page.evaluate("pin(0), stillIs = '', soon()")
+    page.evaluate("pin(0), lanesAre = '', soon()")
     frames(page)
     assert "read fd 10" not in page.evaluate("drawn")
     page.evaluate("view(0, DATA.end / 30)")

@@ -14,13 +14,13 @@ for (const moment of moments) {
 const contradictions = moments.filter(moment => moment[4]);
 const by = id => document.getElementById(id);
 const canvas = by("lanes");
-let pen = canvas.getContext("2d");
+const pen = canvas.getContext("2d");
 const EVERY = 256; // moments between two that are kept whole
 const AXIS = 24, BAND = 10, GAP = 10, MIN_SPAN = 2000; // pixels; nanoseconds
 const HEIGHT = { queued: 20, awaited: 20 }, ROW = 30, INNER = 6, LEAST = 14;
 const DARK = new Set(["submission", "awaited"]); // white letters
 
-let width = 0, still = null, stillIs = ""; // the time line without the scrubber, and what is on it
+let width = 0, lanesAre = "", panelsAre = ""; // what was drawn last
 let left = 0, right = DATA.end, at = 0, pinned = 0, playing = false, gutter = 150, colours = {};
 const FONT = "12px system-ui, 'DejaVu Sans', sans-serif", NARROW = 600; // pixels
 let wanted = null, searched = ""; // boxes that a search found, and its words
@@ -104,10 +104,8 @@ function resize() {
   canvas.style.height = `${height}px`;
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
-  still = document.createElement("canvas");
-  still.width = canvas.width;
-  still.height = canvas.height;
-  stillIs = "";
+  by("scrubber").style.height = `${height}px`;
+  lanesAre = "";
   draw();
 }
 
@@ -122,25 +120,16 @@ function ticks() {
   return step;
 }
 
-function draw() {
+function draw() { // the scrubber is an element of its own, so scrubbing draws no lane again
   const what = `${left} ${right} ${pinned} ${searched}`;
-  if (stillIs !== what) { drawStill(); stillIs = what; }
-  const pen = canvas.getContext("2d"), scale = window.devicePixelRatio || 1;
-  pen.setTransform(1, 0, 0, 1, 0, 0);
-  pen.clearRect(0, 0, canvas.width, canvas.height);
-  pen.drawImage(still, 0, 0);
-  pen.setTransform(scale, 0, 0, scale, 0, 0);
-  const here = moments.length ? moments[Math.max(at, 0)][0] : 0;
-  if (here < left || here > right) return;
-  pen.strokeStyle = pen.fillStyle = colours.mark;
-  pen.lineWidth = 2;
-  pen.beginPath(); pen.moveTo(x(here), 4); pen.lineTo(x(here), canvas.height); pen.stroke();
-  pen.beginPath(); pen.arc(x(here), AXIS + BAND / 2, 6, 0, 7); pen.fill();
+  if (lanesAre !== what) { drawLanes(); lanesAre = what; }
+  const here = moments.length ? moments[Math.max(at, 0)][0] : 0, scrubber = by("scrubber");
+  scrubber.hidden = here < left || here > right;
+  scrubber.style.transform = `translateX(${x(here)}px)`;
 }
 
-function drawStill() {
-  const scale = window.devicePixelRatio || 1, height = still.height / scale;
-  pen = still.getContext("2d");
+function drawLanes() {
+  const scale = window.devicePixelRatio || 1, height = canvas.height / scale;
   pen.setTransform(scale, 0, 0, scale, 0, 0);
   pen.clearRect(0, 0, width, height);
   pen.font = FONT;
@@ -159,7 +148,7 @@ function drawStill() {
     pen.beginPath(); pen.moveTo(x(time), AXIS - 4); pen.lineTo(x(time), height); pen.stroke();
     pen.fillText(time === 0 ? "0" : duration(time), x(time), AXIS / 2);
   }
-  const paper = getComputedStyle(canvas.parentElement).backgroundColor;
+  const paper = getComputedStyle(canvas.closest("section")).backgroundColor;
   for (const row of rows) drawRow(row, paper);
   pen.fillStyle = colours.wrong;
   for (const moment of contradictions) if (moment[0] >= left && moment[0] <= right)
@@ -229,6 +218,9 @@ function soon() { // at most one picture for each frame
 // --- one moment
 
 function show() {
+  const what = `${at} ${pinned}`;
+  if (panelsAre === what) return;
+  panelsAre = what;
   const now = stateAt(at), moment = moments[at];
   const changed = new Set(moment ? moment[3].map(one => one[2] || `h${one[1]}`) : []);
   by("panels").innerHTML = panels(now, changed, nameOf, { threads: DATA.threads,
