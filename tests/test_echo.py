@@ -218,7 +218,9 @@ def test_sigterm_ends_a_server_that_does_not_read_standard_input() -> None:
 
 def test_an_end_of_standard_input_is_given_as_the_reason_and_the_remedy_with_it() -> None:
     with without_input() as (process, _):
-        said, complaint = process.communicate(timeout=LIMIT)
+        assert process.stdout is not None
+        said = process.stdout.read()  # communicate() passes over what readline() has buffered
+        complaint = process.communicate(timeout=LIMIT)[1]
     assert (process.returncode, complaint) == (0, b"")
     assert b"standard input has ended" in said
     assert b"--no-stdin" in said
