@@ -109,20 +109,25 @@ def document(libraries: list[Library], rows: dict[Fact, dict[str, Outcome]]) -> 
         "# Right and wrong, library by library",
         "",
         f"Made by `python benchmarks/rivals.py` on {datetime.date.today()}: {described()}.",
-        "Each cell is a small program of `benchmarks/facts/` in a process of its own. The cells",
-        "of some rows depend on timing. There the worst of several runs counts.",
+        "",
+        "Each row is something that a program which awaits files relies on. Each cell is the",
+        "result of a small program of `benchmarks/facts/` that runs in a process of its own. Some",
+        "results depend on timing, so a cell that is right is tried several times, and the worst",
+        "run counts.",
         "",
         "| sign | meaning |",
         "|---|---|",
-        "| yes | right |",
-        "| **no** | a wrong result, or something lost |",
-        "| error | an exception where the built-in has none |",
-        f"| **hangs** | no end within {LIMIT} s (3 GiB: {LONGEST} s), or a standstill |",
-        "| **crash** | the process was killed by a signal |",
-        "| - | the library does not offer it |",
+        "| yes | The row is true. |",
+        "| **no** | The result was wrong, or something was lost. |",
+        "| error | The library raised an exception where the built-in raises none. |",
+        f"| **hangs** | The program did not end within {LIMIT} s (rows of 3 GiB: {LONGEST} s),"
+        " or the event loop stood still. |",
+        "| **crash** | A signal killed the process. |",
+        "| - | The library does not offer the call. |",
         "",
         "Not every library promises every row. aiofiles and anyio run the built-in's files in",
-        "threads. A thread that waits cannot be given up, so the rows about that are their design.",
+        "threads, and a thread that is blocked cannot be cancelled. That decides the rows about",
+        "cancelling for them.",
         "",
         "| library | versions |",
         "|---|---|",
@@ -141,15 +146,19 @@ def document(libraries: list[Library], rows: dict[Fact, dict[str, Outcome]]) -> 
     ]
     out.append("| *right* | " + " | ".join(map(str, right)) + " |")
     out.append("| *not right* | " + " | ".join(map(str, bad)) + " |")
-    out += ["", "## What happened", ""]
+    out += ["", "## What went wrong", ""]
+    out += ["The name in brackets is that of the program in `benchmarks/facts/`.", ""]
     for fact, cells in rows.items():
-        told = [
-            f"- {name}: {SIGNS[cells[name].kind].strip('*')}, {shown(cells[name].words)}"
-            for name in titles
-            if cells[name].kind not in ("right", "absent")
-        ]
-        if told:
-            out += [f"{fact.title} (`{fact.name}`):", "", *told, ""]
+        alike: dict[Outcome, list[str]] = {}
+        for name in titles:
+            if cells[name].kind not in ("right", "absent"):
+                alike.setdefault(cells[name], []).append(name)
+        if alike:
+            out += [f"{fact.title} (`{fact.name}`):", ""]
+            out += [
+                f"- {', '.join(who)}: {one.kind}, {shown(one.words)}" for one, who in alike.items()
+            ]
+            out.append("")
     return "\n".join(out).rstrip() + "\n"
 
 

@@ -16,7 +16,7 @@ from facts.programs import ended
 
 
 def timed_out_read(library: Library) -> None:
-    """A read of a pipe that times out loses no byte."""
+    """A read of a pipe that times out loses nothing."""
 
     async def main() -> bytes:
         r, w = os.pipe()

@@ -34,7 +34,7 @@ def locked(path: str) -> bool:
 
 
 def close_in_flight(library: Library) -> None:
-    """close() with writes in flight: another file never gets their bytes, "ok" means written."""
+    """close() with writes in flight: what they wrote is in the file, and in no other one."""
     size, n = 1 << 16, 100
 
     async def main() -> int:

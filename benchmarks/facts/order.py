@@ -51,7 +51,7 @@ def gathered_reads(library: Library) -> None:
 
 
 def like_the_built_in(library: Library) -> None:
-    """Random reads, writes and seeks of a binary file do what the built-in's do."""
+    """Random reads, writes and seeks of a binary file do what those of the built-in do."""
     for seed in range(60):
         chance = random.Random(seed)
         start = chance.randbytes(chance.choice([0, 10, 5000]))
@@ -95,7 +95,7 @@ async def played(path: str, steps: list[tuple[Any, ...]], library: Library) -> l
 
 
 def append_beside_another(library: Library) -> None:
-    """Appending goes to the end although another process appends to the same log."""
+    """Appended bytes go to the end even while another process appends to the same log."""
 
     async def main() -> None:
         file = await library.open("log", "ab")

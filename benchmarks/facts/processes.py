@@ -17,7 +17,7 @@ IO_URING_SETUP = 425  # the same on every architecture
 
 
 def forked_child(library: Library) -> None:
-    """Files work in a forked child of a process that has used them."""
+    """Files work in a forked child of a process that used some before."""
     program = """
         async def work(name):
             file = await library.open(name, "wb")
@@ -38,7 +38,7 @@ def forked_child(library: Library) -> None:
 
 
 def unclosed_at_exit(library: Library) -> None:
-    """What was written to a file that nobody closed is there after an orderly exit."""
+    """What was written to a file that nobody closed is in it after a normal exit."""
     program = """
         async def main():
             global file
@@ -51,7 +51,7 @@ def unclosed_at_exit(library: Library) -> None:
 
 
 def exit_in_flight(library: Library) -> None:
-    """Ten programs that end with reads and writes under way end well."""
+    """Ten programs that exit with reads and writes under way exit cleanly."""
     program = """
         open("data", "wb").write(bytes(1 << 20))
         async def main():
@@ -70,7 +70,7 @@ def exit_in_flight(library: Library) -> None:
 
 
 def io_uring_forbidden(library: Library) -> None:
-    """It works where io_uring is forbidden (seccomp, as in containers)."""
+    """The library works where io_uring is forbidden (by seccomp, as in containers)."""
     # The library was imported before: the filter must stand before its first request, not before
     # its import, and a program that is started inherits it.
     program = """
