@@ -65,6 +65,21 @@ def test_a_large_read_is_complete(tmp_path: Path) -> None:
         assert run(aio.read(file, len(data) + 5, 3)) == data[3:]
 
 
+@pytest.mark.parametrize("cached", range(5))
+def test_a_read_of_which_the_page_cache_has_only_the_first_pages_is_complete(
+    tmp_path: Path, cached: int
+) -> None:
+    data = b"".join(bytes([page]) * mmap.PAGESIZE for page in range(4)) + b"the end"
+    (tmp_path / "file").write_bytes(data)
+    fd = os.open(tmp_path / "file", os.O_RDONLY)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # nothing is read ahead
+    os.pread(fd, cached * mmap.PAGESIZE, 0)
+    assert asyncio.run(aio.read(fd, 2 * len(data), 0)) == data
+    os.close(fd)
+
+
 @pytest.mark.usefixtures("way")
 def test_readinto_fills_the_buffer_or_ends_with_the_file(fd: int) -> None:
     buffer = bytearray(1000)

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 enum { CREDIT = 16, UNIT = 16 << 10, UNIT_NS = 4000, HELD = 64 << 10, KNOWN = 64 };
+enum { PAGE = 4096 };                 /* or a multiple of it */
 
 struct slice {
     int64_t until;                    /* nanoseconds, or 0 if no slice is open */
@@ -133,11 +134,12 @@ static ssize_t resident(struct slice *s, int fd, char *to, Py_ssize_t nbytes, in
     return -1;
 }
 
-/* All of it, or what is left before the end of the file; -1 if the page cache has not all. */
+/* All of it, or what is left before the end of the file; -1 if the page cache has not all.  It has
+ * a page or has not, so only the end of the file ends a read within one. */
 static ssize_t whole(struct slice *s, int fd, char *to, Py_ssize_t nbytes, int64_t offset)
 {
     ssize_t got = resident(s, fd, to, nbytes, offset), more;
-    if (got == nbytes || got <= 0)
+    if (got == nbytes || got <= 0 || (offset + got) % PAGE != 0)
         return got;
     while (got < nbytes && (more = resident(s, fd, to + got, nbytes - got, offset + got)) != 0) {
         if (more < 0)
