@@ -80,7 +80,17 @@ def test_the_real_glibc_does_what_the_script_of_a_lesson_does(number: int) -> No
     assert ended.stdout.count("  glibc  ") == ended.stdout.count("  model  ") > 0
 
 
-@pytest.mark.parametrize("arguments", [["99"], ["no/such/file"], ["/dev/null/x"], ["9" * 200]])
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [(["0"], "no lesson 0: 1 to 18"), (["99"], "no lesson 99"), (["--no-page"], "goes with --check")],
+)
+def test_a_wrong_command_line_serves_nothing(arguments: list[str], wrong: str) -> None:
+    ended = play(*arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert wrong in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["no/such/file"], ["/dev/null/x"], ["9" * 200]])
 def test_no_such_script_is_one_line_on_stderr(arguments: list[str]) -> None:
     ended = play(*arguments)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)

@@ -39,8 +39,13 @@ def main(argv: list[str]) -> int:
         "--no-page", action="store_true", help="with --check: only say whether both agree"
     )
     options = parser.parse_args(argv)
+    number = 6 if options.script is None else typed_number(options.script)
+    if number is not None and number not in PLAYS:
+        parser.error(f"there is no lesson {number}: 1 to {len(PLAYS)}")
+    if options.no_page and not options.check:
+        parser.error("--no-page goes with --check")
     try:
-        text = _text(options.script)
+        text = _text(options.script, number)
         play = parse(text)
         for _ in play.moments():
             pass
@@ -66,11 +71,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _text(name: str | None) -> str:
-    number = 6 if name is None else typed_number(name)
-    if name is None or number is not None:
-        if number not in PLAYS:
-            raise Wrong(0, f"lesson {number} has no script: one of {', '.join(map(str, PLAYS))}")
+def _text(name: str, number: int | None) -> str:
+    if number is not None:
         return PLAYS[number].strip() + "\n"
     return Path(name).read_text(encoding="utf-8")
 
