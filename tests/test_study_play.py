@@ -82,7 +82,7 @@ def test_the_real_glibc_does_what_the_script_of_a_lesson_does(number: int) -> No
 
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
-    [(["0"], "no lesson 0: 1 to 18"), (["99"], "no lesson 99"), (["--no-page"], "goes with --check")],
+    [(["0"], "no lesson 0: 1 to 18"), (["99"], "no lesson 99"), (["--no-page"], "with --check")],
 )
 def test_a_wrong_command_line_serves_nothing(arguments: list[str], wrong: str) -> None:
     ended = play(*arguments)
