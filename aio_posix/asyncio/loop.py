@@ -157,19 +157,20 @@ class Line:
 
     async def turn(self) -> Turn:
         """Waits for it. To be entered by ``with``."""
-        place = _Place(running())
+        here = running()
+        place = _Place(here)
         turn = Turn(self, place)
         try:
-            self._enter(place)
-            if place.comes is not None:
-                await place.comes
+            if self.held.setdefault(None, place) is not place:
+                self._enter(place, here)
+                if place.comes is not None:
+                    await place.comes
         except BaseException as error:
             turn.leave(error)
             raise
         return turn
 
-    def _enter(self, place: _Place) -> None:
-        here = running()
+    def _enter(self, place: _Place, here: Loop) -> None:
         while (holder := self.held.setdefault(None, place)) is not place:
             owner = holder.loop()
             if owner is here:
@@ -238,4 +239,5 @@ class Turn:
         self.leave(error)
 
     def __del__(self) -> None:
-        self.leave(GeneratorExit())
+        if self._place is not None:
+            self.leave(GeneratorExit())

@@ -59,12 +59,15 @@ class Shared:
         """A turn on a file that is still open when the turn comes."""
         self.check_turn()
         self.window.left = self.buffer.window.left = 0  # no line overtakes this
-        turn = await (order or self.order).turn()
-        try:
-            self.check_turn()
-        except BaseException as error:
-            turn.leave(error)
-            raise
+        line = order or self.order
+        waits = bool(line.held)
+        turn = await line.turn()
+        if waits:
+            try:
+                self.check_turn()
+            except BaseException as error:
+                turn.leave(error)
+                raise
         return turn
 
     def reading(self) -> Coroutine[Any, Any, loop.Turn]:
