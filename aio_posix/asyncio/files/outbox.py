@@ -112,7 +112,8 @@ class Outbox:
         because nobody could tell where the hole of a failed write is. Many writes that run behind
         would give the loop no turn, so it gets one here when the task's slice is over.
         """
-        await self._opened.courtesy()
+        if self.behind:
+            await self._opened.courtesy()
         if self._opened.mode.appends:
             await self.settle()
         elif self._behind_bytes + nbytes > BEHIND:
