@@ -39,7 +39,9 @@ UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command; its exit status. Raises SystemExit for options that it does not know."""
+    """Runs a command and returns its exit status. Raises SystemExit for options that it does not
+    know.
+    """
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - print(file=None) would use stdout
     if sys.stdout is None:

@@ -1,4 +1,4 @@
-"""Does the model agree with glibc? Random scripts on both:
+"""Checks with random scripts whether the model agrees with glibc:
 
     python -m aio_posix.study.agree [--scripts 2000] [--seed N]
 
@@ -43,8 +43,8 @@ LETTERS = "ABCDEF"
 
 @st.composite
 def scripts(draw: st.DrawFn) -> Script:
-    """Crowded enough that pools fill, queues form behind heads nobody took, and such heads are
-    cancelled.
+    """Random scripts. They are crowded enough for pools to fill, for queues to form behind heads
+    that no helper took, and for such heads to be cancelled.
     """
     aio_threads = draw(st.sampled_from(POOLS))
     crowded = draw(st.booleans())  # begin with a blocked read for each helper
@@ -99,8 +99,8 @@ def scripts(draw: st.DrawFn) -> Script:
 def compare(
     count: int, number: int, machine: type[Glibc] = Glibc, shrink: bool = True
 ) -> Counter[str]:
-    """What `count` scripts exercised, counted; AssertionError with a script that disagrees if one
-    does.
+    """Runs `count` scripts and counts what they exercised. Raises AssertionError with the script if
+    one disagrees.
     """
     met: Counter[str] = Counter()
 
@@ -128,7 +128,7 @@ def compare(
 
 
 def tally(script: Script, verdict: Verdict, seen: list[Seen]) -> Counter[str]:
-    """What a script exercised. One that met nothing proves nothing."""
+    """What a script exercised. A script that exercised nothing proves nothing."""
     calls = [call for burst in script.bursts for call in burst]
     cancelled = any(error == ECANCELED for _, error, _ in seen[-1].done)
     starved = any(

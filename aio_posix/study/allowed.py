@@ -1,6 +1,6 @@
 """What this system allows AIO. These are facts, read from the system and from nothing else.
 
-A limit that cannot be read is None. A limit that is none is INFINITE.
+A limit that cannot be read is None. Where there is no limit it is INFINITE.
 """
 
 from __future__ import annotations
@@ -151,7 +151,9 @@ def _cgroups(process: str) -> list[tuple[Path, Path]]:
 
 
 def _table(path: str) -> list[str]:
-    """Lines end at newlines alone, and names may be no text."""
+    """The lines of a table of /proc. Only a newline ends one, because a name may have any other
+    byte.
+    """
     try:
         return os.fsdecode(Path(path).read_bytes()).split("\n")
     except OSError:
@@ -159,7 +161,7 @@ def _table(path: str) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    r"""Of a name in mountinfo, where \040 is a space."""
+    r"""The name itself, of one that mountinfo writes with \040 for a space."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), name)
 
 

@@ -1,7 +1,7 @@
 """The same script on the real glibc and on the model, burst by burst, side by side.
 
-The real glibc takes its steps itself, so a `step` of the script is not for it. Where several
-outcomes are right the model is shown with the one that glibc chose.
+The real glibc takes its steps itself, so it is not given the `step` lines of the script. Where
+several outcomes are right the model is shown with the one that glibc chose.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SOCKETS = 6  # descriptors that the real glibc is given
 
 
 class Burst(NamedTuple):
-    """Calls without a pause, and what was there when nothing moved any more."""
+    """Calls without a pause between them, and what was seen when nothing moved any more."""
 
     line: int  # of the script: its last
     calls: list[str]

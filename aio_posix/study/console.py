@@ -1,4 +1,4 @@
-"""Text for a terminal, as wide as it is and in the letters that it has.
+"""Text that fits the width and the letters of the terminal.
 
 Python has no sys.stdout where the shell closed it (`>&-`), and then there is nobody to write to.
 """
@@ -12,8 +12,8 @@ import sys
 import textwrap
 from typing import IO
 
-WIDTH = 80  # columns where nobody tells
-LONGEST = 9  # digits of a number that means something here
+WIDTH = 80  # columns if neither the terminal nor $COLUMNS says how many
+LONGEST = 9  # digits; all PIDs and numbers of lessons are shorter
 LEAST = 20  # columns that words beside a head need
 ENDLESS = 10_000  # columns of a line that nobody wraps
 NARROWEST = 40  # columns below which nothing is wrapped any more
@@ -30,18 +30,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def typed_number(word: str) -> int | None:
-    """What somebody wrote as a number, or None. Python refuses to read more than 4,300 digits."""
+    """The number that a user typed, or None if it is none. Python refuses to read more than 4,300
+    digits.
+    """
     digits = word.isascii() and word.isdecimal() and len(word) <= LONGEST
     return int(word) if digits else None
 
 
 def columns() -> int:
-    """Of the terminal, or of $COLUMNS."""
+    """How wide the terminal is, or $COLUMNS if that is set."""
     return max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
 def room() -> int:
-    """Columns to keep to. Where a program reads on, a line stays whole unless $COLUMNS is set."""
+    """How wide a line may be. What a program reads is not wrapped unless $COLUMNS is set."""
     return columns() if is_terminal() or os.environ.get("COLUMNS") else ENDLESS
 
 
@@ -60,7 +62,7 @@ def hanging(head: str, words: str, width: int) -> str:
 
 
 def legible(text: str) -> str:
-    """In the letters of standard output. ASCII has no µ, and a name may be no text at all."""
+    """The text in letters that standard output can encode. ASCII has no µ, for example."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)

@@ -68,7 +68,7 @@ def table(course: list[Lesson]) -> str:
 
 
 def run_all(course: list[Lesson]) -> int:
-    """Each lesson in one line, and what went wrong in full."""
+    """Runs every lesson, prints one line for each, and prints in full what went wrong."""
     failed = skipped = 0
     began = time.monotonic()
     for lesson in course:
@@ -95,7 +95,9 @@ def needs(lesson: Lesson) -> str:
 
 
 def teach(lesson: Lesson, asks: bool = False) -> tuple[int, bool | None]:
-    """The exit status, and whether the reader guessed right (None for no guess)."""
+    """Teaches a lesson. Returns its exit status and whether the guess was right (None for no
+    guess).
+    """
     part, code, line = _with_colours() or (_part, _code, say)
     question = QUESTIONS.get(lesson.number) if asks else None
     guess = None
@@ -129,7 +131,7 @@ def teach(lesson: Lesson, asks: bool = False) -> tuple[int, bool | None]:
 
 
 def seen_line(text: str) -> str:
-    """A line of a lesson, in as many as a narrow terminal needs."""
+    """A line of a lesson, broken into as many lines as a narrow terminal needs."""
     words = text.lstrip()
     return hanging(" " * (4 + len(text) - len(words)), words, room())
 

@@ -1,4 +1,4 @@
-"""A report in words. It has the threads, and what is wrong with sentences that say what would help.
+"""A report in words. It lists the threads. Then it says what is wrong and what would help.
 
 Four states are found: a full pool with more to do, a queue with many behind its head, a callback
 that blocks, and a helper that could not be started. A queue that glibc forgot is a fifth, a bug.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from aio_posix.study.console import ENDLESS, hanging
 from aio_posix.study.reports import LOCK, Report
 
-NOBODY = "nobody"  # who serves what the pool has no helper for
+NOBODY = "nobody"  # shown where a helper would stand, if there is none for a request
 WIDEST = 64  # a larger pool is not drawn
 MANY = 2  # requests behind a head that are worth a sentence
 

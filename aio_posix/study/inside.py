@@ -1,5 +1,5 @@
-"""What the memory of a live process tells about its AIO, which is the pool's settings, who began
-where, the queues, and what aio_posix has counted.
+"""What the memory of a live process tells about its AIO, which is the pool's settings, where each
+thread began, the queues, and what aio_posix has counted.
 
 glibc says itself where its thread descriptors are and what is in them. It exports the place of each
 field for debuggers (_thread_db_..., which libthread_db uses). They are read from the libc that the
@@ -146,7 +146,7 @@ class Inside:
             if tid > 0:  # 0 if it has ended
                 found[tid] = self.memory.word(thread + places.start)
             node = self.memory.word(node)
-        if node != head:  # a thread ended under our eyes and took us into another list
+        if node != head:  # a thread ended meanwhile, and its link led into another list
             raise ValueError("this list of threads does not lead back")
         return found
 

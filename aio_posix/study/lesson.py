@@ -1,7 +1,7 @@
-"""One lesson is found, read and run. `python -m aio_posix.study.lesson N` runs it in this process.
+"""Finds, reads and runs one lesson. `python -m aio_posix.study.lesson N` runs it in this process.
 
-A lesson is imported only to be read. Its experiment always has a fresh process with a time limit,
-so a lesson may fill the pool, fork or crash, and none can spoil the next.
+A lesson is imported only to be read. Its experiment always runs in a fresh process with a time
+limit, so a lesson may fill the pool, fork or crash, and none can spoil the next.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Lesson:
 
 
 def experiment(which: str) -> Iterator[str]:
-    """Runs that of a lesson, by its number or by a file with a run(show). Yields its lines as they
-    come.
+    """Runs the experiment of a lesson, which is given by number or as a file that defines
+    run(show). Yields its lines as they come.
 
     Raises Failed.
     """

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from aio_posix.study import proc, reports
 
-LIMIT = 20  # seconds until what should happen will not
+LIMIT = 20  # seconds after which a lesson no longer waits for what should happen
 
 
 def threads(pid: int | None = None) -> list[reports.Row]:
@@ -30,7 +30,7 @@ def blocked(fd: int | None = None, *, pid: int | None = None) -> list[reports.Ro
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    """Waits until it is so. Raises TimeoutError."""
+    """Waits until the condition holds. Raises TimeoutError after LIMIT seconds."""
     deadline = time.monotonic() + LIMIT
     while not condition():
         if time.monotonic() > deadline:
@@ -39,8 +39,8 @@ def eventually(condition: Callable[[], object]) -> None:
 
 
 def stays(condition: Callable[[], object], seconds: float = 0.3) -> bool:
-    """Whether it is so now and at every look for a while, which is the best that one can do about
-    `never`.
+    """Whether the condition holds now and at every look for a while. No program can find out more
+    about "never".
     """
     deadline = time.monotonic() + seconds
     while condition():

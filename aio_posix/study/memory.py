@@ -1,10 +1,10 @@
-"""The memory of a live process. It has what is mapped, bytes of it, and the symbols of its
+"""The memory of a live process, which is its mappings, bytes of them, and the symbols of its
 libraries.
 
-/proc/PID/mem is only read and nobody is stopped, so what is read may change meanwhile. /proc is
-bytes. A path may have any byte but NUL, a line ends at b"\\n" alone, and a line that does not parse
-is passed over. Symbols are read from the library as it is mapped, and not from its file, which may
-have been replaced by another version since.
+/proc/PID/mem is only read. The process is not stopped, so what is read may change meanwhile. /proc
+is bytes. A path may have any byte but NUL, a line ends at b"\\n" alone, and a line that does not
+parse is passed over. Symbols are read from the library as it is mapped, and not from its file,
+which may have been replaced by another version since.
 """
 
 from __future__ import annotations

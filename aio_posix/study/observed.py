@@ -33,7 +33,7 @@ class Flight(NamedTuple):
 
 
 class Life(NamedTuple):
-    """Of a helper thread."""
+    """From when until when a helper thread lived. None if it did not end."""
 
     birth: int
     death: int | None = None

@@ -86,7 +86,7 @@ def read(pid: int) -> Process:
         ]
         calls = {_call(thread.syscall) for thread in threads if len(thread.syscall or ()) > 3}
         queues = inside.queues(calls)
-        # who has a request for each thread is not in need of more
+        # only a head that waits for a helper makes glibc start another thread
         waits = queues is None or any(queue.head == "ready" for queue in queues)
         return Process(
             pid,
@@ -140,7 +140,7 @@ def _program(words: list[bytes]) -> set[bytes]:
 
 
 def shown(name: bytes) -> str:
-    """For people, with what is not UTF-8 or cannot be printed escaped."""
+    """A name as text. What is not UTF-8 or cannot be printed is escaped."""
     text = name.decode(errors="backslashreplace")
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 

@@ -116,7 +116,7 @@ class Replay:
         self._say(at, words, flight)
 
     def cancel(self, at: int, flight: Flight) -> None:
-        """The next of its queue becomes the head, and nobody puts that into the runlist."""
+        """The next of the queue becomes the head. glibc does not put it into the runlist."""
         queue = self.queues.get(flight.fd, [])
         if flight in queue:
             queue.remove(flight)
@@ -127,7 +127,7 @@ class Replay:
             self._say(at, f"{flight.name} is cancelled", flight)
 
     def vanish(self, at: int, flight: Flight) -> None:
-        """It is done, and nobody saw by whom."""
+        """The request is done, and which helper did it was not seen."""
         self._leave(at, flight)
         if flight.owner:
             self._owe(flight, "its notification is to come")
@@ -249,7 +249,9 @@ class Replay:
 
 
 def _place(waiting: list[Flight], priority: int, behind: int = 0) -> int:
-    """Behind all that are as urgent, and behind so many in any case."""
+    """The place of a request: behind all that are at least as urgent, and behind the first
+    `behind`.
+    """
     place = len(waiting)
     while place > behind and waiting[place - 1].priority < priority:
         place -= 1

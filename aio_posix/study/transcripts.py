@@ -18,7 +18,7 @@ from aio_posix.study.chart import dark
 from aio_posix.study.course import wrapped
 from aio_posix.study.lesson import MEASURED, Lesson, load
 
-DOCS = Path("docs/study")  # of a checkout, where this is meant to be run
+DOCS = Path("docs/study")  # in the root of a checkout, where this runs
 DRAWINGS = [DOCS / "lists.svg", DOCS / "costs.svg"]  # a dark one is made beside each
 WIDTH = 100
 SEE, SEEN = "## See\n\n```text\n", "\n```"

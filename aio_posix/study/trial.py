@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
 
 
 def copy(lesson: Lesson, path: Path) -> None:
-    """Unless there is one."""
+    """Writes the lesson to a file, unless the file exists."""
     source = Path(str(lesson.module.__file__)).read_text(encoding="utf-8")
     try:
         with open(path, "x", encoding="utf-8") as file:
@@ -50,7 +50,7 @@ def copy(lesson: Lesson, path: Path) -> None:
 
 
 def run(path: Path) -> bool:
-    """Whether it failed."""
+    """Runs the file. Returns whether it failed."""
     try:
         for line in experiment(str(path.resolve())):
             say(f"    {line}")
@@ -62,7 +62,7 @@ def run(path: Path) -> bool:
 
 
 def why(text: str, path: Path) -> str:
-    """The line of the file that failed, out of a traceback. All of it if the line is not there."""
+    """The line of the file that failed, from a traceback, or the whole traceback."""
     lines = text.strip().splitlines()
     places = re.findall(rf'File "{re.escape(str(path.resolve()))}", line (\d+)', text)
     if not places:

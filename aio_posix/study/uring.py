@@ -75,8 +75,8 @@ class Ring:
         self._keep[fd] = memory
 
     def enter(self, submit: int, wait_for: int = 0) -> dict[int, int]:
-        """io_uring_enter: starts so many, waits for so many; all results there are, by
-        descriptor.
+        """io_uring_enter: submits so many entries and waits for so many results. Returns all
+        results by descriptor.
         """
         flags = IORING_ENTER_GETEVENTS if wait_for else 0
         _call(

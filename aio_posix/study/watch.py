@@ -33,7 +33,9 @@ def watch(
     seen: Callable[[int], Report],
     shows: Callable[[Report], None] | None,
 ) -> int:
-    """The exit status. pids: which there are now; shows: instead of words."""
+    """Watches until the end and returns the exit status. `pids` gives the processes of the moment,
+    and `shows` replaces the words.
+    """
     histories: dict[int, History] = {}
     looked = False
     with ExitStack() as screen:
@@ -87,7 +89,7 @@ def plain(watched: list[Watched]) -> str:
 
 
 def table(watched: list[Watched]) -> Group:
-    """A row for each process, and below what is wrong in which."""
+    """A table with a row for each process, and below it what is wrong in which process."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

@@ -1,7 +1,7 @@
 """What strace writes, taken from a named pipe while it does, because a file would grow without
 bound.
 
-strace waits for whoever reads, so the reader never stops. What is too much it throws away.
+strace blocks while the pipe is full, so the reader never stops. It throws away what is too much.
 """
 
 from __future__ import annotations

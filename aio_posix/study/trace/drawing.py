@@ -99,7 +99,7 @@ def timeline(
 def _without_the_exit(
     lanes: tuple[Lane, ...], boxes: list[Box], end: int
 ) -> tuple[tuple[Lane, ...], list[Box], int]:
-    """Nothing is said of what a program does after its last request, if that is done."""
+    """Leaves out what the program does after its last request, if that request is done."""
     mine = [box for box in boxes if box.kind is not Kind.CALL]
     if any(box.open for box in mine):
         return lanes, boxes, end
@@ -149,7 +149,7 @@ class _Drawing:
                 self.call(self.main, call)
 
     def awaited(self, events: Sequence[Event], given: Mapping[int, Event]) -> None:
-        """What tasks waited for, whoever did it."""
+        """What tasks waited for, whichever thread did the I/O."""
         errands = {event.of[0] for event in events if event.what is What.ERRAND}
         for event in events:
             if event.what is What.CACHED:
@@ -230,7 +230,7 @@ class _Drawing:
                     self.call(event.tid, call)
 
     def couriers(self) -> None:
-        """Notification threads of queues. A helper started them, and they do no I/O for anybody."""
+        """Notification threads of queues. A helper started each of them, and they do no I/O."""
         helping = {request.helper for request in self.requests.values()}
         for tid, thread in self.threads.items():
             if thread.parent in helping and tid not in helping | self.notifies:

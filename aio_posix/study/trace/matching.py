@@ -19,7 +19,7 @@ class Request:
     event: Event
     io: list[Call] = field(default_factory=list)
     helper: int = 0
-    seen: int | None = None  # when the program was told
+    seen: int | None = None  # when the program got the result
 
     @property
     def name(self) -> str:

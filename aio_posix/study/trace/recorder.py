@@ -41,7 +41,7 @@ class Recorder:
         self.events: list[Event] = []
         self.put = put or self._keep
         self._awaited = Awaited(self._say, file_of)
-        self._before: Callable[..., None] | None = None  # who watched before
+        self._before: Callable[..., None] | None = None  # the watcher that was set before
 
     def __enter__(self) -> Recorder:
         if Recorder.on is not None:

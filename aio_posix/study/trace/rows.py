@@ -36,7 +36,9 @@ class Rows:
 
 
 def rows(line: Timeline, x: Callable[[int], float]) -> Rows:
-    """x: where a moment is in the picture, for what looks the same there needs room."""
+    """x gives the place of a moment in the picture. Boxes that would touch there need rows of their
+    own.
+    """
     found = Rows([], {}, {})
     by_lane: dict[int, list[Box]] = {lane.tid: [] for lane in line.lanes}
     for box in line.boxes:

@@ -1,4 +1,5 @@
-"""From time to place in a picture. It is linear, with breaks where nothing begins or ends for long.
+"""From time to place in a picture. It is linear, with breaks where nothing begins or ends for a
+long time.
 
 The longest gaps between two moments are broken. A gap is long if it is longer than a third of all
 that is shown, and twice as long as the next. A break keeps its width whatever it stands for, and

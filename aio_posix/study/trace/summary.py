@@ -20,7 +20,7 @@ LANE, HELPER, IO, NOTIFICATION, LOOK, CALLBACK = (
 )
 PHASES = (LANE, HELPER, IO, NOTIFICATION, LOOK, CALLBACK)
 WORTH = 0.25  # of all the time, below which a share is not worth advice
-# nanoseconds, because giving work to a helper takes some 50 microseconds, which is no wait
+# nanoseconds; giving work to a helper takes some 50 microseconds, which is not counted as waiting
 BRIEF = 100_000
 
 

@@ -81,7 +81,9 @@ STYLE = """
 
 
 def svg(line: Timeline, width: int = WIDTH, palette: Palette = LIGHT, about: str = "") -> str:
-    """Of a long timeline the beginning; `about` is written below it, such as the machine."""
+    """The picture, of a long timeline only its beginning. `about`, such as the machine, is written
+    below.
+    """
     line = clip(line, most=width // ROOM)
     moments = [moment for box in line.boxes for moment in (box.begin, box.end)]
     scale = Scale(line.begin, line.end, moments, LEFT, width - LEFT - RIGHT)
@@ -243,7 +245,7 @@ def _boxes(row: Row, scale: Scale, y: float) -> Iterable[str]:
 
 
 def _fits(box: Box, width: float) -> str:
-    """The longest of what could be written in it that there is room for."""
+    """The longest form of the label that fits into the box."""
     candidates = [box.label, box.label.rpartition("fd ")[2] if "fd " in box.label else ""]
     if box.kind in (Kind.IO, Kind.FLIGHT) and box.detail:
         what = box.detail.partition(": ")[2].rpartition(", ")[0] or box.detail

@@ -64,8 +64,8 @@ def text(line: Timeline, width: int = ENDLESS) -> str:
 
 
 def _aligned(rows: list[Row], width: int) -> Iterator[str]:
-    """As wide as what is in them. Names begin, durations end at the same column. Where that is too
-    wide each phase is named beside its duration.
+    """Columns as wide as their longest cell. Names begin and durations end in the same column. If
+    the table would be too wide, each phase is named beside its duration.
     """
     widths = [max(map(len, column)) for column in zip(*(row.cells for row in rows), strict=True)]
     if sum(widths) + 2 * len(widths) > width:

@@ -1,4 +1,5 @@
-"""What happened, whoever may draw it, as lanes of threads, boxes in them, and arrows between them.
+"""What happened, for every kind of drawing, as lanes of threads, boxes in them, and arrows between
+them.
 
 Times are nanoseconds of time.time_ns().
 """
@@ -38,7 +39,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Lane:
-    tid: int  # QUEUE for none
+    tid: int  # of the thread, or QUEUE if it is none
     group: Group
     name: str
     begin: int
