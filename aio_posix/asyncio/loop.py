@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sysconfig
 import threading
 import weakref
 from collections import deque
@@ -23,6 +24,7 @@ Cancelled = asyncio.CancelledError
 Loop = asyncio.AbstractEventLoop
 running = asyncio.get_running_loop
 ELSEWHERE = "the file is in use in another event loop: one loop at a time"
+GIL = not sysconfig.get_config_var("Py_GIL_DISABLED")
 _generation = 0
 
 
@@ -140,12 +142,14 @@ _taking = threading.Lock()  # a line from a closed loop
 class Line:
     """A lock for the tasks of one loop at a time, in the order in which they asked for it."""
 
-    __slots__ = ("_next", "held")
+    __slots__ = ("_next", "busy", "held")
 
     def __init__(self) -> None:
         # under None, who has the turn. Of loops in two threads one gets it, as setdefault() is one
         # step
         self.held: dict[None, _Place] = {}
+        # whether an operation needs a turn; without a GIL another may run between look and step
+        self.busy: dict[None, _Place] | bool = self.held if GIL else True
         self._next: deque[_Place] = deque()
 
     @property

@@ -36,7 +36,7 @@ class BinaryFile(File[bytes]):
         """
         if type(size) is not int:
             size = arguments.size(size)
-        if not self._order.held:
+        if not self._order.busy:
             data = self._opened.read_now(size)
             if data is None and size > 0:
                 data = self._buffer.read_now(size)
@@ -103,14 +103,14 @@ class BinaryFile(File[bytes]):
         may still be going on when this returns. Whatever depends on it, flush() and close() among
         it, waits for it and raises its error.
         """
-        if type(data) is bytes and not self._shared.write_order.held and self._buffer.put(data):
+        if type(data) is bytes and not self._shared.write_order.busy and self._buffer.put(data):
             return len(data)
         with await self._shared.writing():
             return await self._buffer.write(data)
 
     async def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves the position, and returns the new one."""
-        now = type(whence) is int and whence == 0 and not self._order.held
+        now = type(whence) is int and whence == 0 and not self._order.busy
         if now and self._opened.seek_now(offset):
             return offset
         offset, whence = self._offset(offset), operator.index(whence)

@@ -83,7 +83,7 @@ class TextFile(File[str]):
         A negative size, or None, stands for everything up to the end.
         """
         size = arguments.size(size)
-        if not self._order.held:
+        if not self._order.busy:
             if 0 < size <= len(self._window):
                 return self._window.take(size)
             if size < 0 and (data := self._opened.read_now(-1)) is not None:
@@ -102,7 +102,7 @@ class TextFile(File[str]):
         self._shared.check()
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if self._text.appends and not self._order.held and self._buffer.outbox.room > 0:
+        if self._text.appends and not self._order.busy and self._buffer.outbox.room > 0:
             data = self._text.encode(text)
             if not self._buffer.put(data):
                 with await self._shared.writing():
