@@ -1,8 +1,8 @@
 """<aio.h>: the calls for one request, and aio_suspend. Here C's errno becomes OSError.
 
 - Arguments are checked before anything is submitted.
-- Waiting is done in slices of aio_suspend, never in LIO_WAIT: glibc leaves pointers into a dead
-  stack frame behind when a signal interrupts that, and aborts on a timeout it does not like.
+- Waiting is done in slices of aio_suspend. When a signal interrupts LIO_WAIT, glibc leaves pointers
+  into a dead stack frame behind. Timeouts are checked first, because glibc aborts on a bad one.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def aio_return(cb: aiocb) -> int:
 
 
 def not_due(cb: aiocb) -> None:
-    """Raises why there is no result: C found the request neither in flight nor complete."""
+    """Raises the reason why C found the request neither in flight nor complete."""
     usable()
     if cb.aio_lio_opcode is LIO_NOP and _calls.state(cb) == lib.UNSUBMITTED:
         raise OSError(
@@ -213,8 +213,8 @@ def aio_init(*, aio_threads: int = 20, aio_num: int = 64, aio_idle_time: int = 1
     C: ``void aio_init(const struct aioinit *init)`` (a GNU extension)
 
     aio_threads
-        How many helpers there are at most. So many reads can block at once; then every other
-        request of the process waits, files included.
+        How many helpers there are at most. When so many reads are blocked, every other request of
+        the process waits, files included.
     aio_num
         How many slots for requests are allocated at first. It is no limit.
     aio_idle_time

@@ -262,7 +262,7 @@ _HIDDEN = {"_nbytes", "_signalled"}
 
 
 def plain_type() -> type[aiocb]:
-    """The type whose fields C may read itself; a subclass may compute them."""
+    """The type whose fields C may read itself. A subclass may compute them."""
     return aiocb
 
 

@@ -59,7 +59,7 @@ def stats() -> Stats:
 
 
 def usable() -> None:
-    """Raises where no call works: glibc's mutex may be held by a thread that is not there."""
+    """Raises in a forked child, where a thread that is not there may hold glibc's mutex."""
     if lib.forked:
         raise OSError(
             errno.ENOTSUP,
@@ -70,7 +70,7 @@ def usable() -> None:
 
 
 def submittable() -> None:
-    """Raises where no request can be accepted; C asks before the first submission, and again
+    """Raises where no request can be accepted. C asks before the first submission, and again
     after a fork and at exit.
     """
     usable()
@@ -83,7 +83,7 @@ def submittable() -> None:
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         from multiprocessing.util import (
             Finalize,
-        )  # such a child ends by os._exit: not through atexit
+        )  # such a child ends by os._exit, without atexit
 
         Finalize(None, _drain, exitpriority=-1000)  # after what else is to be done, and may write
     _calls.accept_submissions(True)
@@ -107,7 +107,7 @@ def _file_name(file: Any) -> str:
 
 
 def closed_in_flight(file: Any, fd: int) -> None:
-    """Warns: a submission of this file object is over, and it has another number by now."""
+    """Warns that a file object has another number now that its submission is over."""
     import warnings  # rarely needed, and slow to import
 
     level, frame, ours = 1, sys._getframe(), os.path.dirname(__file__)
@@ -123,7 +123,7 @@ def closed_in_flight(file: Any, fd: int) -> None:
 
 
 def _named(lost: list[InFlight]) -> str:
-    """All of them; those of one file together."""
+    """Names all of them, those of one file together."""
     kinds: dict[str, list[InFlight]] = {}
     for one in reversed(lost):
         kind = "write" if one.op == lib.LIO_WRITE else "sync"
@@ -175,7 +175,7 @@ def _drain(deadline: float | None = None, callbacks: bool = True) -> bool:
 
 
 def _finish() -> None:
-    """Orderly exit: what was accepted for writing gets written; then nobody goes into Python."""
+    """At an orderly exit, writes what was accepted for writing and then closes the gate."""
     if lib.forked or Exit.drained:
         return
     deadline, drained = time.monotonic() + DRAIN, False

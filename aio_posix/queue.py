@@ -1,9 +1,9 @@
 """Completions without Python in glibc's threads: a queue that a thread or an event loop reads in
 batches.
 
-- The notify function is C: it pushes and, if the queue was empty, makes the descriptor readable.
-- The descriptor is closed when nobody can push or wait any more: by close(), by a get() that it
-  ends, or by the last notification of a request that was in flight.
+- The notify function is C. It pushes and, if the queue was empty, makes the descriptor readable.
+- The descriptor is closed when nobody can push or wait any more. The last of close(), of the get()
+  calls that close() ends, and of the notifications still due closes it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CompletionQueue:
 
     SIGEV_THREAD notifies a queue in place of a callable: ``aiocb(...,
     aio_sigevent=queue.sigevent())``. One queue may serve any number of requests, lists and threads.
-    Use it in a ``with`` block, or close it: a queue that is dropped with completions in it keeps
+    Use it in a ``with`` block, or close it. A queue that is dropped with completions in it keeps
     them and its descriptor. Raises OSError when no eventfd can be had.
     """
 

@@ -21,7 +21,7 @@ UNHEARD = 1024  # completed requests that are kept for a sigwaitinfo which may n
 
 
 class Signalled:
-    """What a signal with this number stands for; an aiocb is not kept alive by that."""
+    """What a signal with this number stands for. It does not keep an aiocb alive."""
 
     __slots__ = ("__weakref__", "cb", "number", "pending", "returned", "value")
 
@@ -29,8 +29,8 @@ class Signalled:
         self.value = value
         self.cb = None if cb is None else weakref.ref(cb)
         self.number = next(_numbers)
-        # one entry for each submission whose signal sigwaitinfo has not taken: two threads may
-        # append and pop at the same time, which they could not do with a number
+        # One entry for each submission whose signal sigwaitinfo has not taken. It is a list because
+        # two threads may append and pop at the same time. A counter would lose one of the changes.
         self.pending: list[None] = []
         self.returned = False  # aio_return was called since, so the program needs no signal
         signalled[self.number] = self
@@ -41,11 +41,11 @@ class Signalled:
 
 
 class Unheard:
-    """What is kept for signals that may still be pending: by number, an aiocb or a Signalled.
+    """What is kept, by number, for signals that may still be pending: an aiocb or a Signalled.
 
-    Destructors come here, and a destructor must not wait for a lock. Whoever finds somebody at work
-    (another thread, or this one below a destructor) leaves to them what is to be done: to keep
-    something, or nothing any more. ``_free`` is empty while somebody is at work. It is no lock,
+    Destructors come here, and a destructor must not wait for a lock. So a call that finds another
+    one at work (in another thread, or in this one below a destructor) only adds its change to
+    ``_to_do``, and the other makes it. ``_free`` is empty while one is at work. It is no lock,
     because a signal handler that raises could come between the taking of one and the try.
     """
 
@@ -88,7 +88,7 @@ class Unheard:
 
     @classmethod
     def _forget(cls, number: int) -> None:
-        forgotten = cls.kept.pop(number, (0, None))  # it ends after the number is right
+        forgotten = cls.kept.pop(number, (0, None))  # held until the count is right
         cls.requests -= forgotten[0]
 
 
@@ -121,8 +121,8 @@ def signalled_by(cb: Any, default: Any, own: Any) -> tuple[int, Any]:
 
 
 def unheard(kept: Any) -> None:
-    """Nobody else keeps what a signal stands for that may be taken later: an aiocb that the sweeper
-    has found over, or the Signalled of a list or of a dropped aiocb.
+    """Keeps what nobody else holds and a later sigwaitinfo may ask for. That is an aiocb that the
+    sweeper has found over, or the Signalled of a list or of a dropped aiocb.
     """
     record = kept if type(kept) is Signalled else kept._signalled
     if record is kept and record.cb is not None:
@@ -132,7 +132,7 @@ def unheard(kept: Any) -> None:
 
 
 def returned(record: Signalled) -> None:
-    """The aiocb's result is about to be returned; it lives as long as the program holds it."""
+    """The aiocb's result is about to be returned. From now on only the program keeps it alive."""
     record.returned = True
     Unheard.drop(record.number)
 
