@@ -772,7 +772,7 @@ def test_a_head_that_waits_while_the_pool_has_room_could_not_get_a_helper(
 def test_a_queue_that_glibc_forgot_is_said_to_be_forgotten() -> None:
     facts = replace(FACTS, queues=(Queue(3, "orphaned", 1), Queue(7, "taken", 1)))
     said = described.text(reports.report(facts))
-    assert "fd 3: no helper will take its 2: the request before was cancelled" in said
+    assert "fd 3: no helper will take its 2 queued requests: the one before was cancelled" in said
     assert "fd 7: " not in said
 
 

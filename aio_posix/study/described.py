@@ -89,9 +89,11 @@ def sentences(found: Report) -> Iterator[str]:
         )
     for queue in found.queues or ():
         if queue.head == "orphaned":
+            lost = queue.behind + 1
             yield (
-                f"fd {queue.fd}: no helper will take its {queue.behind + 1}: the request before "
-                "was cancelled while it waited for a helper, and glibc forgot those behind it"
+                f"fd {queue.fd}: no helper will take its {lost} queued request{'s' * (lost > 1)}: "
+                "the one before was cancelled while it waited for a helper, and glibc forgot what "
+                "was behind it"
             )
         elif queue.behind >= MANY:
             yield (
@@ -101,7 +103,7 @@ def sentences(found: Report) -> Iterator[str]:
 
 
 def nothing(found: Report) -> str:
-    why = "it does not use AIO, or not in its last idle second"
+    why = "it does not use AIO, or has had no request for a second"
     if found.forbidden:
         why += f", or it cannot: {found.forbidden}"
     return f"{found.name} ({found.pid}) has no AIO thread: {why}"
