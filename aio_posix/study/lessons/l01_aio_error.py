@@ -35,9 +35,9 @@ rt/aio_misc.c: handle_fildes_io stores the I/O's result in __return_value as soo
 has it, even that of a pread which is then tried again as read.
 """
 TRY = """
-Add "past the end": os.open("/dev/null", os.O_RDONLY) to the failures. It is none:
-aio_error 0, aio_return 0, which is how the end of a file looks, and how a handler knows
-that a client has gone.
+Add "past the end": os.open("/dev/null", os.O_RDONLY) to the failures. That is no
+failure. aio_error gives 0 and aio_return gives 0, which is how the end of a file looks.
+In the same way a handler learns that a client has gone.
 """
 
 

@@ -33,15 +33,15 @@ struct client { struct aiocb cb; char buf[BUFSIZ]; };
 char *kept(struct client *client) { return client->buf; }
 """
 SOURCE = """
-<aio.h>, struct aiocb: volatile warns that another thread writes there; it orders
+<aio.h>, struct aiocb: volatile warns that another thread writes there. It orders
 nothing. What makes the bytes visible is the mutex that aio_error takes
 (rt/aio_error.c). rt/aio_misc.c: handle_fildes_io passes aio_buf to pread or read as it
-found it in the aiocb, however long ago that was; nobody there owns or checks it.
+found it in the aiocb, however long ago that was. Nothing there owns or checks it.
 """
 TRY = """
 Let the size be 4 << 20. malloc takes that much straight from the kernel and free gives
-it back, so the read fails with EFAULT, 14: the lucky case. Had anything else been
-mapped there by then, the bytes would be in it.
+it back, so the read fails with EFAULT, 14. That is the lucky case. Had anything else
+been mapped there by then, the bytes would be in it.
 """
 
 

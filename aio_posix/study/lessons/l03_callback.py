@@ -21,7 +21,7 @@ GUESS = (
     "it has time."
 )
 C = """
-void *start(void *copy)                                /* SIGEV_THREAD, told again */
+void *start(void *copy)                                    /* SIGEV_THREAD, retold */
 {
     pthread_sigmask(SIG_SETMASK, &nothing, NULL);  /* whatever the submitter blocks */
     copy->function(copy->value);
@@ -32,13 +32,14 @@ if (pthread_create(&thread, &detached, start, copy) < 0)
 SOURCE = """
 rt/aio_notify.c: __aio_notify_only starts the thread, in the helper that did the I/O;
 notify_func_wrapper calls your function in it. The test of pthread_create there is `<
-0`, and pthread_create returns a positive number when it fails: the notification is
-lost, and aio_error tells nothing about it.
+0`, and pthread_create returns a positive number when it fails. So the notification is
+lost, and aio_error does not show it.
 """
 TRY = """
-Let the barrier wait for six. There are but five completions, so all five callbacks wait
-there until it breaks after 20 seconds; nothing else does, and the helper is idle
-meanwhile. Who blocks in a callback (the echo server does, in accept) blocks nobody.
+Let the barrier wait for six. There are only five completions, so all five callbacks
+wait there until it breaks after 20 seconds. Nothing else waits, and the helper is idle
+meanwhile. A callback that blocks, as that of the echo server does in accept, blocks no
+helper and no other callback.
 """
 
 

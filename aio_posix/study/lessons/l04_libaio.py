@@ -35,8 +35,8 @@ if that says EIOCBQUEUED; O_DIRECT files do, sockets and the page cache do not.
 rt/aio_misc.c: handle_fildes_io blocks too, but in a helper.
 """
 TRY = """
-python -m aio_posix.study.echoes: the echo server on libaio's poll mode, four system
-calls a message, and on seven more.
+python -m aio_posix.study.echoes runs the echo server on libaio's poll mode, which makes
+four system calls for each message, and on seven other interfaces.
 """
 
 

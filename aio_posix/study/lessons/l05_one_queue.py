@@ -28,8 +28,9 @@ aio_fildes and, if there is one, puts the new one behind it ("it makes no sense 
 another thread"). The key is the number: dup() gives another.
 """
 TRY = """
-Give each read a bytearray(3), and let the peer send all three bytes at once: the first
-read has them all. The second and the third go on waiting, and behind them the write.
+Give each read a bytearray(3), and let the peer send all three bytes at once. The first
+read has them all. The second and the third go on waiting, and so does the write behind
+them.
 """
 
 

@@ -30,8 +30,8 @@ handle_fildes_io takes the first when its own request is done.
 TRY = """
 Give the file's request a place before the socket's: aio_reqprio=1 for socket 21 and 0
 for the file (lower is more urgent). One byte to one of the twenty then serves the file
-first. Or call aio_init(aio_threads=22) at the top: nobody waits, and the lesson stops
-where it waits in vain for a pool of twenty.
+first. Or call aio_init(aio_threads=22) at the top. Then no request waits, and the
+lesson stops where it expects a pool of twenty.
 """
 
 

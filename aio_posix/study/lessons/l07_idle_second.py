@@ -33,9 +33,10 @@ empty, waits aio_idle_time (1 second; here 4) and leaves. If it takes one head a
 others are left, it wakes or starts the next helper.
 """
 TRY = """
-aio_idle_time=-1: no helper is ever idle, each lonely request pays for a new thread, and
-the lesson stops where it waits for three idle ones. Leave aio_init out: it is the one
-second of the title, so a program that reads every two seconds makes a thread each time.
+Set aio_idle_time=-1. No helper is ever idle then, each request that comes alone pays
+for a new thread, and the lesson stops where it waits for three idle helpers. Or leave
+aio_init out. Helpers then stay for one second, so a program that reads every two
+seconds makes a thread each time.
 """
 
 

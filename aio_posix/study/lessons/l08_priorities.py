@@ -39,9 +39,9 @@ heads alone. rt/aio_fsync.c sets aio_reqprio = 0 in your aiocb, and so puts the 
 before every queued write with a reqprio above 0.
 """
 TRY = """
-Call the last write W0b instead of W5, with aio_reqprio 0: the fsync is an exact
-barrier, for this descriptor. Then let fsync have descriptor 1, which is a dup() of the
-same file: W0 fsync W0b, for each has its own queue.
+Call the last write W0b instead of W5, with aio_reqprio 0. The fsync is then an exact
+barrier for this descriptor. Then let fsync have descriptor 1, which is a dup() of the
+same file. The order is W0 fsync W0b, because each descriptor has its own queue.
 """
 
 

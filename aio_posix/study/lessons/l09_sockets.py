@@ -31,10 +31,10 @@ void handler(sigval_t value)
 }
 """
 SOURCE = """
-rt/aio_misc.c: handle_fildes_io does not ask what a descriptor is: it calls pread for
-every request, and read if that said ESPIPE; writes are done likewise. So a negative
-offset is EINVAL even for a socket, as pread looks at it first. rt/aio_notify.c:
-__aio_notify announces failure as it announces success.
+rt/aio_misc.c: handle_fildes_io does not ask what a descriptor is. It calls pread for
+every request, and read if pread failed with ESPIPE. Writes are done likewise. So a
+negative offset is EINVAL even for a socket, as pread looks at it first.
+rt/aio_notify.c: __aio_notify announces failure as it announces success.
 """
 TRY = """
 Set aio_sigevent of the listener's request to SIGEV_NONE and wait with aio_suspend: it

@@ -34,8 +34,8 @@ void handler(sigval_t value)  /* a clone, a set-up, an exit: for one message */
 SOURCE = """
 rt/aio_misc.c: handle_fildes_io makes two system calls for each read of a socket, in
 another thread, which has to be woken for it. rt/aio_notify.c: __aio_notify_only starts
-a thread to say that it is done. rt/aio_suspend.c: aio_suspend needs no thread to be
-told: a futex wakes it.
+a thread to say that it is done. rt/aio_suspend.c: aio_suspend needs no notification
+thread, because a futex wakes it.
 """
 TRY = """
 python -m aio_posix.study.echoes prints the table with messages per second and the names

@@ -40,7 +40,7 @@ SOURCE = """
 sysdeps/unix/sysv/linux/aio_sigqueue.c: __aio_sigqueue calls rt_sigqueueinfo with
 SI_ASYNCIO and the si_value. rt/aio_notify.c: __aio_notify, when that fails, stores its
 errno in __error_code and -1 in __return_value, over the result. Two pending signals of
-the same number below SIGRTMIN are one: that is signal(7), not glibc.
+the same number below SIGRTMIN are one. That is a rule of signal(7) and not of glibc.
 """
 TRY = """
 signal.set_wakeup_fd(w) with a non-blocking pipe, beside the handler: it gets 50 bytes

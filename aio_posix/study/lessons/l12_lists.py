@@ -42,15 +42,15 @@ while (total > 0)
         return -1;                        /* the frame is gone; helpers point to it */
 """
 SOURCE = """
-rt/lio_listio-common.c: lio_listio_internal enqueues each entry and asks nothing of them
-but whether they could be enqueued; with LIO_WAIT it looks at the results as well (EIO).
-Interrupted, it leaves its waitlist in the queue. rt/aio_notify.c: __aio_notify counts a
-list down; the one that reaches zero starts the list's notification.
+rt/lio_listio-common.c: lio_listio_internal enqueues each entry and checks only whether
+it could be enqueued. With LIO_WAIT it looks at the results as well (EIO). Interrupted,
+it leaves its waitlist in the queue. rt/aio_notify.c: __aio_notify counts a list down;
+the one that reaches zero starts the list's notification.
 """
 TRY = """
 Let the last handler raise KeyboardInterrupt, as Ctrl-C does: the wait ends, the request
-goes on, and aio_error tells of it later. Make the list 1,000,000 long, all but one of
-it None: C's LIO_WAIT needs 40 bytes of stack for each and dies of SIGSEGV, the
+goes on, and aio_error shows its result later. Make the list 1,000,000 long, all but one
+of it None: C's LIO_WAIT needs 40 bytes of stack for each and dies of SIGSEGV, the
 binding's does not.
 """
 INTERRUPTED_IN_C = """

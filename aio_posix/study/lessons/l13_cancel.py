@@ -27,8 +27,8 @@ GUESS = (
 SOURCE = """
 rt/aio_cancel.c: aio_cancel takes out what no helper has begun; it never interrupts one.
 rt/aio_misc.c: __aio_remove_request makes the next of the queue its head, but only
-handle_fildes_io puts heads into the runlist, so the head after a cancelled head has
-nobody to run it. No function of glibc's AIO hears of close(2).
+handle_fildes_io puts heads into the runlist, so no helper runs the head after a
+cancelled head. No function of glibc's AIO hears of close(2).
 """
 TRY = """
 In the part on orphans cancel the one behind instead, or the whole descriptor (None):

@@ -21,7 +21,7 @@ aio_posix/asyncio: preadv2 with RWF_NOWAIT reads what is in the page cache, in t
 itself. What one turn of the loop asked for beyond that goes to glibc in one list.
 rt/lio_listio-common.c: lio_listio_internal enqueues it under one lock. rt/aio_misc.c:
 handle_fildes_io reads it, one helper for each descriptor. Standing threads of C wait in
-rt/aio_suspend.c: aio_suspend for whole lists, so nobody makes a thread for each read.
+rt/aio_suspend.c: aio_suspend for whole lists, so no read needs a thread of its own.
 """
 TRY = """
 Open the file with os.O_RDONLY | os.O_DIRECT, and print the fd of each event that is a
