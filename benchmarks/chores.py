@@ -182,7 +182,13 @@ CHORES = [
     Chore("open-text", "the same in text mode", "/s", 1, open_read_close_text, {"four": 1.2}),
     Chore("seek", "seek and read 4 KiB", "/s", 1, seek_and_read, {"four": 1.2}),
     Chore(
-        "create", "create, write 4 KiB, close", "/s", 1, create_write_close, {"four": 1.2}, MEMORY
+        "create",
+        "create, write 4 KiB, close (tmpfs)",
+        "/s",
+        1,
+        create_write_close,
+        {"four": 1.2},
+        MEMORY,
     ),
     Chore("flush", "write a line and flush", "/s", 1, write_and_flush, {"urio": 0.7}),
     Chore("flush-16", "the same, 16 files at once", "/s", 16, write_and_flush, {"urio": 0.4}),
