@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ TEXT = "one\ntwo\rthree\r\n\n\r\r\nfour ä 語 \U0001f600\n" * 300
 
 @pytest.fixture(autouse=True)
 def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of seven bytes, with a turn of the loop after each read."""
+    """Of seven bytes, with a turn of the loop after each read. What is read ahead is no piece, and
+    from Python 3.14 on that would be all of it.
+    """
+    monkeypatch.setattr(io, "DEFAULT_BUFFER_SIZE", 1 << 13)
     monkeypatch.setattr(characters, "PIECE", 7)
     monkeypatch.setattr(turn, "TURN", 0)
 
