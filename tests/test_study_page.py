@@ -97,6 +97,13 @@ def test_the_page_marks_the_starved_moment_and_says_what_ended_it(tmp_path: Path
     assert "aio_init(aio_threads=4)" in page
 
 
+@straced
+def test_a_pool_of_one_helper_is_starved_in_the_singular(tmp_path: Path) -> None:
+    one = STARVED.replace("aio_init(aio_threads=2)", "aio_init(aio_threads=1)")
+    page = html(recorded(one, tmp_path)[0])
+    assert re.search(r"the only helper was busy, and up to 3 requests waited for it\b", page)
+
+
 @browser
 @straced
 def test_the_browser_shows_each_moment_as_the_replay_has_it(tmp_path: Path) -> None:

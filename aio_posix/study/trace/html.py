@@ -94,7 +94,7 @@ def _notes(line: Timeline, found: Replay, spans: list[Starved], hints: list[str]
         notes.append(
             f'<li class="starved"><button data-at="{one.begin - line.begin}">'
             f"{duration(one.begin - line.begin)}</button> For {duration(one.end - one.begin)} "
-            f"all {one.helpers} helpers were busy, and up to {many} waited for one. "
+            f"{_busy(one.helpers, many)}. "
             f"{escape(ends)}</li>"
         )
     wrong = [moment for moment in found.moments if moment.contradiction]
@@ -113,6 +113,12 @@ def _notes(line: Timeline, found: Replay, spans: list[Starved], hints: list[str]
         after = duration(line.full - line.begin)
         notes.append(f"<li>The recording is full: nothing after the first {after} is in it.</li>")
     return "\n".join(notes)
+
+
+def _busy(helpers: int, many: str) -> str:
+    if helpers == 1:
+        return f"the only helper was busy, and up to {many} waited for it"
+    return f"all {helpers} helpers were busy, and up to {many} waited for one"
 
 
 def _phases(table: Iterable[Phase]) -> str:
