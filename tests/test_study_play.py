@@ -67,6 +67,10 @@ def test_every_lesson_has_a_script_that_can_be_played() -> None:
         assert len([*parse(text).moments()]) > 1
 
 
+def test_the_fsync_in_the_script_of_lesson_8_overtakes_a_less_urgent_write() -> None:
+    assert orders(PLAYS[8])[-1].endswith("S E")
+
+
 def play(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "aio_posix", "study", "play", *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120)

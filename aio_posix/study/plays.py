@@ -76,7 +76,8 @@ write A 5 prio 10
 write B 6 prio 5
 write C 5
 write D 7 prio 2
-fsync S 5     # before the write with a prio above 0
+write E 5 prio 5
+fsync S 5     # goes before E, which is less urgent
 feed 9
 settle
 """,
