@@ -148,8 +148,9 @@ def test_a_request_that_failed_comes_out_like_any_other(queue: aio.CompletionQue
 def test_a_queue_serves_many_sigevents_and_threads(queue: aio.CompletionQueue, file: int) -> None:
     def submit(k: int) -> None:
         for i in range(200):
-            cbs.append(aio.aiocb(file, bytearray(1), aio_sigevent=queue.sigevent((k, i))))
-            aio.aio_read(cbs[-1])
+            cb = aio.aiocb(file, bytearray(1), aio_sigevent=queue.sigevent((k, i)))
+            cbs.append(cb)
+            aio.aio_read(cb)
 
     cbs: list[aio.aiocb] = []
     threads = [threading.Thread(target=submit, args=(k,)) for k in range(4)]
