@@ -112,7 +112,7 @@ def _there() -> list[Entry]:
     return [
         errand.entry
         for lane in list(_at_work)
-        for errand in (lane.current, *list(lane.own or ()))
+        for errand in (lane.current, *(lane.own or deque()).copy())  # a thread takes from it
         if errand is not None
     ]
 
