@@ -9,6 +9,7 @@ import gc
 import os
 import socket
 import sys
+import sysconfig
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -219,6 +220,10 @@ def test_a_request_holds_the_socket_after_the_file_of_makefile_has_gone(ends: Pa
     assert at_end(there)
 
 
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="without a GIL makefile() itself loses counts: it adds one in three steps",
+)
 def test_makefile_in_one_thread_and_requests_in_another_count_right(ends: Pair) -> None:
     here, there = ends
     over = threading.Event()
