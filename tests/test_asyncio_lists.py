@@ -436,8 +436,9 @@ def test_a_look_leaves_a_list_together(
     async def program() -> None:
         blocked = asyncio.ensure_future(aio.read(blocking[0], 1, 0))
         other = asyncio.ensure_future(aio.write(fd, b"x", 0))
+        while os.pread(fd, 1, 0) != b"x":
+            await asyncio.sleep(0.001)
         await asyncio.sleep(0.1)
-        assert os.pread(fd, 1, 0) == b"x"
         assert not other.done()
         os.write(blocking[1], b"y")
         assert await asyncio.gather(blocked, other) == [b"y", 1]
