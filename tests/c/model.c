@@ -49,6 +49,7 @@ static void notify(const struct sigevent *sig)
 static void finish(struct entry *e, ssize_t result, int error)
 {
     struct entry **at = &entries, *same = entries;
+    const int fd = e->cb->aio_fildes;   /* the aiocb is the caller's again once it is announced */
     e->cb->__return_value = result;
     __atomic_store_n(&e->cb->__error_code, error, __ATOMIC_RELEASE);
     notify(&e->cb->aio_sigevent);
@@ -59,10 +60,10 @@ static void finish(struct entry *e, ssize_t result, int error)
     while (*at != e)
         at = &(*at)->next;
     *at = e->next;
-    while (same != NULL && same->cb->aio_fildes != e->cb->aio_fildes)
+    while (same != NULL && same->cb->aio_fildes != fd)
         same = same->next;
     if (same == NULL)
-        stranded[e->cb->aio_fildes] = 0;
+        stranded[fd] = 0;
     free(e);
     pthread_cond_broadcast(&done);
     pthread_cond_signal(&work);
