@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +61,25 @@ def memfd(data=b""):
 def left() -> tuple[int, int, int]:
     """How many submissions are in flight or kept, and how many notifications are owed."""
     return len(flight.in_flight()), _calls.kept(), flight.owed()
+
+
+def blocks_signo(thread: Path) -> bool:
+    """Also if it is gone, or this cannot be seen."""
+    try:
+        status = (thread / "status").read_bytes()
+    except OSError:
+        return True
+    mask = re.search(rb"^SigBlk:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return mask is None or bool(int(mask[1], 16) >> (SIGNO - 1) & 1)
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_takes_the_signal() -> Iterator[None]:
+    """A notification thread of glibc blocks no signal. The last one of a test may not have ended
+    yet, would take SIGNO of the next test, and the process would end.
+    """
+    yield
+    eventually(lambda: all(map(blocks_signo, Path("/proc/self/task").iterdir())))
 
 
 @pytest.fixture(autouse=True)
