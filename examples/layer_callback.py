@@ -9,19 +9,19 @@ BLOCK, WORKERS = 4096, 2
 file = os.memfd_create("file")
 os.write(file, b"x" * 10 * BLOCK + b"the end")
 total, working = 0, WORKERS
-done = threading.Event()
+done, lock = threading.Event(), threading.Lock()
 
 
-def handler(cb: aiocb) -> None:  # one call at a time, unless one blocks
+def handler(cb: aiocb) -> None:  # one call at a time, unless one blocks or there is no GIL
     global total, working
     n = aio_return(cb)
-    total += n
+    with lock:
+        total += n
+        working -= n < BLOCK
     if n == BLOCK:
         cb.aio_offset += WORKERS * BLOCK
         aio_read(cb)
-        return
-    working -= 1
-    if not working:
+    elif not working:
         done.set()
 
 
