@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from aio_posix.asyncio.files.buffer import Buffer
 from aio_posix.asyncio.files.decoded import Decoded, unpack
 
-PIECE = 1 << 19  # bytes of a long text that are decoded at once
+# bytes of a long text that are decoded at once; malloc keeps so few for the next piece
+PIECE = 1 << 16
 
 
 class How(NamedTuple):
