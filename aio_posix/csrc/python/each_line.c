@@ -66,6 +66,14 @@ static PyObject *each_anext(PyObject *self)
 #endif
 }
 
+/* The file's coroutine, which begins once.  `waits` stays NULL with an exception. */
+static void begin(struct each *e)
+{
+    PyObject *coroutine = PyObject_CallNoArgs(e->more);
+    e->waits = coroutine ? PyObject_CallMethod(coroutine, "__await__", NULL) : NULL;
+    Py_XDECREF(coroutine);
+}
+
 /* Itself while a line is at hand, else the iterator of the file's coroutine, which begins once. */
 static PyObject *each_await(PyObject *self)
 {
@@ -75,9 +83,8 @@ static PyObject *each_await(PyObject *self)
         LOCKED(e->window, end = e->window->left > 0 ? end_of_line(e->window) : 0);
         if (end > 0)
             return itself(self);
-        PyObject *coroutine = end == 0 ? PyObject_CallNoArgs(e->more) : NULL;
-        e->waits = coroutine ? PyObject_CallMethod(coroutine, "__await__", NULL) : NULL;
-        Py_XDECREF(coroutine);
+        if (end == 0)
+            begin(e);
     }
     Py_XINCREF(e->waits);
     return e->waits;
@@ -174,11 +181,8 @@ static PyObject *each_next(PyObject *self)
 static PyObject *each_throw(PyObject *self, PyObject *args)
 {
     struct each *e = (struct each *)self;
-    if (e->waits == NULL) {
-        PyObject *coroutine = PyObject_CallNoArgs(e->more);
-        e->waits = coroutine ? PyObject_CallMethod(coroutine, "__await__", NULL) : NULL;
-        Py_XDECREF(coroutine);
-    }
+    if (e->waits == NULL)
+        begin(e);
     PyObject *throw = e->waits ? PyObject_GetAttrString(e->waits, "throw") : NULL;
     PyObject *result = throw ? PyObject_CallObject(throw, args) : NULL;
     Py_XDECREF(throw);
