@@ -153,15 +153,14 @@ class Buffer:
         return at
 
     def back(self, at: int) -> None:
-        """Goes back to where reads have begun."""
+        """Goes back to a position, and forgets what was read ahead."""
         self.opened.move(at)
         self._behind()
 
     def unread(self) -> None:
         """Goes back to the position that the caller sees."""
         if self.ahead and not self.stream:
-            self.opened.move(self.opened.tell() - len(self.window))
-            self._behind()
+            self.back(self.opened.tell() - len(self.window))
 
     # --- writing
 
