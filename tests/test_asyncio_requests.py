@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fresh import output
 
 import aio_posix.asyncio as aio
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
@@ -87,6 +88,38 @@ def test_readinto_fills_the_buffer_or_ends_with_the_file(fd: int) -> None:
     assert buffer == CONTENT[:1000]
     assert run(aio.readinto(fd, memoryview(buffer)[:500], len(CONTENT) - 7)) == 7
     assert run(aio.readinto(fd, bytearray(), 0)) == 0
+
+
+@pytest.mark.parametrize("way", [True, False], ids=["resident", "aio"])
+@pytest.mark.parametrize("call", ["readinto(fd, buffer, 0)", "readinto_many(fd, [(buffer, 0)])"])
+@pytest.mark.parametrize("lost", ["os.truncate(path, mmap.PAGESIZE)", "protect(memory)"])
+def test_a_buffer_that_faults_in_the_middle_is_no_end_of_the_file(
+    fd: int, tmp_path: Path, way: bool, call: str, lost: str
+) -> None:
+    program = f"""
+    import asyncio, ctypes, mmap, os
+    import aio_posix.asyncio as aio
+
+    def protect(memory):
+        libc = ctypes.CDLL(None, use_errno=True)
+        first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        second = ctypes.c_void_p(first + mmap.PAGESIZE)
+        assert libc.mprotect(second, ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+
+    fd, path = {fd}, {str(tmp_path / "mapped")!r}
+    aio.nowait({way})
+    with open(path, "wb+") as file:
+        file.truncate(2 * mmap.PAGESIZE)
+        memory = mmap.mmap(file.fileno(), 0)
+    memory[:] = bytes(len(memory))
+    {lost}
+    buffer = memoryview(memory)[100:]
+    try:
+        print(asyncio.run(aio.{call}))
+    except OSError as error:
+        print(error.strerror)
+    """
+    assert output(program, pass_fds=[fd]) == "Bad address\n"
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview])

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -135,17 +136,18 @@ static ssize_t resident(struct slice *s, int fd, char *to, Py_ssize_t nbytes, in
 }
 
 /* All of it, or what is left before the end of the file; -1 if the page cache has not all.  It has
- * a page or has not, so only the end of the file ends a read within one. */
-static ssize_t whole(struct slice *s, int fd, char *to, Py_ssize_t nbytes, int64_t offset)
+ * a page or has not.  So a read into memory of ours stops within one at the end of the file only.
+ * A buffer of the caller may also fault there, which the next read tells. */
+static ssize_t whole(struct slice *s, int fd, char *to, Py_ssize_t nbytes, int64_t offset,
+                     bool ours)
 {
-    ssize_t got = resident(s, fd, to, nbytes, offset), more;
-    if (got == nbytes || got <= 0 || (offset + got) % PAGE != 0)
-        return got;
-    while (got < nbytes && (more = resident(s, fd, to + got, nbytes - got, offset + got)) != 0) {
+    ssize_t got = 0, more;
+    do {
+        more = resident(s, fd, to + got, nbytes - got, offset + got);
         if (more < 0)
             return -1;
         got += more;
-    }
+    } while (more > 0 && got < nbytes && !(ours && (offset + got) % PAGE != 0));
     return got;
 }
 
@@ -160,7 +162,7 @@ static PyObject *bytes_of(struct slice *s, int fd, Py_ssize_t nbytes, int64_t of
     if (data == NULL)
         return NULL;
     char *to = PyBytes_AsString(data);
-    Py_ssize_t got = whole(s, fd, to, nbytes, offset);
+    Py_ssize_t got = whole(s, fd, to, nbytes, offset, true);
     if (got == nbytes)
         return data;
     PyObject *less = got < 0 ? none() : PyBytes_FromStringAndSize(to, got);
@@ -300,7 +302,7 @@ static PyObject *readinto_many_now(PyObject *self, PyObject *const *args, Py_ssi
             got = -1;
         else if (view.len > 0)
             got = (s->why = permission(s, fd, view.len)) == MAY
-                      ? whole(s, fd, view.buf, view.len, offset) : -1;
+                      ? whole(s, fd, view.buf, view.len, offset, false) : -1;
         PyBuffer_Release(&view);
         if (got < 0)
             break;
