@@ -692,6 +692,41 @@ def test_a_file_opened_with_o_direct_reads_text_and_writes_blocks(tmp_path: Path
     run(program())
 
 
+# memory of more than 32 MiB is unmapped when it is freed, so a use of it would crash or fail
+
+
+def test_what_is_written_with_o_direct_stays_in_memory_until_it_is_written(tmp_path: Path) -> None:
+    path = str(tmp_path / "direct")
+    try:
+        os.close(direct(path, os.O_CREAT | os.O_RDWR))
+    except OSError:
+        pytest.skip("no O_DIRECT on this file system")
+    program = f"""
+import asyncio, os, aio_posix.asyncio as aio
+def direct(name, flags):
+    return os.open(name, flags | os.O_DIRECT, 0o600)
+data = b"aligned?" * (5 << 20)
+async def main():
+    async with aio.open({path!r}, "wb", opener=direct) as file:
+        await file.write(data)
+asyncio.run(main())
+with open({path!r}, "rb") as file:
+    print(file.read() == data)
+"""
+    assert output(program) == "True\n"
+
+
+def test_a_view_of_aligned_memory_keeps_the_memory() -> None:
+    """A read that is cancelled drops all but what its request exports."""
+    program = """
+from aio_posix.asyncio.memory import uncleared
+view = uncleared(40 << 20)
+view[-1] = 7
+print(view[-1])
+"""
+    assert output(program) == "7\n"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout is of 3.11")
 def test_asyncio_timeout_ends_a_read() -> None:
     r, w = os.pipe()

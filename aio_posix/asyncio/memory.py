@@ -11,24 +11,22 @@ ALIGNMENT = 4096  # bytes, to which O_DIRECT aligns offset, length and memory on
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 
-class Aligned:
-    """Memory for O_DIRECT."""
+def uncleared(size: int) -> memoryview:
+    """Memory for O_DIRECT. It lives as long as this view, a part of it, or an export of either.
 
-    __slots__ = ("_memory", "address", "view")
-
-    def __init__(self, size: int) -> None:
-        self._memory = _uncleared("char[]", size + ALIGNMENT)
-        start = int(ffi.cast("uintptr_t", self._memory))
-        self.address = start + -start % ALIGNMENT
-        self.view = ffi.buffer(self._memory + -start % ALIGNMENT, size)
+    A ffi.buffer of a pointer into the memory would not keep the memory.
+    """
+    memory = _uncleared("char[]", size + ALIGNMENT)
+    start = -int(ffi.cast("uintptr_t", memory)) % ALIGNMENT
+    return memoryview(ffi.buffer(memory))[start : start + size]
 
 
-def aligned(data: Any) -> Any:
+def aligned(data: Any) -> memoryview:
     """A copy of data in memory that O_DIRECT can write."""
     with memoryview(data) as whole:
-        memory = Aligned(whole.nbytes)
-        memory.view[:] = whole.tobytes()
-    return memory.view
+        memory = uncleared(whole.nbytes)
+        memory[:] = whole.tobytes()
+    return memory
 
 
 def pin(buffer: Any, *, writable: bool = False) -> tuple[Any, int]:

@@ -29,7 +29,7 @@ from aio_posix.asyncio import loop
 from aio_posix.asyncio.arguments import count, place, positive, readable, writable
 from aio_posix.asyncio.descriptors.batch import MOST, READ, WRITE
 from aio_posix.asyncio.descriptors.channel import Channel
-from aio_posix.asyncio.memory import ALIGNMENT, Aligned
+from aio_posix.asyncio.memory import ALIGNMENT, uncleared
 from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST
 
 if TYPE_CHECKING:
@@ -194,14 +194,14 @@ async def _read_direct(channel: Channel, wanted: list[tuple[int, int]]) -> list[
     async with Many(channel, READ) as many:
         for at, (nbytes, offset) in enumerate(wanted):
             before = offset % ALIGNMENT
-            memory = Aligned(before + nbytes + -(before + nbytes) % ALIGNMENT)
+            memory = uncleared(before + nbytes + -(before + nbytes) % ALIGNMENT)
             memories.append(memory)
-            many.add(at, memory.view, len(memory.view), offset - before, True)
+            many.add(at, memory, len(memory), offset - before, True)
             await many.pause()
     results = []
     for part, memory, (nbytes, offset) in zip(many.parts, memories, wanted, strict=True):
         before = offset % ALIGNMENT
-        results.append(memory.view[before : min(part.got, before + nbytes)])
+        results.append(bytes(memory[before : min(part.got, before + nbytes)]))
     return results
 
 

@@ -14,7 +14,7 @@ from aio_posix._calls import declined, fill_now, read_now
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.descriptors.batch import MOST, READ, WRITE
 from aio_posix.asyncio.descriptors.channel import Channel
-from aio_posix.asyncio.memory import ALIGNMENT, Aligned
+from aio_posix.asyncio.memory import ALIGNMENT, uncleared
 from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST
 
 AHEAD = 4 << 20  # bytes of one request of a large read whose pages are not there yet
@@ -78,14 +78,14 @@ async def read_direct(channel: Channel, nbytes: int, offset: int) -> bytes:
     before = offset % ALIGNMENT
     whole, got = before + nbytes + -(before + nbytes) % ALIGNMENT, 0
     spare = channel.spare(whole) if whole <= KEPT else []
-    memory = spare.pop() if spare else Aligned(whole)
+    memory = spare.pop() if spare else uncleared(whole)
     while got < before + nbytes:
         most = min(whole - got, MOST)
-        n = await request(channel, READ, memory.view, got, most, offset - before + got, True)
+        n = await request(channel, READ, memory, got, most, offset - before + got, True)
         got += n
         if n % ALIGNMENT or n == 0:  # the end of the file
             break
-    data: bytes = memory.view[before : min(got, before + nbytes)]
+    data = bytes(memory[before : min(got, before + nbytes)])
     # not after a failure or a cancellation: a request may still be reading into it
     spare.append(memory)
     return data
