@@ -17,6 +17,7 @@ import pytest
 from fresh import output
 
 import aio_posix.asyncio as aio
+from aio_posix.asyncio.descriptors import lists
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -308,6 +309,23 @@ def test_a_read_of_an_o_direct_descriptor_needs_no_alignment(
     direct: int, nbytes: int, offset: int
 ) -> None:
     assert run(aio.read(direct, nbytes, offset)) == CONTENT[:-100][offset : offset + nbytes]
+
+
+@pytest.mark.parametrize(("nbytes", "offset"), [(4096, 4096), (8192, 0), (1 << 20, 0)])
+def test_a_thread_of_ours_reads_with_o_direct_as_glibc_does(
+    direct: int, nbytes: int, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists.Lists, "start", lambda self, line, n: False)
+    assert run(aio.read(direct, nbytes, offset)) == CONTENT[:-100][offset : offset + nbytes]
+
+
+def test_aligned_reads_of_an_o_direct_descriptor_end_where_the_file_ends(direct: int) -> None:
+    size = len(CONTENT) - 100
+    whole = size // 4096 * 4096
+    assert run(aio.read(direct, 4096, whole)) == CONTENT[whole:-100]
+    assert run(aio.read(direct, 4096, whole + 4096)) == b""
+    os.ftruncate(direct, whole)
+    assert run(aio.read(direct, 8192, whole - 4096)) == CONTENT[whole - 4096 : whole]
 
 
 def test_aligned_memory_of_the_users_own_is_used_for_o_direct(direct: int) -> None:

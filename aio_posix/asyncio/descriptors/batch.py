@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from aio_posix._calls import fresh
 from aio_posix._ffi import ffi, lib
 from aio_posix.aiocb import LIO_READ, LIO_WRITE
+from aio_posix.asyncio.memory import uncleared
 from aio_posix.sigevent import address
 
 BATCH: int = lib.BATCH
@@ -43,7 +44,7 @@ class Entry(NamedTuple):
     op: int
     fd: int
     buffer: Any
-    at: int  # where in the buffer
+    at: int  # where in the buffer; the alignment if there is none, or 0
     nbytes: int
     offset: int
     channel: Any
@@ -53,10 +54,12 @@ class Entry(NamedTuple):
     def perform(self) -> bytes | int:
         """Does it in the calling thread, and returns what its future gets."""
         made = self.op == READ and self.buffer is None
-        memory = fresh(self.nbytes) if made else b"" if self.buffer is None else self.buffer
+        memory, at = b"" if self.buffer is None else self.buffer, self.at
+        if made:
+            memory, at = uncleared(self.nbytes) if at else fresh(self.nbytes), 0
         with ffi.from_buffer("char[]", memory) as start:
-            n = int(lib.perform(self.op, self.fd, start + self.at, self.nbytes, self.offset))
-        return memory[:n] if made and n >= 0 else n
+            n = int(lib.perform(self.op, self.fd, start + at, self.nbytes, self.offset))
+        return bytes(memory[:n]) if made and n >= 0 else n
 
     def __str__(self) -> str:
         name = self.channel.name

@@ -52,7 +52,6 @@ class Channel:
     """The lanes of one file in one loop, and its line; `name` goes into its errors."""
 
     __slots__ = (
-        "_aligned",
         "_quiet",
         "behind",
         "borrowed",
@@ -82,7 +81,6 @@ class Channel:
         self.behind: Channel | None = None  # the channel whose requests come first
         self.follower: Channel | None = None  # whose requests come then
         self._quiet: list[loop.Future[None]] | None = None  # of those who wait until it is idle
-        self._aligned: dict[int, list[Any]] | None = None
         self.writers: loop.Line | None = None  # of a stream
         self.late = b""  # what a stream gave to a read that had been cancelled
         self.reading: loop.Future[None] | None = None  # while a thread reads from a stream
@@ -111,12 +109,6 @@ class Channel:
                 ": O_DIRECT needs offset, length and memory aligned to the block size of the device"
             )
         return OSError(number, text) if self.name is None else OSError(number, text, self.name)
-
-    def spare(self, nbytes: int) -> list[Any]:
-        """Aligned memory of this size that no request uses."""
-        if self._aligned is None:
-            self._aligned = {}
-        return self._aligned.setdefault(nbytes, [])
 
     # --- requests
 

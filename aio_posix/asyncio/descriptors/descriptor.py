@@ -22,6 +22,7 @@ from aio_posix.asyncio.descriptors.batch import DSYNC, READ, SYNC
 from aio_posix.asyncio.descriptors.channel import Channel
 from aio_posix.asyncio.descriptors.openfile import FILE, Kind, OpenFile, duplicate, kind
 from aio_posix.asyncio.descriptors.ring import Ring, current
+from aio_posix.asyncio.memory import ALIGNMENT
 from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST
 
 if TYPE_CHECKING:
@@ -192,12 +193,15 @@ class Descriptor:
                 data, why = await transfer.read_rested(channel, nbytes, offset)
                 if data is not None:
                     return data
+            at, spread = 0, why == ABSENT
             if what.direct:
-                return await transfer.read_direct(channel, nbytes, offset)
-            if nbytes > NOW_MOST:
+                if not 0 < nbytes <= NOW_MOST or (nbytes | offset) % ALIGNMENT:
+                    return await transfer.read_direct(channel, nbytes, offset)
+                at, spread = ALIGNMENT, True
+            elif nbytes > NOW_MOST:
                 return await transfer.read_on(channel, fresh(nbytes), offset)
             future = loop.new_future()
-            channel.ask(future, READ, None, 0, nbytes, offset, why == ABSENT)
+            channel.ask(future, READ, None, at, nbytes, offset, spread)
             try:
                 result: Any = await future
             except BaseException:
@@ -207,8 +211,10 @@ class Descriptor:
                 raise channel.failure(READ, -result)
             whole: bytes = result
             got = len(whole)
-            if got == nbytes or not got:
+            if got == nbytes or not got or (at and got % ALIGNMENT):
                 return whole
+            if at:
+                return whole + await transfer.read_direct(channel, nbytes - got, offset + got)
             return whole + await transfer.read_on(channel, fresh(nbytes - got), offset + got)
         finally:
             channel.users -= 1

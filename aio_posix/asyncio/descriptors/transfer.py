@@ -18,7 +18,6 @@ from aio_posix.asyncio.memory import ALIGNMENT, uncleared
 from aio_posix.asyncio.native import ABSENT, NOW_MOST, REST
 
 AHEAD = 4 << 20  # bytes of one request of a large read whose pages are not there yet
-KEPT = 64 << 10  # bytes of aligned memory that are worth keeping for the next read of the same size
 
 
 async def request(
@@ -74,21 +73,17 @@ async def _fill(channel: Channel, data: bytes, got: int, offset: int) -> int:
 
 
 async def read_direct(channel: Channel, nbytes: int, offset: int) -> bytes:
-    """From an O_DIRECT descriptor, at any offset."""
+    """From an O_DIRECT descriptor, at any offset and of any size."""
     before = offset % ALIGNMENT
     whole, got = before + nbytes + -(before + nbytes) % ALIGNMENT, 0
-    spare = channel.spare(whole) if whole <= KEPT else []
-    memory = spare.pop() if spare else uncleared(whole)
+    memory = uncleared(whole)
     while got < before + nbytes:
         most = min(whole - got, MOST)
         n = await request(channel, READ, memory, got, most, offset - before + got, True)
         got += n
         if n % ALIGNMENT or n == 0:  # the end of the file
             break
-    data = bytes(memory[before : min(got, before + nbytes)])
-    # not after a failure or a cancellation: a request may still be reading into it
-    spare.append(memory)
-    return data
+    return bytes(memory[before : min(got, before + nbytes)])
 
 
 async def read_into(channel: Channel, buffer: Any, nbytes: int, offset: int, spread: bool) -> int:

@@ -73,7 +73,8 @@ static bool is_ours(PyObject *entry, int op)
     return op == LIO_READ && PyTuple_GetItem(entry, BUFFER) == Py_None;
 }
 
-/* Exports what the entry reads into or writes from.  A read without a buffer gets new bytes. */
+/* Exports what the entry reads into or writes from.  A read without a buffer gets new bytes, in
+ * which there is room for the alignment that its `at` asks for. */
 static int export(struct kept *k, PyObject *entry, int op, Py_ssize_t end)
 {
     PyObject *buffer = PyTuple_GetItem(entry, BUFFER);
@@ -91,6 +92,13 @@ static int export(struct kept *k, PyObject *entry, int op, Py_ssize_t end)
         return 0;
     PyErr_SetString(PyExc_ValueError, "not inside the buffer");
     return -1;
+}
+
+/* From where in the export the request goes. */
+static char *start_of(const struct kept *k, PyObject *entry, int op, Py_ssize_t at)
+{
+    char *buf = k->buffer.buf;
+    return is_ours(entry, op) && at > 0 ? buf + -(uintptr_t)buf % (size_t)at : buf + at;
 }
 
 static int wish(struct wanted *w, struct kept *k, PyObject *entry, PyObject *batch)
@@ -111,7 +119,7 @@ static int wish(struct wanted *w, struct kept *k, PyObject *entry, PyObject *bat
     if (w->op == LIO_READ || w->op == LIO_WRITE) {
         if (export(k, entry, w->op, at + nbytes) != 0)
             return -1;
-        w->buf = (char *)k->buffer.buf + at;
+        w->buf = start_of(k, entry, w->op, at);
         w->nbytes = (size_t)nbytes;
     }
     if (w->op != LIO_READ) {   /* the exit names what was lost */
@@ -213,7 +221,7 @@ static PyObject *result_of(struct request *r, bool refused, PyObject *entry, str
     if (k == NULL)
         return PyLong_FromLong(-ENOMEM);   /* there was none for the result when it was taken */
     if (n < k->buffer.len)
-        return PyBytes_FromStringAndSize(k->buffer.buf, n);
+        return PyBytes_FromStringAndSize((const char *)r->cb.aio_buf, n);
     Py_INCREF(k->buffer.obj);
     return k->buffer.obj;
 }
