@@ -108,6 +108,7 @@ class Position:
     first: int
     length: int
     def read_now(self, nbytes: int, /) -> bytes | None: ...  # None: not at once; -1: all
+    def pread_now(self, nbytes: int, offset: int, /) -> bytes | None: ...
     def seek_now(self, offset: int, /) -> bool: ...
 
 # lines

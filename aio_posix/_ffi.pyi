@@ -78,6 +78,7 @@ class _Lib:
     LOCKED: Final[int]
     MAY_WAIT: Final[int]
     NOW_MOST: Final[int]
+    OTHERWISE: Final[int]
     REST: Final[int]
     RETURNED: Final[int]
     SIGEV_NONE: Final[int]

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
 
+MOST = sys.maxsize  # of a size, and on 64 bits of an offset, too
+
 
 def size(value: object) -> int:
     """An optional size, where None means -1."""
@@ -46,6 +48,14 @@ def position(value: object) -> int:
     if not -(1 << 63) <= number < 1 << 63:
         raise ValueError("cannot fit 'int' into an offset-sized integer")
     return number
+
+
+def extent(nbytes: object, offset: object) -> None:
+    """A size and an offset in a file."""
+    if type(nbytes) is int and type(offset) is int and 0 <= nbytes <= MOST >= offset >= 0:
+        return
+    not_negative("size", size(nbytes))
+    not_negative("offset", position(offset))
 
 
 def readable(data: ReadableBuffer) -> memoryview:

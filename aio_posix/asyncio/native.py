@@ -7,6 +7,7 @@ from aio_posix._ffi import lib
 REST: int = lib.REST
 ABSENT: int = lib.ABSENT
 STREAM: int = lib.STREAM
+OTHERWISE: int = lib.OTHERWISE
 NOW_MOST: int = lib.NOW_MOST
 
 

@@ -16,6 +16,8 @@ from aio_posix.asyncio.files.window import read_line
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
 
+START = io.SEEK_SET  # one object, as every small int is, so it is known without a comparison
+
 
 class BinaryFile(File[bytes]):
     """io.BufferedReader, BufferedWriter and BufferedRandom, awaited.
@@ -110,7 +112,7 @@ class BinaryFile(File[bytes]):
 
     async def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Moves the position, and returns the new one."""
-        now = type(whence) is int and whence == 0 and not self._order.busy
+        now = whence is START and not self._order.busy
         if now and self._opened.seek_now(offset):
             return offset
         offset, whence = self._offset(offset), operator.index(whence)

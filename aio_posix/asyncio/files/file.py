@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from aio_posix._calls import EachLine, read_now
+from aio_posix._calls import EachLine, declined, read_now
 from aio_posix.asyncio import arguments, loop
 from aio_posix.asyncio.files.modes import Answer
 from aio_posix.asyncio.files.sharing import Shared
 from aio_posix.asyncio.files.window import STRETCH, Source, Window, read_line
+from aio_posix.asyncio.native import OTHERWISE
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -170,14 +171,17 @@ class File(Generic[S]):
         a file that is not readable or has no positions, and ValueError for a negative size or
         offset.
         """
-        arguments.not_negative("size", arguments.size(nbytes))
-        arguments.not_negative("offset", arguments.position(offset))
-        if self._shared.behind_position(writing=False):
-            await self._shared.settle_position()
-        data = read_now(self._opened.fd, nbytes, offset)
-        if data is None:
-            return await self._opened.requests.pread_missed(nbytes, offset)
-        return data
+        data = self._opened.pread_now(nbytes, offset)
+        if data is not None:
+            return data
+        if declined() == OTHERWISE:
+            arguments.extent(nbytes, offset)
+            if self._shared.behind_position(writing=False):
+                await self._shared.settle_position()
+            data = read_now(self._opened.fd, nbytes, offset)
+            if data is not None:
+                return data
+        return await self._opened.requests.pread_missed(nbytes, offset)
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:
         """Writes all of ``data`` (bytes-like) at ``offset``, and returns its size.
@@ -199,8 +203,7 @@ class File(Generic[S]):
         """
         wanted = list(ranges)
         for nbytes, offset in wanted:
-            arguments.not_negative("size", arguments.size(nbytes))
-            arguments.not_negative("offset", arguments.position(offset))
+            arguments.extent(nbytes, offset)
         if self._shared.behind_position(writing=False):
             await self._shared.settle_position()
         return await self._opened.requests.pread_many(wanted)

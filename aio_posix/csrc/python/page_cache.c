@@ -185,12 +185,14 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     }
     struct slice *s = &of_thread;
     s->why = OTHERWISE;
-    if (!PyLong_Check(args[0]) || PyBool_Check(args[0]))
+    if (!PyLong_CheckExact(args[0]) && (!PyLong_Check(args[0]) || PyBool_Check(args[0])))
         return none();
     int fd;
     if (int_of(args[0], &fd) != 0)
         return NULL;
-    Py_ssize_t nbytes = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
+    Py_ssize_t nbytes = PyLong_CheckExact(args[1])
+                            ? PyLong_AsSsize_t(args[1])
+                            : PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
     int64_t offset = PyLong_AsLongLong(args[2]);
     if ((nbytes == -1 || offset == -1) && PyErr_Occurred())
         return NULL;

@@ -63,6 +63,26 @@ static PyObject *position_read(PyObject *self, PyObject *size)
     return data;
 }
 
+/* pread_now(nbytes, offset) -> bytes | None; OTHERWISE: the page cache was not asked */
+static PyObject *position_pread(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct position *p = (struct position *)self;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "expected nbytes, offset");
+        return NULL;
+    }
+    Py_ssize_t nbytes = -1;
+    long long offset = -1;
+    if (p->at >= 0 && p->least != NEVER && PyLong_CheckExact(args[0])
+        && PyLong_CheckExact(args[1])) {
+        nbytes = PyLong_AsSsize_t(args[0]);
+        offset = PyLong_AsLongLong(args[1]);
+        if ((nbytes == -1 || offset == -1) && PyErr_Occurred())
+            PyErr_Clear();
+    }
+    return page_cache_read(p->fd, nbytes, offset);   /* which declines what is negative */
+}
+
 /* seek_now(offset) -> bool */
 static PyObject *position_seek(PyObject *self, PyObject *offset)
 {
@@ -82,6 +102,9 @@ static PyObject *position_seek(PyObject *self, PyObject *offset)
 
 static PyMethodDef position_methods[] = {
     { "read_now", position_read, METH_O, "read_now(nbytes, /) -> bytes, or None; -1: all" },
+    { "pread_now", FASTCALL(position_pread),
+      "pread_now(nbytes, offset, /) -> bytes, or None: declined() says OTHERWISE if nothing was\n"
+      "asked" },
     { "seek_now", position_seek, METH_O, "seek_now(offset, /) -> whether it is there now" },
     { NULL, NULL, 0, NULL },
 };
