@@ -425,6 +425,22 @@ def test_a_loop_does_not_look_for_long_and_is_woken_then(
     run(program())
 
 
+def test_a_loop_does_not_look_for_what_a_device_has_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "direct").write_bytes(b"x" * 4096)
+    try:
+        number = os.open(tmp_path / "direct", os.O_RDONLY | os.O_DIRECT)
+    except OSError:
+        pytest.skip("no O_DIRECT here")
+    looks = list[ring.Ring]()
+    monkeypatch.setattr(ring.Ring, "_look", looks.append)
+    monkeypatch.setattr(ring.Ring, "_look_late", lambda self, due: None)
+    assert run(aio.read(number, 4096, 0)) == b"x" * 4096
+    assert not looks
+    os.close(number)
+
+
 def test_a_look_leaves_a_list_together(
     fd: int, blocking: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

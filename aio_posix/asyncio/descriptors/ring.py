@@ -5,7 +5,8 @@
   complain about one that nobody awaits any more.
 - While lists fly, the loop looks at them in each turn, for as long as that finds something or for
   PATIENCE. Many are done before a thread would have been woken to say so. Then waiters get them,
-  and ring the bell when one is done. A timer looks as well, for lists that no waiter has taken.
+  and ring the bell when one is done. O_DIRECT reads take longer, so theirs go to waiters at once. A
+  timer looks as well, for lists that no waiter has taken.
 - What glibc refuses because it lacks threads, does not begin because its helpers are all blocked,
   or would never do in a forked child, is done by threads, or by the loop where none can be made.
 """
@@ -46,9 +47,9 @@ from aio_posix.asyncio.turn import Turn
 ROOM = 64
 # seconds between two looks of the timer; the shorter after one that found something
 SOONEST, LATEST = 0.001, 0.1
-# seconds of looking in vain; a waiter takes some 40 us to ring. After that has been too short, it
-# is tried at every RETRY'th time
-PATIENCE, RETRY = 20e-6, 16
+# seconds of looking in vain; a helper that slept takes some 30 us to begin, and a waiter some 40 us
+# to ring. After that has been too short, it is tried at every RETRY'th time
+PATIENCE, RETRY = 50e-6, 16
 STALLED = 1.0  # seconds without any progress until threads do what glibc has not begun
 AVOID_MOST = 64.0  # seconds that glibc gets no requests after it has stalled again and again
 SYNCS = (SYNC, DSYNC)
@@ -103,6 +104,7 @@ class Ring:
         line, lists = self.line, self._lists
         aside = self.born or lib.forked or time.monotonic() < self._avoid_until
         self.flushing, self._busy = False, True
+        near = False  # whether something went that may be done before a thread is woken
         try:
             while line and len(lists.flying) < ROOM:
                 entry = line[0]
@@ -116,13 +118,18 @@ class Ring:
                 ):
                     self._do(entry)
                     line.popleft()
+                elif not (entry.spread and entry.channel.kind.direct):
+                    near = True
             self._advance()
         finally:  # also after an interruption
             self._busy = False
             if lists.flying and not self._looking:
-                self._seen = time.monotonic()
-                self._looking = True
-                loop.soon(self._look)
+                if near:
+                    self._seen = time.monotonic()
+                    self._looking = True
+                    loop.soon(self._look)
+                else:
+                    lists.post()
 
     def _together(self) -> int:
         """How many at the head of the line make one list. A sync stands alone."""
