@@ -92,9 +92,6 @@ def lock_held_here(fd: int, /) -> bool: ...  # False for a file that is not loca
 def kind_of(fd: int, /) -> int: ...  # of STREAM_KIND and DIRECT_KIND
 def close_local(fd: int, /) -> int: ...  # CLOSED, LOCKED or MAY_WAIT
 def open_now(path: str | bytes, flags: int, /) -> tuple[int, int] | None: ...  # fd, size
-def open_wait(
-    path: str | bytes, flags: int, /
-) -> tuple[int, int, int, bool]: ...  # fd, st_mode, size, is_local()
 def is_local(fd: int, /) -> bool: ...  # whether the file system is of this machine; may wait
 def close_now(fd: int, /) -> bool: ...  # False: it may take long, and nothing has happened
 
@@ -110,6 +107,56 @@ class Position:
     def read_now(self, nbytes: int, /) -> bytes | None: ...  # None: not at once; -1: all
     def pread_now(self, nbytes: int, offset: int, /) -> bytes | None: ...
     def seek_now(self, offset: int, /) -> bool: ...
+
+# what threads do without the GIL
+class Jobs:
+    """A line of jobs for threads: csrc/engine/jobs.h."""
+
+    def put(self, job: Job | Callable[[], object], /) -> bool: ...  # whether a thread is free
+    def get(self, seconds: float, /) -> Callable[[], object] | None: ...  # does each Job itself
+    @property
+    def waiting(self) -> int: ...  # jobs that no thread is free for
+    @property
+    def begun(self) -> int: ...  # jobs so far
+    @property
+    def idle(self) -> int: ...  # threads
+
+class Ended:
+    """Where the jobs of a loop go when they are done."""
+
+    def __new__(cls, bell: int, /) -> Self: ...
+    def collect(self, found: list[Any], /) -> None: ...
+    def close(self, found: list[Any], /) -> None: ...  # jobs that end from now on are orphaned()
+    def wake(self) -> None: ...  # the loop looks by itself
+    def sleep(self) -> bool: ...  # False: there is something to be collected
+    @property
+    def out(self) -> int: ...
+
+class Job:
+    """Done by the thread that takes it, or by whoever calls it first."""
+
+    def __call__(self) -> None: ...
+    @property
+    def begun(self) -> bool: ...
+    @property
+    def done(self) -> bool: ...
+
+class Writes(Job):
+    """Writes of some files, and at the end a close: csrc/python/writes.c."""
+
+    closes: int  # a descriptor, or -1
+    @property
+    def error(self) -> int: ...  # of the close
+    def __new__(cls, ended: Ended, *args: Any) -> Self: ...
+    def add(self, fd: int, data: ReadableBuffer, offset: int, /) -> int: ...  # its place, or -1
+    def result(self, i: int, /) -> tuple[int, int]: ...  # how much was written, and an errno
+
+class OpenCall(Job):
+    """An open that may wait: csrc/python/opening.c."""
+
+    def __new__(cls, ended: Ended, path: str | bytes, flags: int, /) -> Self: ...
+    def take(self) -> tuple[int, int, int, bool]: ...  # fd, st_mode, st_size, is_local()
+    def abandon(self) -> None: ...
 
 # lines
 class Lines(Generic[S]):

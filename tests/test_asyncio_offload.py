@@ -28,9 +28,9 @@ def test_a_thread_that_took_a_waiting_job_does_not_count_as_idle() -> None:
     assert threads.start(waited.set)
     gates[0].set()
     assert waited.wait(10)
-    assert eventually(lambda: threads._idle == 1)
+    assert eventually(lambda: threads.idle == 1)
     block(USUAL)
-    assert eventually(lambda: threads._jobs.empty())
+    assert eventually(lambda: threads.idle == 0)
     done = threading.Event()
     try:
         assert threads.start(done.set)

@@ -8,7 +8,6 @@ import fcntl
 import gc
 import io
 import os
-import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,11 @@ from loops import LOOPS, run_on
 
 import aio_posix.asyncio as aio
 from aio_posix import _calls
+from aio_posix.asyncio.bell import Bell
 from aio_posix.asyncio.files import opening
+from aio_posix.sigevent import address
+
+BELL = Bell()
 
 
 @pytest.fixture(params=LOOPS)
@@ -145,12 +148,15 @@ def in_threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that were opened in a thread."""
     paths: list[str] = []
 
-    def open_wait(path: Any, flags: int) -> tuple[int, int, int]:
-        assert threading.current_thread() is not threading.main_thread()
-        paths.append(os.fspath(path))
-        return _calls.open_wait(path, flags)
+    class Call(opening.Call):
+        def __init__(self, ended: _calls.Ended, path: str | bytes, flags: int) -> None:
+            super().__init__(ended, path, flags)
+            paths.append(os.fsdecode(path))
 
-    monkeypatch.setattr(opening, "open_wait", open_wait)
+        def __call__(self) -> None:
+            raise AssertionError("the loop did it")
+
+    monkeypatch.setattr(opening, "Call", Call)
     return paths
 
 
@@ -161,8 +167,10 @@ async def opened_and_closed(path: Path, mode: str = "rb", **how: Any) -> None:
 
 def at_once(path: Path) -> bool:
     """Whether this system can open it without waiting, after a first open."""
-    native_fd = _calls.open_wait(str(path), os.O_RDONLY | os.O_CLOEXEC)[0]
-    os.close(native_fd)
+    ended = _calls.Ended(address(BELL.c))
+    call = _calls.OpenCall(ended, str(path), os.O_RDONLY | os.O_CLOEXEC)
+    call()
+    os.close(call.take()[0])
     found = _calls.open_now(str(path), os.O_RDONLY | os.O_CLOEXEC)
     if found is not None:
         os.close(found[0])

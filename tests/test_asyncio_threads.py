@@ -54,7 +54,7 @@ def test_threads_are_used_again() -> None:
 
         assert pool.start(job)
         assert done.wait(10)
-        assert eventually(lambda: pool._idle == 1, 10)  # it has come back
+        assert eventually(lambda: pool.idle == 1, 10)  # it has come back
     assert len(seen) == 1
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import os
 import sys
 import threading
@@ -20,11 +21,13 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
+from aio_posix._calls import Ended, Writes
 from aio_posix.asyncio import loop, threads
 
 WAIT = 10.0  # seconds
+SOON = 0.0005  # seconds between two looks at what a thread does
 logger = logging.getLogger("aio_posix")
 
 
@@ -35,8 +38,20 @@ class Unclosed(Protocol):
     def publish(self) -> None: ...
 
 
+class Owed(Protocol):
+    """What an exit waits for. It is done once, whoever calls it."""
+
+    name: Any
+    here: bool  # the exit may do it
+
+    @property
+    def begun(self) -> bool: ...
+    def __call__(self) -> None: ...
+    def wait(self, seconds: float) -> bool: ...
+
+
 _open: dict[int, weakref.ref[Unclosed]] = {}
-_jobs: dict[int, Job] = {}
+_owed: dict[int, Owed] = {}
 
 
 _arranged = -1  # in which process, as loop.generation() counts them
@@ -64,18 +79,28 @@ def closed(file: Unclosed) -> None:
     _open.pop(id(file), None)
 
 
-class Job:
-    """What an exit waits for. It runs once, whoever runs it. ``here``: the exit may run it."""
+def owe(job: Owed) -> None:
+    _owed[id(job)] = job
 
-    def __init__(self, call: Callable[[], None], name: str, *, here: bool = False) -> None:
-        self.here = here
+
+def paid(job: Owed) -> None:
+    _owed.pop(id(job), None)
+
+
+class Job:
+    """An Owed of Python's."""
+
+    here = False
+
+    def __init__(self, call: Callable[[], None], name: str) -> None:
         self._call = call
         self.name = name
         self._begun = threading.Lock()
-        self.running = threading.Lock()  # held until it has ended
-        self.running.acquire()
-        _jobs[id(self)] = self
+        self._running = threading.Lock()  # held until it has ended
+        self._running.acquire()
+        owe(self)
 
+    @property
     def begun(self) -> bool:
         return self._begun.locked()
 
@@ -85,8 +110,38 @@ class Job:
         try:
             self._call()
         finally:
-            _jobs.pop(id(self), None)
-            self.running.release()
+            paid(self)
+            self._running.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended by then."""
+        return self._running.acquire(timeout=seconds)
+
+
+class WritesOwed(Writes):
+    """An Owed of C's, and a jobs.Job."""
+
+    here = True
+
+    def __init__(self, ended: Ended, name: Any) -> None:
+        self.name = name
+        owe(self)
+
+    def wait(self, seconds: float = math.inf) -> bool:
+        """Whether it has ended by then."""
+        deadline = time.monotonic() + seconds
+        while not self.done:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(SOON)
+        paid(self)
+        return True
+
+    def over(self) -> None:
+        paid(self)
+
+    def orphaned(self) -> None:
+        paid(self)
 
 
 def _alive() -> list[Unclosed]:
@@ -100,11 +155,11 @@ def _at_exit() -> None:
             file.write_out(max(0.0, deadline - time.monotonic()))
         except Exception:
             logger.exception("what waited in a file could not be written at exit")
-    for job in list(_jobs.values()):
+    for job in list(_owed.values()):
         # small writes are done here; what was interrupted before its thread began gets one now
-        if job.here or (not job.begun() and not threads.start(job)):
+        if job.here or (not job.begun and not threads.start(job)):
             job()
-        if not job.running.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not job.wait(max(0.0, deadline - time.monotonic())):
             text = f"lost at exit, not done after {WAIT:g} s: {job.name}"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
 
@@ -116,7 +171,7 @@ def _before_fork() -> None:
 
 
 def _in_child() -> None:
-    _jobs.clear()
+    _owed.clear()
 
 
 atexit.register(_at_exit)

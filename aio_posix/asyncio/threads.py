@@ -4,8 +4,7 @@
   such as the open of a FIFO.
 - A call that blocks holds up no other. When all threads are busy and none has begun a new job for
   PATIENCE seconds, there is one more.
-- Each job in the line has a thread promised to it, or counts as waiting. A thread that becomes free
-  is promised to a waiting job first and is idle only otherwise.
+- A Job of C (csrc/engine/jobs.h) is done without the GIL, by a thread that waits for the next one.
 - Where no thread can be made, start() says so and the caller does the job.
 - The loop does not wait until a new thread runs, as threading.Thread.start() does. Eight at once
   cost it 10 ms where the first of them were busy.
@@ -18,9 +17,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 
-Job = Callable[[], None]
+from aio_posix._calls import Jobs
+
+Job = Callable[[], object]
 USUAL = 8  # threads, as long as they get on
 PATIENCE = 0.05  # seconds
 IDLE = 10.0  # seconds until a thread without a job ends
@@ -31,76 +31,60 @@ class Threads:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._idle = 0  # threads without a job, and not yet promised one
-        self._waiting = 0  # jobs in the line that no thread is promised to
+        self._jobs = Jobs()
         self._number = 0
-        self._begun = 0  # jobs
         self._watched = False  # a thread looks whether the jobs get on
+
+    @property
+    def idle(self) -> int:
+        return self._jobs.idle
 
     def start(self, job: Job) -> bool:
         """Has the job done by a thread; False where there is none and none can be made."""
         with self._lock:
-            if self._idle:
-                self._idle -= 1
+            if not self._number:
+                if not self._more():
+                    return False
                 self._jobs.put(job)
                 return True
-            if self._number < USUAL and self._more(job):
+            if self._jobs.put(job) or (self._number < USUAL and self._more()):
                 return True
-            if not self._number:
-                return False
-            self._jobs.put(job)
-            self._waiting += 1
             if not self._watched:
                 self._watched = _begin(self._watch)
         return True
 
-    def _more(self, job: Job) -> bool:
-        begun = _begin(self._work, [job])  # a list, as a thread keeps its arguments while it lives
+    def _more(self) -> bool:
+        begun = _begin(self._work)
         self._number += begun
         return begun
 
-    def _work(self, first: list[Job]) -> None:
-        job: Job | None = first.pop()
+    def _work(self) -> None:
         while True:
+            job = self._jobs.get(IDLE)
             if job is not None:
-                self._begun += 1
                 job()
-                job = None
+                job = None  # it does not live until the next one comes
+                continue
             with self._lock:
-                if self._waiting:
-                    self._waiting -= 1
-                else:
-                    self._idle += 1
-            while job is None:
-                try:
-                    job = self._jobs.get(timeout=IDLE)
-                except Empty:
-                    with self._lock:
-                        if self._idle:
-                            self._idle -= 1
-                            self._number -= 1
-                            return
+                if not self._jobs.waiting:
+                    self._number -= 1
+                    return
 
     def _watch(self) -> None:
         while True:
-            begun = self._begun
+            begun = self._jobs.begun
             time.sleep(PATIENCE)
             with self._lock:
-                if not self._waiting:
+                if not self._jobs.waiting:
                     self._watched = False
                     return
-                if begun == self._begun:
-                    job = self._jobs.get()
-                    if self._more(job):
-                        self._waiting -= 1
-                    else:
-                        self._jobs.put(job)
+                if begun == self._jobs.begun:
+                    self._more()
 
 
-def _begin(call: Callable[..., None], *args: object) -> bool:
+def _begin(call: Callable[[], None]) -> bool:
     try:
-        _thread.start_new_thread(call, args)
+        _thread.start_new_thread(call, ())
     except RuntimeError:  # a limit, or the end of the interpreter
         return False
     return True

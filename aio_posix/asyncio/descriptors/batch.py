@@ -116,21 +116,3 @@ class Batch:
     def addresses(self) -> list[int]:
         """Of the memory that the entries read into or write from."""
         return [address(lib.batch_memory(self.c, i)) for i in range(len(self.entries))]
-
-
-class Bell:
-    """Wakes a loop from any thread. It is closed with its last user."""
-
-    __slots__ = ("c", "fd")
-
-    def __init__(self) -> None:
-        self.c = ffi.gc(lib.bell_new(), lib.bell_drop)
-        if not self.c:
-            raise OSError(ffi.errno, os.strerror(ffi.errno))
-        self.fd = int(self.c.fd)
-
-    def ring(self) -> None:
-        lib.bell_ring(self.c)
-
-    def hush(self) -> None:
-        lib.bell_hush(self.c)

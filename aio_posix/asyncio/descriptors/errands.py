@@ -20,7 +20,8 @@ from typing import Any, cast
 
 from aio_posix import flight
 from aio_posix.asyncio import loop, threads
-from aio_posix.asyncio.descriptors.batch import READ, Bell, Entry, Lane, seam
+from aio_posix.asyncio.bell import Bell
+from aio_posix.asyncio.descriptors.batch import READ, Entry, Lane, seam
 
 OWN_TURN = 0.002  # seconds that the loop works for itself before it gives others a turn
 

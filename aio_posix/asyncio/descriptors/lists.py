@@ -16,7 +16,8 @@ from typing import Any
 
 from aio_posix._calls import batch_abandon, batch_collect, batch_submit
 from aio_posix._ffi import lib
-from aio_posix.asyncio.descriptors.batch import Batch, Bell, Entry, Lane, seam
+from aio_posix.asyncio.bell import Bell
+from aio_posix.asyncio.descriptors.batch import Batch, Entry, Lane, seam
 
 
 class Nobody:

@@ -26,6 +26,7 @@ from typing import Any
 from aio_posix import flight, log
 from aio_posix._ffi import lib
 from aio_posix.asyncio import exits, loop
+from aio_posix.asyncio.bell import Bell
 from aio_posix.asyncio.descriptors import errands
 from aio_posix.asyncio.descriptors.batch import (
     BATCH,
@@ -33,7 +34,6 @@ from aio_posix.asyncio.descriptors.batch import (
     READ,
     SYNC,
     WRITE,
-    Bell,
     Entry,
     seam,
 )
@@ -41,6 +41,7 @@ from aio_posix.asyncio.descriptors.channel import Channel, Channels
 from aio_posix.asyncio.descriptors.errands import Errands
 from aio_posix.asyncio.descriptors.lists import Lists
 from aio_posix.asyncio.descriptors.poller import Poller
+from aio_posix.asyncio.jobs import Jobs
 from aio_posix.asyncio.turn import Turn
 
 # lists of a loop in glibc, whose cost for each request grows with the number of busy descriptors
@@ -66,6 +67,7 @@ class Ring:
         self.channels = Channels()
         self._poller: Poller | None = None
         self._bell = Bell()
+        self.jobs = Jobs(self._bell)
         self._lists = Lists(self._bell)
         self._errands = Errands(self._bell)
         self.line: deque[Entry] = deque()
@@ -153,6 +155,7 @@ class Ring:
 
     def _ready(self) -> None:
         self._bell.hush()
+        self.jobs.ready()
         self._harvest()
 
     def _look(self) -> None:
@@ -288,6 +291,7 @@ class Ring:
 
     def close(self) -> None:
         """The loop has closed. Whatever is in flight is released when glibc is done with it."""
+        self.jobs.close()
         if self.born == loop.generation():
             for channel in self._channels():
                 channel.waiting.clear()  # no cycle of garbage may keep the channel

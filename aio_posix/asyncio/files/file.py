@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aio_posix._calls import EachLine, declined, read_now
 from aio_posix.asyncio import arguments, loop
+from aio_posix.asyncio.files.closing import join
 from aio_posix.asyncio.files.modes import Answer
 from aio_posix.asyncio.files.sharing import Shared
 from aio_posix.asyncio.files.window import STRETCH, Source, Window, read_line
@@ -61,6 +62,7 @@ class File(Generic[S]):
     def raw(self) -> io.FileIO:
         """The built-in's unbuffered file on the same descriptor, which owns it from now on."""
         self._shared.check()
+        join(self._buffer.outbox.behind)  # who has it may close it
         return self._opened.raw
 
     def fileno(self) -> int:

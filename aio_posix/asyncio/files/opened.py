@@ -8,7 +8,8 @@
 - What may wait for a server, a disk or a lock of the kernel runs in a thread. Only a file that is
   known to be of this machine (``local``) is asked for its end, or closed, on the loop.
 - A call in a thread holds ``_lock`` and looks whether the file is still open, so it never meets
-  another file that has got the number. Closing takes the lock, too, and waits for requests.
+  another file that has got the number. Closing takes the lock, too, and waits for requests. A job
+  of C gets the number only while nobody else may close it, or for good.
 - The object of the built-in is made when somebody asks for it, and closes the descriptor from then
   on. Until then close() does. There is no finalizer here. In a cycle of garbage it might run before
   that of Shared, which still has something to write.
@@ -27,9 +28,11 @@ from typing import Any, TypeVar
 
 from aio_posix._calls import Position, close_now, declined, may_now
 from aio_posix.asyncio import exits, threads
+from aio_posix.asyncio.descriptors import ring
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
-from aio_posix.asyncio.descriptors.ring import rest
+from aio_posix.asyncio.files.closing import Closing, Rest
 from aio_posix.asyncio.files.modes import Mode
+from aio_posix.asyncio.jobs import Jobs
 from aio_posix.asyncio.memory import ALIGNMENT, pin
 from aio_posix.asyncio.native import NOW_MOST, REST
 from aio_posix.asyncio.offload import offload
@@ -119,7 +122,7 @@ class Opened(Position):
         """Gives the loop its turn when the slice (turn.py) of this task is over."""
         # so much that the clock is read on every call, as lines take longer to split than to read
         while not may_now(self.fd, NOW_MOST) and declined() == REST:
-            await rest()
+            await ring.rest()
 
     # --- the position
 
@@ -178,6 +181,13 @@ class Opened(Position):
         self.wrote = True
         await offload(self._executor, self.held, os.ftruncate, size)
 
+    @property
+    def undisturbed(self) -> bool:
+        """Whether it is of this machine, and neither a call in a thread nor the built-in's object
+        may close or change it now.
+        """
+        return self.local and self._raw is None and not self._lock.locked()
+
     def held(self, call: Callable[..., T], *args: Any) -> T:
         """``call(fd, *args)`` while nobody can close it."""
         with self._lock:
@@ -187,12 +197,38 @@ class Opened(Position):
 
     # --- the end
 
-    async def close(self, finish: Callable[[], None] | None) -> None:
-        """Closes it, when ``finish`` has written what is left, once no request is in flight."""
+    async def close(self, rest: Rest | None) -> None:
+        """Closes it, when what is left is written, once no request is in flight."""
         if self._requests is not None:
             self._requests.close()
-        if finish is not None or not self._close_at_once():
-            await offload(self._executor, self._job(finish))
+        if rest is None and self._close_at_once():
+            return
+        closing = self._closing(rest)
+        if closing is None:
+            await offload(self._executor, self._job(rest))
+        else:
+            jobs().begin(closing)
+            await closing.future
+
+    def _closing(self, rest: Rest | None) -> Closing | None:
+        """A job of C that writes what is left and closes the descriptor, which is its from here on.
+        None, where more is to be done.
+        """
+        write = None if rest is None else rest.plain()
+        if (
+            (rest is not None and write is None)
+            or self._executor is not None
+            or self._raw is not None
+        ):
+            return None
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            closing = Closing(jobs().ended, self.fd, self.name, write)
+            self.fd = -1
+            return closing
+        finally:
+            self._lock.release()
 
     def close_now(self) -> bool:
         """Whether it is closed now: a regular file that was only read, if that cannot take long."""
@@ -211,9 +247,9 @@ class Opened(Position):
         finally:
             self._lock.release()
 
-    def close_later(self, finish: Callable[[], None] | None) -> None:
+    def close_later(self, rest: Rest | None) -> None:
         """close() without waiting: by whoever uses the number last, or a thread."""
-        job = self._job(finish)
+        job = self._job(rest)
 
         def then() -> None:
             if not threads.start(job):
@@ -258,15 +294,20 @@ class Opened(Position):
         else:
             self._requests.close(then)
 
-    def _job(self, finish: Callable[[], None] | None) -> exits.Job:
+    def _job(self, rest: Rest | None) -> exits.Job:
         def close() -> None:
             try:
-                if finish is not None:
-                    finish()
+                if rest is not None:
+                    rest()
             finally:
                 self._close()
 
         return exits.Job(close, f"close of {self.name!r}")
+
+
+def jobs() -> Jobs:
+    """Those of the running loop."""
+    return ring.current().jobs
 
 
 def _has_positions(fd: int) -> bool:

@@ -26,12 +26,13 @@ from typing import (
     overload,
 )
 
-from aio_posix._calls import is_local, may_now, open_now, open_wait
+from aio_posix._calls import Ended, OpenCall, is_local, may_now, open_now
+from aio_posix.asyncio import loop
 from aio_posix.asyncio.files.binary import BinaryFile, RawFile
 from aio_posix.asyncio.files.buffer import Buffer
 from aio_posix.asyncio.files.characters import Characters, How, how
 from aio_posix.asyncio.files.modes import Mode, parse
-from aio_posix.asyncio.files.opened import Opened
+from aio_posix.asyncio.files.opened import Opened, jobs
 from aio_posix.asyncio.files.promised import Asked, Opening
 from aio_posix.asyncio.files.sharing import Shared
 from aio_posix.asyncio.files.text import TextFile
@@ -131,7 +132,7 @@ async def _open(asked: Asked, executor: Executor | None) -> BinaryFile | TextFil
                 opened.close_here()
                 raise
         return file
-    fd, kind, size, local = await _in_thread(executor, open_wait, _close_opened, path, mode.flags)
+    fd, kind, size, local = await _open_wait(executor, path, mode.flags)
     length = size if stat.S_ISREG(kind) else None
     opened = Opened(fd, path, mode, executor, local=local, length=length)
     if text is not None and length is None and asked.buffering < 0 and os.isatty(fd):
@@ -175,8 +176,33 @@ def _close_builtin(opened: tuple[io.FileIO, bool, bool]) -> None:
     opened[0].close()
 
 
-def _close_opened(opened: tuple[int, int, int, bool]) -> None:
-    os.close(opened[0])
+class Call(OpenCall):
+    """An open by a thread that needs no GIL for it."""
+
+    def __init__(self, ended: Ended, path: str | bytes, flags: int) -> None:
+        self.future: loop.Future[None] = loop.new_future()
+
+    def over(self) -> None:
+        loop.settle(self.future, None, None)
+
+    def orphaned(self) -> None: ...
+
+
+async def _open_wait(
+    executor: Executor | None, path: str | bytes, flags: int
+) -> tuple[int, int, int, bool]:
+    here = jobs()
+    call = Call(here.ended, path, flags)
+    try:
+        if executor is None:
+            here.begin(call)
+            await call.future
+        else:
+            await offload(executor, call)
+        return call.take()
+    except BaseException:
+        call.abandon()
+        raise
 
 
 async def _in_thread(

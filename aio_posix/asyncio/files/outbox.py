@@ -12,31 +12,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
-from functools import partial
-from typing import Protocol
 
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.files import blocking
-from aio_posix.asyncio.files.opened import LAST, NEVER, PUBLIC, Opened
-from aio_posix.asyncio.files.together import SMALL, Small, put
+from aio_posix.asyncio.files.closing import Behind, Data, Rest
+from aio_posix.asyncio.files.opened import LAST, NEVER, Opened, jobs
+from aio_posix.asyncio.files.together import SMALL, put
 from aio_posix.asyncio.memory import ALIGNMENT, aligned, pin
 
-Data = bytes | memoryview
 BEHIND = 2 << 20  # bytes that may be on their way, half of which wake the loop up together
-
-
-class Behind(Protocol):
-    """A write of a regular file that goes on by itself, whoever is cancelled."""
-
-    data: Data
-    at: int
-    result: int | None  # how much was written, once it has ended
-    error: OSError | None
-
-    @property
-    def lost(self) -> bool: ...
-    async def over(self) -> OSError | None: ...
 
 
 class Outbox:
@@ -133,11 +117,10 @@ class Outbox:
         if opened.direct and pin(data)[1] % ALIGNMENT:
             data = aligned(data)
         write: Behind
-        small = len(data) <= SMALL and type(data) is bytes and not opened.direct
-        if small and opened.local and not self._follows:
-            place = None if opened.mode.appends else at
-            small_write = partial(opened.held, blocking.write_at, data, place)
-            write = put(small_write, opened.name, data, at)
+        small = len(data) <= SMALL and not opened.direct and not self._follows
+        if small and type(data) is bytes and opened.undisturbed:
+            place = -1 if opened.mode.appends else at
+            write = put(jobs(), opened.fd, opened.name, data, at, place)
         else:
             write = opened.requests.put(data, at)
         self.behind.append(write)
@@ -246,26 +229,10 @@ class Outbox:
         self._opened.least = NEVER
         self.room = -1
 
-    def rest(self) -> Callable[[], None] | None:
-        """What writes the rest of a regular file, if there is one."""
+    def rest(self) -> Rest | None:
+        """What is left of a regular file's, if anything is."""
         pieces, self.waiting = self.waiting, []
-        behind, opened = self.behind, self._opened
-        if not pieces and not behind:
-            return None
-
-        def finish() -> None:
-            for each in behind:
-                if isinstance(each, Small):
-                    each.join()
-            for data in pieces:
-                if opened.direct and pin(data)[1] % ALIGNMENT:
-                    data = aligned(data)
-                if opened.at == PUBLIC or opened.mode.appends:
-                    blocking.write_at(opened.fd, data, None)
-                else:
-                    opened.at += blocking.write_at(opened.fd, data, opened.at)
-
-        return finish
+        return Rest(self._opened, self.behind, pieces) if pieces or self.behind else None
 
     def write_out(self, seconds: float) -> None:
         """Writes what waits, for callers that cannot await. A pipe or socket gets what goes in
@@ -275,6 +242,6 @@ class Outbox:
             if self.waiting:
                 blocking.push(self._opened.fd, self.waiting, seconds)
             self.waiting = []
-        elif finish := self.rest():
-            finish()
+        elif rest := self.rest():
+            rest()
         self.shut()

@@ -1,25 +1,24 @@
 """Small writes. One thread writes what one turn of the loop asked for, one after another.
 
 A list for glibc wakes a helper for each file, and a waiter in the end. That takes longer than the
-writes. 16 files that flush a line each had 31,000 flushes/s, and have some 150,000 so
-(benchmarks/everyday.py, flush-16).
+writes. The thread needs no GIL for them (csrc/python/writes.c).
 
 - Only files of file systems that are known to be of this machine are written so, because one write
   that waits holds up the others of its turn.
-- Each write looks at lock and number of its file itself, so none meets another file.
+- Nobody closes the descriptor of a file before its writes are over.
 - A write goes on when its task is cancelled. An exit waits for writes that have begun, and does
   those itself that a stopped loop has not handed over.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
-from aio_posix.asyncio import exits, loop, threads
+from aio_posix._calls import Ended
+from aio_posix.asyncio import exits, loop
+from aio_posix.asyncio.jobs import Jobs
 
 SMALL = 64 << 10  # bytes of one write
 MOST = 1 << 20  # bytes of one turn that one thread writes
@@ -28,39 +27,36 @@ MOST = 1 << 20  # bytes of one turn that one thread writes
 class Small:
     """A write that has begun."""
 
-    __slots__ = ("_name", "_write", "at", "batch", "data", "error", "result", "waiting")
+    __slots__ = ("_batch", "_error", "_name", "_place", "at", "data", "waiting")
     lost = False
 
-    def __init__(
-        self, write: Callable[[], int], name: Any, data: bytes | memoryview, at: int, batch: Batch
-    ) -> None:
-        self._write = write
+    def __init__(self, batch: Batch, place: int, name: Any, data: bytes, at: int) -> None:
+        self._batch = batch
+        self._place = place
         self._name = name
+        self._error: OSError | None = None
         self.data = data
         self.at = at
         self.waiting: list[loop.Future[None]] = []
-        self.batch = batch
-        self.result: int | None = None  # how much was written, once it has ended
-        self.error: OSError | None = None
 
-    def perform(self) -> None:
-        """In a thread."""
-        put = 0
-        try:
-            put = self._write()
-        except OSError as error:
-            put = getattr(error, "characters_written", 0)
-            if error.filename is None:
-                error.filename = self._name
-            self.error = error
-        except ValueError:  # closed meanwhile
-            self.error = OSError(errno.EBADF, os.strerror(errno.EBADF), self._name)
-        self.result = put
+    @property
+    def result(self) -> int | None:
+        """How much was written, once it has ended."""
+        return self._batch.result(self._place)[0] if self._batch.done else None
+
+    @property
+    def error(self) -> OSError | None:
+        """The error that ended it, with ``characters_written``."""
+        put, number = self._batch.result(self._place)
+        if number and self._error is None:
+            self._error = OSError(number, os.strerror(number), self._name)
+            self._error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError
+        return self._error
 
     async def over(self) -> OSError | None:
-        """Waits for its end; its error, if there was one, with ``characters_written``."""
-        while self.result is None:
-            if self.batch.loop is loop.running():
+        """Waits for its end; its error, if there was one."""
+        while not self._batch.done:
+            if self._batch.loop is loop.running():
                 await loop.woken(self.waiting)
             else:  # which may have been closed, or stopped before the thread began
                 self.join()
@@ -68,37 +64,31 @@ class Small:
 
     def join(self) -> None:
         """The same, blocking. A forked child leaves it to the parent."""
-        if self.batch.generation != loop.generation():
-            return
-        self.batch()
-        with self.batch.running:
-            pass
+        if self._batch.generation == loop.generation():
+            self._batch()
+            self._batch.wait()
 
 
-class Batch(exits.Job):
+class Batch(exits.WritesOwed):
     """The small writes of one turn."""
 
-    def __init__(self) -> None:
-        super().__init__(self._perform, "small writes", here=True)
+    def __init__(self, ended: Ended) -> None:
+        super().__init__(ended, "small writes")
         self.writes: list[Small] = []
         self.size = 0
         self.loop = loop.running()
         self.generation = loop.generation()
-        self._post = loop.poster()
 
     def open(self) -> bool:
         """Whether more can be added, which another loop or a forked child may not do."""
         here = self.loop is loop.running() and self.generation == loop.generation()
-        return here and not self.begun()
+        return here and self.size <= MOST
 
-    def _perform(self) -> None:
-        for write in self.writes:
-            write.perform()
-        self._post(self._tell)
-
-    def _tell(self) -> None:
+    def over(self) -> None:
         for write in self.writes:
             loop.wake(write.waiting)
+        self.writes = []  # each knows the batch
+        super().over()
 
 
 class _Here(threading.local):
@@ -108,20 +98,24 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def put(write: Callable[[], int], name: Any, data: bytes | memoryview, at: int) -> Small:
-    """Begins the ``write`` of ``data`` to the file of that name."""
+def put(jobs: Jobs, fd: int, name: Any, data: bytes, at: int, place: int) -> Small:
+    """Begins to write ``data`` to the file of that name, at ``place`` or, where that is -1, at the
+    position of the system.
+    """
     batch = _here.batch
-    if batch is None or batch.size > MOST or not batch.open():
-        batch = _here.batch = Batch()
-        loop.soon(_start, batch)
-    small = Small(write, name, data, at, batch)
+    i = -1 if batch is None or not batch.open() else batch.add(fd, data, place)
+    if batch is None or i < 0:
+        batch = _here.batch = Batch(jobs.ended)
+        loop.soon(_start, batch, jobs)
+        i = batch.add(fd, data, place)
+    small = Small(batch, i, name, data, at)
     batch.writes.append(small)
     batch.size += len(data)
     return small
 
 
-def _start(batch: Batch) -> None:
+def _start(batch: Batch, jobs: Jobs) -> None:
     if _here.batch is batch:
         _here.batch = None
-    if batch.generation == loop.generation() and not threads.start(batch):
-        batch()
+    if batch.generation == loop.generation():
+        jobs.begin(batch)

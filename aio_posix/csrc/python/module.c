@@ -10,6 +10,7 @@
 #include "control.h"
 #include "describe.h"
 #include "gate.h"
+#include "jobs.h"
 #include "kept.h"
 #include "lists.h"
 #include "promises.h"
@@ -57,8 +58,14 @@ void slot_of(PyTypeObject *type, int id, void *function)
 PyTypeObject *type_of(PyObject *module, const char *name, int size, unsigned flags,
                       PyType_Slot slots[])
 {
+    return subtype_of(module, name, size, flags, slots, NULL);
+}
+
+PyTypeObject *subtype_of(PyObject *module, const char *name, int size, unsigned flags,
+                         PyType_Slot slots[], PyTypeObject *base)
+{
     PyType_Spec spec = { name, size, 0, Py_TPFLAGS_DEFAULT | flags, slots };
-    PyTypeObject *type = (PyTypeObject *)PyType_FromSpec(&spec);
+    PyTypeObject *type = (PyTypeObject *)PyType_FromSpecWithBases(&spec, (PyObject *)base);
     if (type == NULL || PyModule_AddType(module, type) != 0)
         return NULL;
     return type;
@@ -66,7 +73,8 @@ PyTypeObject *type_of(PyObject *module, const char *name, int size, unsigned fla
 
 extern PyMethodDef page_cache_methods[], openfile_methods[], opening_methods[];
 extern int lines_start(PyObject *module), each_line_start(PyObject *module),
-    position_start(PyObject *module);
+    opening_start(PyObject *module), position_start(PyObject *module),
+    writes_start(PyObject *module);
 
 static int execute(PyObject *module)
 {
@@ -85,7 +93,8 @@ static int execute(PyObject *module)
             return -1;
     if (kept_start() != 0 || describe_start() != 0 || gate_start() != 0
         || control_start(module) != 0 || lines_start(module) != 0
-        || each_line_start(module) != 0 || position_start(module) != 0)
+        || each_line_start(module) != 0 || position_start(module) != 0
+        || jobs_start(module) != 0 || opening_start(module) != 0 || writes_start(module) != 0)
         return -1;
     return process_start() == 0 && waiters_start() == 0 ? 0 : -1;
 }

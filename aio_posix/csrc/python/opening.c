@@ -7,14 +7,15 @@
  *   files of known local mounts.  An O_PATH descriptor is looked at first, because to open a FIFO
  *   or a device has effects, and to open a file of NFS or FUSE waits for others.  O_NONBLOCK keeps
  *   a lease from being waited for and is taken off again.
- * - A mount becomes known when open_wait() has opened a file of it.  That is in a thread, because
+ * - A mount becomes known when an OpenCall has opened a file of it.  That is in a thread, because
  *   statfs() may wait, too.  The key is the mount's number that is never used again (Linux 6.8),
  *   else the number of a real device.  Numbers of other file systems, whose major is 0, are given
  *   to the next mount, so without the first kind of number they stay unknown.
  * - A file of overlayfs is opened at once only for reading, because the first writer copies the
  *   whole file.
- * - Whatever is wrong makes open_now() decline.  open_wait() finds out and raises.
+ * - Whatever is wrong makes open_now() decline.  The OpenCall finds out and raises.
  */
+#include "jobs.h"
 #include "page_cache.h"
 
 #include <errno.h>
@@ -169,51 +170,114 @@ static PyObject *open_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     return result;
 }
 
-/* open_wait(path, flags) -> (fd, mode, size, local).  Raises OSError, as io.FileIO does. */
-static PyObject *open_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+/* An open that may wait, and what is known of the file then. */
+struct open_call {
+    struct python_job base;
+    PyObject *path, *name;             /* as it was given, and bytes */
+    int flags, fd, error;
+    atomic_bool abandoned;
+    struct found found;
+};
+
+static void perform(struct job *job)
 {
-    (void)self;
-    if (nargs != 2) {
-        PyErr_SetString(PyExc_TypeError, "expected path, flags");
-        return NULL;
-    }
-    long flags = PyLong_AsLong(args[1]);
-    PyObject *path;
-    if ((flags == -1 && PyErr_Occurred()) || !PyUnicode_FSConverter(args[0], &path))
-        return NULL;
-    const char *name = PyBytes_AsString(path);
-    struct found found = { 0 };
-    int fd, error = 0;
-    Py_BEGIN_ALLOW_THREADS
+    struct open_call *o = (struct open_call *)((char *)job - offsetof(struct python_job, job));
     do
-        fd = open(name, (int)flags, 0666);
-    while (fd < 0 && errno == EINTR);
-    if (fd < 0) {
-        error = errno;
-    } else if (look(fd, &found) != 0) {     /* a seccomp profile that is older than statx() */
+        o->fd = open(PyBytes_AsString(o->name), o->flags, 0666);
+    while (o->fd < 0 && errno == EINTR);
+    if (o->fd < 0) {
+        o->error = errno;
+    } else if (look(o->fd, &o->found) != 0) {   /* a seccomp profile that is older than statx() */
         struct stat st;
-        if (fstat(fd, &st) == 0)
-            found = (struct found){ .mode = st.st_mode, .size = (uint64_t)st.st_size };
+        if (fstat(o->fd, &st) == 0)
+            o->found = (struct found){ .mode = st.st_mode, .size = (uint64_t)st.st_size };
         else
-            error = errno;
+            o->error = errno;
     }
-    if (error == 0 && S_ISDIR(found.mode))
-        error = EISDIR;
-    if (error == 0)
-        learn(fd, found.mount);
-    else if (fd >= 0)
-        close(fd);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(path);
-    if (error) {
-        errno = error;
-        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, args[0]);
+    if (o->error == 0 && S_ISDIR(o->found.mode))
+        o->error = EISDIR;
+    if (o->error == 0)
+        learn(o->fd, o->found.mount);
+    if (o->fd >= 0 && (o->error || atomic_load(&o->abandoned))) {
+        close(o->fd);
+        o->fd = -1;
     }
-    PyObject *result = Py_BuildValue("iIKN", fd, found.mode, (unsigned long long)found.size,
-                                     PyBool_FromLong(known(found.mount) != UNKNOWN));
-    if (result == NULL)
-        close(fd);
+}
+
+static PyObject *open_call_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)kwargs;
+    PyObject *self = job_new(type, args, perform);
+    struct open_call *o = (struct open_call *)self;
+    if (self == NULL)
+        return NULL;
+    o->fd = -1;
+    PyObject *end;
+    if (PyArg_ParseTuple(args, "OOi", &end, &o->path, &o->flags)) {
+        Py_INCREF(o->path);
+        if (PyUnicode_FSConverter(o->path, &o->name))
+            return self;
+    } else {
+        o->path = NULL;
+    }
+    Py_DECREF(self);
+    return NULL;
+}
+
+static void open_call_dealloc(PyObject *self)
+{
+    struct open_call *o = (struct open_call *)self;
+    if (o->fd >= 0)
+        close(o->fd);
+    Py_XDECREF(o->path);
+    Py_XDECREF(o->name);
+    job_dealloc(self);
+}
+
+/* Raises as io.FileIO does. */
+static PyObject *open_call_take(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct open_call *o = (struct open_call *)self;
+    if (o->error) {
+        errno = o->error;
+        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, o->path);
+    }
+    if (atomic_load(&o->base.job.state) != DONE || o->fd < 0) {
+        PyErr_SetString(PyExc_RuntimeError, "there is no open file to be taken");
+        return NULL;
+    }
+    PyObject *result = Py_BuildValue("iIKN", o->fd, o->found.mode,
+                                     (unsigned long long)o->found.size,
+                                     PyBool_FromLong(known(o->found.mount) != UNKNOWN));
+    if (result != NULL)
+        o->fd = -1;
     return result;
+}
+
+static PyObject *open_call_abandon(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    atomic_store(&((struct open_call *)self)->abandoned, true);
+    return none();
+}
+
+static PyMethodDef open_call_methods[] = {
+    { "take", open_call_take, METH_NOARGS,
+      "take() -> (fd, st_mode, st_size, is_local(fd)) of the open file, or raises OSError" },
+    { "abandon", open_call_abandon, METH_NOARGS, "abandon(): nobody will take it" },
+    { NULL, NULL, 0, NULL },
+};
+
+int opening_start(PyObject *module)
+{
+    PyType_Slot slots[] = {
+        function_slot(Py_tp_new, (void (*)(void))open_call_new),
+        function_slot(Py_tp_dealloc, (void (*)(void))open_call_dealloc),
+        { Py_tp_methods, open_call_methods },
+        { 0, NULL },
+    };
+    return job_type(module, "aio_posix._calls.OpenCall", sizeof(struct open_call), slots) ? 0 : -1;
 }
 
 /* is_local(fd) -> bool says whether it is of a file system whose files can be asked for their size
@@ -248,7 +312,6 @@ static PyObject *close_now(PyObject *self, PyObject *number)
 
 PyMethodDef opening_methods[] = {
     { "open_now", FASTCALL(open_now), NULL },
-    { "open_wait", FASTCALL(open_wait), NULL },
     { "is_local", is_local, METH_O, NULL },
     { "close_now", close_now, METH_O, NULL },
     { NULL, NULL, 0, NULL },

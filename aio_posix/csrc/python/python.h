@@ -75,6 +75,9 @@ void slot_of(PyTypeObject *type, int id, void *function);
 PyTypeObject *type_of(PyObject *module, const char *name, int size, unsigned flags,
                       PyType_Slot slots[]);
 
+PyTypeObject *subtype_of(PyObject *module, const char *name, int size, unsigned flags,
+                         PyType_Slot slots[], PyTypeObject *base);
+
 /* Calls a function of one of our Python modules, where rare cases are written.  NULL with its
  * exception.  The format is that of Py_BuildValue for a tuple. */
 PyObject *in_python(const char *module, const char *function, const char *format, ...);

@@ -1,0 +1,25 @@
+"""What wakes a loop."""
+
+from __future__ import annotations
+
+import os
+
+from aio_posix._ffi import ffi, lib
+
+
+class Bell:
+    """Wakes a loop from any thread. It is closed with its last user."""
+
+    __slots__ = ("c", "fd")
+
+    def __init__(self) -> None:
+        self.c = ffi.gc(lib.bell_new(), lib.bell_drop)
+        if not self.c:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        self.fd = int(self.c.fd)
+
+    def ring(self) -> None:
+        lib.bell_ring(self.c)
+
+    def hush(self) -> None:
+        lib.bell_hush(self.c)
