@@ -42,7 +42,7 @@ os.register_at_fork(after_in_child=_in_child)
 
 
 def new_future() -> Future[Any]:
-    return Future(loop=running())  # loop.create_future() is one more call of Python
+    return Future()  # of the running loop; to name it takes 60 ns longer
 
 
 def soon(call: Callable[..., object], *args: Any) -> None:
