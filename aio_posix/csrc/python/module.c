@@ -15,6 +15,7 @@
 #include "lists.h"
 #include "promises.h"
 #include "snapshot.h"
+#include "spare.h"
 #include "watch.h"
 #include "../engine/waiter.h"
 
@@ -91,7 +92,7 @@ static int execute(PyObject *module)
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (PyModule_AddFunctions(module, methods[i]) != 0)
             return -1;
-    if (kept_start() != 0 || describe_start() != 0 || gate_start() != 0
+    if (spare_start() != 0 || kept_start() != 0 || describe_start() != 0 || gate_start() != 0
         || control_start(module) != 0 || lines_start(module) != 0
         || each_line_start(module) != 0 || position_start(module) != 0
         || jobs_start(module) != 0 || opening_start(module) != 0 || writes_start(module) != 0)

@@ -14,6 +14,7 @@
  */
 #include "python.h"
 #include "page_cache.h"
+#include "spare.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -158,7 +159,7 @@ static PyObject *bytes_of(struct slice *s, int fd, Py_ssize_t nbytes, int64_t of
         return none();
     if ((s->why = permission(s, fd, nbytes)) != MAY)
         return none();
-    PyObject *data = PyBytes_FromStringAndSize(NULL, nbytes);
+    PyObject *data = spare_bytes(nbytes);
     if (data == NULL)
         return NULL;
     char *to = PyBytes_AsString(data);
