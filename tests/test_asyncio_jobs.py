@@ -105,6 +105,27 @@ def test_a_line_gives_jobs_of_python_to_who_takes_them_in_their_order() -> None:
     assert line.begun == 2
 
 
+def test_a_burst_wakes_all_who_are_idle() -> None:
+    """The first wakes one thread, which may be blocked before the next job comes."""
+    pool, gate, began = threads.Threads(), threading.Event(), threading.Semaphore(0)
+
+    def block() -> None:
+        began.release()
+        gate.wait()
+
+    try:
+        for _ in range(2):  # the second time there are threads that sleep
+            for _ in range(4):
+                assert pool.start(block)
+            for _ in range(4):
+                assert began.acquire(timeout=threads.IDLE / 3)
+            gate.set()
+            assert eventually(lambda: pool.idle == 4)
+            gate.clear()
+    finally:
+        gate.set()
+
+
 def test_each_write_says_how_far_it_came_and_why_no_further(ended: Ended, fd: int) -> None:
     job = Writes(ended)
     full = os.open("/dev/full", os.O_WRONLY)

@@ -43,9 +43,12 @@ pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="there is no gcc
 
 def compile_stress(to: Path, *flags: str, more: tuple[Path, ...] = ()) -> Path:
     sources = [*ENGINE, HERE / "host.c", HERE / "stress.c", *more]
-    program = to / "stress"
+    return compile_program(to / "stress", *flags, *map(str, sources))
+
+
+def compile_program(program: Path, *arguments: str) -> Path:
     subprocess.run(
-        ["gcc", *STRICT, "-g", "-O1", *flags, f"-I{CSRC}", *sources, "-o", program], check=True
+        ["gcc", *STRICT, "-g", "-O1", f"-I{CSRC}", *arguments, "-o", program], check=True
     )
     return program
 
@@ -83,11 +86,25 @@ def test_addresssanitizer_finds_nothing(tmp_path: Path) -> None:
 
 def test_threadsanitizer_finds_nothing(tmp_path: Path) -> None:
     program = compile_stress(tmp_path, "-fsanitize=thread", more=(HERE / "model.c",))
+    ended = run_under_thread_sanitizer(program)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def run_under_thread_sanitizer(program: Path) -> subprocess.CompletedProcess[str]:
     ended = run(program)
-    if (
-        "unexpected memory mapping" in ended.stderr
-    ):  # it expects less randomness than newer kernels have
-        ended = run("setarch", "-R", program)
+    if "unexpected memory mapping" in ended.stderr:
+        return run("setarch", "-R", program)  # it expects less randomness than newer kernels have
+    return ended
+
+
+@pytest.mark.parametrize("checks", ["address,undefined", "thread"])
+def test_each_job_is_begun_once_and_its_loop_hears_of_it(tmp_path: Path, checks: str) -> None:
+    """tests/c/jobs.c: lines of jobs, and loops that close with jobs on their way."""
+    sources = [HERE / "jobs.c", HERE / "host.c", *ENGINE]
+    flags = [f"-fsanitize={checks}", "-fno-sanitize-recover"]
+    ended = run_under_thread_sanitizer(
+        compile_program(tmp_path / "jobs", *flags, *map(str, sources))
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
