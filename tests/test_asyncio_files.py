@@ -545,6 +545,27 @@ def test_files_work_on_uvloop(path: Path) -> None:
         aio.nowait(before)
 
 
+@pytest.mark.parametrize("how", ["readline", "readlines", "for"])
+def test_an_unbuffered_file_shows_what_was_written_after_a_line(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"a\n" + b"old " * 1000)
+
+    async def program() -> bytes:
+        async with aio.open(path, "rb", buffering=0) as file:
+            if how == "readline":
+                assert await file.readline() == b"a\n"
+            elif how == "readlines":
+                assert await file.readlines(1) == [b"a\n"]
+            else:
+                async for line in file:
+                    assert line == b"a\n"
+                    break
+            path.write_bytes(b"a\n" + b"new " * 2000)
+            return await file.read(20_000)
+
+    assert run(program()) == b"new " * 2000
+
+
 @pytest.mark.parametrize("mode", ["r", "rb"])
 def test_readlines_goes_on_until_its_hint_is_exceeded(tmp_path: Path, mode: str) -> None:
     (tmp_path / "f").write_bytes(b"a\n\n\nb\n\n")

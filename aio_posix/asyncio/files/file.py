@@ -114,12 +114,16 @@ class File(Generic[S]):
             if hint <= 0:
                 self._window.add(await self._source.readall())
                 return self._window.all_lines()
-            while True:  # nothing is taken before all is there, so a cancellation loses nothing
-                if (lines := self._window.take_lines(hint)) is not None:
-                    return lines
-                if not await self._source.fill():
-                    self._source.end()
-                    return self._window.all_lines()
+            try:
+                while True:  # nothing is taken before all is there: a cancellation loses nothing
+                    if (lines := self._window.take_lines(hint)) is not None:
+                        return lines
+                    if not await self._source.fill():
+                        self._source.end()
+                        return self._window.all_lines()
+            finally:
+                if not self._buffer.size:  # unbuffered
+                    self._buffer.unread()
 
     async def writelines(self, lines: Iterable[Any]) -> None:
         """Writes the lines one after another, and nothing between them."""
