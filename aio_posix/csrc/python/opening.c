@@ -1,111 +1,26 @@
 /* Opens and closes files at once on the event loop where that cannot wait, and otherwise in a
  * thread of the caller's.
  *
- * State: `local` holds the mounts that are known to hold files of this machine.
- *
  * - open_now() opens only what the kernel finds in its caches (RESOLVE_CACHED), and only regular
- *   files of known local mounts.  An O_PATH descriptor is looked at first, because to open a FIFO
- *   or a device has effects, and to open a file of NFS or FUSE waits for others.  O_NONBLOCK keeps
- *   a lease from being waited for and is taken off again.
- * - A mount becomes known when an OpenCall has opened a file of it.  That is in a thread, because
- *   statfs() may wait, too.  The key is the mount's number that is never used again (Linux 6.8),
- *   else the number of a real device.  Numbers of other file systems, whose major is 0, are given
- *   to the next mount, so without the first kind of number they stay unknown.
- * - A file of overlayfs is opened at once only for reading, because the first writer copies the
- *   whole file.
+ *   files of known local mounts (mounts.h).  An O_PATH descriptor is looked at first, because to
+ *   open a FIFO or a device has effects, and to open a file of NFS or FUSE waits for others.
+ *   O_NONBLOCK keeps a lease from being waited for and is taken off again.
  * - Whatever is wrong makes open_now() decline.  The OpenCall finds out and raises.
  */
 #include "jobs.h"
+#include "mounts.h"
 #include "page_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#ifndef STATX_MNT_ID_UNIQUE
-#define STATX_MNT_ID_UNIQUE 0x00004000U
-#endif
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
-#ifndef BCACHEFS_SUPER_MAGIC
-#define BCACHEFS_SUPER_MAGIC 0xca451a4e
-#endif
-#ifndef EROFS_SUPER_MAGIC_V1
-#define EROFS_SUPER_MAGIC_V1 0xE0F5E1E2
-#endif
-
-enum { MOUNTS = 64, SMALL = 1 << 20 };
-enum trust { UNKNOWN, READING, ALL };
-
-/* Each is one word, so that readers need no lock.  It is a key, whose lowest bit says whether only
- * reading is trusted. */
-static _Atomic uint64_t local[MOUNTS];
-
-/* statx's struct as far as it is needed, whatever the C library knows of it. */
-struct found { uint32_t mode; uint64_t size, mount; };
-
-static int look(int fd, struct found *found)
-{
-    struct statx st = { 0 };
-    unsigned mask = STATX_TYPE | STATX_SIZE | STATX_MNT_ID_UNIQUE;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask, &st) != 0)
-        return -1;
-    found->mode = st.stx_mode;
-    found->size = st.stx_size;
-    found->mount = 0;
-    if (st.stx_mask & STATX_MNT_ID_UNIQUE)
-        found->mount = ((const uint64_t *)&st)[18] << 1;     /* stx_mnt_id: byte 144 */
-    else if (st.stx_dev_major != 0)
-        found->mount = ((uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor) << 1;
-    return 0;
-}
-
-static enum trust known(uint64_t mount)
-{
-    if (mount == 0)
-        return UNKNOWN;
-    for (int i = 0; i < MOUNTS; i++) {
-        uint64_t entry = atomic_load_explicit(&local[i], memory_order_relaxed);
-        if (entry == mount)
-            return ALL;
-        if (entry == (mount | 1))
-            return READING;
-        if (entry == 0)
-            break;
-    }
-    return UNKNOWN;
-}
-
-static void learn(int fd, uint64_t mount)
-{
-    static _Atomic unsigned next;
-    struct statfs fs;
-    if (mount == 0 || known(mount) != UNKNOWN || fstatfs(fd, &fs) != 0)
-        return;
-    switch ((uint32_t)fs.f_type) {
-    case EXT4_SUPER_MAGIC: case XFS_SUPER_MAGIC: case BTRFS_SUPER_MAGIC: case F2FS_SUPER_MAGIC:
-    case TMPFS_MAGIC: case RAMFS_MAGIC: case BCACHEFS_SUPER_MAGIC: case SQUASHFS_MAGIC:
-    case EROFS_SUPER_MAGIC_V1:
-        break;
-    case OVERLAYFS_SUPER_MAGIC:
-        mount |= 1;
-        break;
-    default:
-        return;
-    }
-    unsigned i = atomic_fetch_add(&next, 1);
-    if (i < MOUNTS)     /* with more mounts than that, the later ones stay unknown */
-        atomic_store(&local[i], mount);
-}
+enum { SMALL = 1 << 20 };
 
 static int openat2_cached(const char *path, uint64_t flags)
 {
@@ -125,16 +40,16 @@ static int open_cached(const char *path, int flags, struct found *found)
             atomic_store(&refused, 1);
         return -1;
     }
-    int rc = look(path_only, found);
+    int rc = mount_look(path_only, found);
     close(path_only);
-    enum trust trust = rc == 0 && S_ISREG(found->mode) ? known(found->mount) : UNKNOWN;
+    enum trust trust = rc == 0 && S_ISREG(found->mode) ? mount_trust(found->mount) : UNKNOWN;
     if (trust == UNKNOWN || (trust == READING && (flags & O_ACCMODE) != O_RDONLY))
         return -1;
     uint64_t mount = found->mount;
     int fd = openat2_cached(path, (uint64_t)(flags | O_NONBLOCK));
     if (fd < 0)
         return -1;
-    if (look(fd, found) == 0 && S_ISREG(found->mode) && found->mount == mount
+    if (mount_look(fd, found) == 0 && S_ISREG(found->mode) && found->mount == mount
         && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0)
         return fd;
     close(fd);      /* another file has come in its place meanwhile */
@@ -187,8 +102,8 @@ static void perform(struct job *job)
     while (o->fd < 0 && errno == EINTR);
     if (o->fd < 0) {
         o->error = errno;
-    } else if (look(o->fd, &o->found) != 0) {   /* a seccomp profile that is older than statx() */
-        struct stat st;
+    } else if (mount_look(o->fd, &o->found) != 0) {
+        struct stat st;     /* a seccomp profile that is older than statx() */
         if (fstat(o->fd, &st) == 0)
             o->found = (struct found){ .mode = st.st_mode, .size = (uint64_t)st.st_size };
         else
@@ -197,7 +112,7 @@ static void perform(struct job *job)
     if (o->error == 0 && S_ISDIR(o->found.mode))
         o->error = EISDIR;
     if (o->error == 0)
-        learn(o->fd, o->found.mount);
+        mount_learn(o->fd, o->found.mount);
     if (o->fd >= 0 && (o->error || atomic_load(&o->abandoned))) {
         close(o->fd);
         o->fd = -1;
@@ -249,7 +164,7 @@ static PyObject *open_call_take(PyObject *self, PyObject *unused)
     }
     PyObject *result = Py_BuildValue("iIKN", o->fd, o->found.mode,
                                      (unsigned long long)o->found.size,
-                                     PyBool_FromLong(known(o->found.mount) != UNKNOWN));
+                                     PyBool_FromLong(mount_trust(o->found.mount) != UNKNOWN));
     if (result != NULL)
         o->fd = -1;
     return result;
@@ -290,10 +205,10 @@ static PyObject *is_local(PyObject *self, PyObject *number)
         return NULL;
     struct found found = { 0 };
     Py_BEGIN_ALLOW_THREADS
-    if (look(fd, &found) == 0)
-        learn(fd, found.mount);
+    if (mount_look(fd, &found) == 0)
+        mount_learn(fd, found.mount);
     Py_END_ALLOW_THREADS
-    return PyBool_FromLong(known(found.mount) != UNKNOWN);
+    return PyBool_FromLong(mount_trust(found.mount) != UNKNOWN);
 }
 
 /* close_now(fd) -> bool closes a file of open_now() that was not written to.  Not the last link
