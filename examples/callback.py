@@ -7,6 +7,7 @@ from aio_posix import SIGEV_THREAD, aio_read, aio_return, aiocb, sigevent
 
 text = os.memfd_create("text")
 os.write(text, b"one, two, three; and that is all.")
+pieces: list[tuple[int, bytes]] = []
 done = threading.Event()
 
 
@@ -15,7 +16,7 @@ def handler(cb: aiocb) -> None:
     if n == 0:
         done.set()
         return
-    print(cb.aio_offset, bytes(cb.aio_buf[:n]))
+    pieces.append((cb.aio_offset, bytes(cb.aio_buf[:n])))
     cb.aio_offset += n  # fields can be changed while nothing is in flight
     aio_read(cb)
 
@@ -24,6 +25,8 @@ aio_read(
     aiocb(text, bytearray(12), aio_sigevent=sigevent(SIGEV_THREAD, sigev_notify_function=handler))
 )
 done.wait()
+for offset, piece in pieces:
+    print(offset, piece)
 
 # Output:
 # 0 b'one, two, th'

@@ -267,3 +267,19 @@ def test_an_array_of_any_shape_and_type_is_written_and_filled_whole(path: Path) 
         assert io.BytesIO(path.read_bytes()).read() == array.tobytes()
 
     run(program())
+
+
+@pytest.mark.parametrize("newline", ["", "\r\n"])
+def test_what_is_written_is_the_characters_whatever_a_subclass_says(
+    tmp_path: Path, newline: str
+) -> None:
+    class Wide(str):
+        def __len__(self) -> int:
+            raise KeyError("no length")
+
+    async def program() -> int:
+        async with aio.open(tmp_path / "file", "w", newline=newline) as file:
+            return await file.write(Wide("text\n"))
+
+    assert run(program()) == 5
+    assert (tmp_path / "file").read_bytes() == b"text" + (newline or "\n").encode()

@@ -102,6 +102,8 @@ class TextFile(File[str]):
         self._shared.check()
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if type(text) is not str:
+            text = str.__str__(text)  # the characters, whatever the methods of a subclass say
         if self._text.appends and not self._order.busy and self._buffer.outbox.room > 0:
             data = self._text.encode(text)
             if not self._buffer.put(data):
