@@ -8,18 +8,15 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Any, Protocol
 
 from aio_posix._calls import Ended
 from aio_posix.asyncio import loop, threads
 from aio_posix.asyncio.bell import Bell
+from aio_posix.asyncio.patience import Patience
 from aio_posix.sigevent import address
 
-# seconds of looking in vain; a sleeping thread takes some 25 us to begin. When that has been too
-# short, it is tried at every RETRY'th time
-PATIENCE, RETRY = 40e-6, 16
+PATIENCE = 40e-6  # seconds; a sleeping thread takes some 25 us to begin
 
 
 class Job(Protocol):
@@ -33,16 +30,14 @@ class Job(Protocol):
 class Jobs:
     """Those of one loop."""
 
-    __slots__ = ("_bell", "_found", "_in_vain", "_looking", "_patience", "_seen", "ended")
+    __slots__ = ("_bell", "_found", "_looking", "_patience", "ended")
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
         self.ended = Ended(address(bell.c))
         self._found: list[Any] = []
         self._looking = False
-        self._patience = PATIENCE if len(os.sched_getaffinity(0)) > 1 else 0.0
-        self._in_vain = 0
-        self._seen = 0.0
+        self._patience = Patience(PATIENCE)
 
     def begin(self, job: Job) -> None:
         """A thread does it, or the loop where no thread can be made."""
@@ -51,7 +46,7 @@ class Jobs:
                 self._look_again()
             if not threads.start(job):
                 job()
-            self._seen = time.monotonic()
+            self._patience.begin()
         except BaseException:  # a signal handler has raised; what has begun does not begin again
             loop.soon(self.begin, job)
             raise
@@ -66,16 +61,9 @@ class Jobs:
             self._looking = False
             found = self._collect()
             if found and not rung:
-                self._in_vain = 0
-            if not self.ended.out and self.ended.sleep():
+                self._patience.found()
+            if (not self.ended.out or self._patience.ends()) and self.ended.sleep():
                 return
-            now = time.monotonic()
-            if found:
-                self._seen = now
-            elif self._in_vain % RETRY or now - self._seen >= self._patience:
-                self._in_vain += 1
-                if self.ended.sleep():
-                    return
             self._look_again()
         except BaseException:  # a signal handler has raised, and there may be more
             self._looking = False

@@ -42,15 +42,15 @@ from aio_posix.asyncio.descriptors.errands import Errands
 from aio_posix.asyncio.descriptors.lists import Lists
 from aio_posix.asyncio.descriptors.poller import Poller
 from aio_posix.asyncio.jobs import Jobs
+from aio_posix.asyncio.patience import Patience
 from aio_posix.asyncio.turn import Turn
 
 # lists of a loop in glibc, whose cost for each request grows with the number of busy descriptors
 ROOM = 64
 # seconds between two looks of the timer; the shorter after one that found something
 SOONEST, LATEST = 0.001, 0.1
-# seconds of looking in vain; a helper that slept takes some 30 us to begin, and a waiter some 40 us
-# to ring. After that has been too short, it is tried at every RETRY'th time
-PATIENCE, RETRY = 50e-6, 16
+# seconds; a helper that slept takes some 30 us to begin, and a waiter some 40 us to ring
+PATIENCE = 50e-6
 STALLED = 1.0  # seconds without any progress until threads do what glibc has not begun
 AVOID_MOST = 64.0  # seconds that glibc gets no requests after it has stalled again and again
 SYNCS = (SYNC, DSYNC)
@@ -73,9 +73,7 @@ class Ring:
         self.line: deque[Entry] = deque()
         self.flushing = self._busy = self._looking = False
         self._touched: list[Channel] = []  # requests of theirs have ended
-        self._patience = PATIENCE if len(os.sched_getaffinity(0)) > 1 else 0.0
-        self._in_vain = 0  # how often a look lasted so long
-        self._seen = 0.0  # when something was found
+        self._patience = Patience(PATIENCE)
         self._due = 0.0  # of the next look of the timer; 0: none
         self._pause = LATEST
         self._progress = time.monotonic()
@@ -127,7 +125,7 @@ class Ring:
             self._busy = False
             if lists.flying and not self._looking:
                 if near:
-                    self._seen = time.monotonic()
+                    self._patience.begin()
                     self._looking = True
                     loop.soon(self._look)
                 else:
@@ -163,12 +161,9 @@ class Ring:
         found = self._harvest(whole=True)
         if not self._lists.flying:
             return
-        now = time.monotonic()
         if found:
-            self._seen = now
-            self._in_vain = 0
-        elif self._in_vain % RETRY or now - self._seen >= self._patience:
-            self._in_vain += 1
+            self._patience.found()
+        elif self._patience.ends():
             self._lists.post()
             return
         self._looking = True
