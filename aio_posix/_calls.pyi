@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Generic, Self, TypeVar
 
-from aio_posix._types import FileDescriptor, ReadableBuffer
+from aio_posix._types import FileDescriptor, ReadableBuffer, WritableBuffer
 from aio_posix.aiocb import aiocb
 from aio_posix.sigevent import sigevent
 
@@ -75,6 +75,7 @@ def tell_pool(threads: int, /) -> None: ...  # to the watcher
 def batch_submit(batch: int, entries: list[Any], line: Any, n: int, keeper: Any, /) -> None: ...
 def batch_collect(batch: int, entries: list[Any], found: list[Any], whole: bool, /) -> None: ...
 def batch_abandon(batch: int, /) -> None: ...
+def readinto_now(fd: Any, buffer: WritableBuffer, offset: int, /) -> int | None: ...
 def read_now(fd: Any, nbytes: int, offset: int, /) -> bytes | None: ...  # None: declined() says why
 def plain_ranges(ranges: list[Any], /) -> bool: ...  # each a tuple of two ints a read can have
 def plain_buffers(buffers: list[Any], /) -> bool: ...  # each a tuple of a writable one and an int
@@ -106,6 +107,7 @@ class Position:
     length: int
     def read_now(self, nbytes: int, /) -> bytes | None: ...  # None: not at once; -1: all
     def pread_now(self, nbytes: int, offset: int, /) -> bytes | None: ...
+    def readinto_now(self, buffer: WritableBuffer, offset: int, /) -> int | None: ...
     def seek_now(self, offset: int, /) -> bool: ...
 
 # what threads do without the GIL

@@ -123,6 +123,39 @@ def test_a_buffer_that_faults_in_the_middle_is_no_end_of_the_file(
     assert output(program, pass_fds=[fd]) == "Bad address\n"
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "aio.read(fd, 4, 8)",
+        "aio.readinto(fd, buffer, 8)",
+        "file.pread(4, 8)",
+        "file.readinto(buffer, 8)",
+    ],
+)
+def test_a_read_that_is_cached_needs_no_other_descriptor(
+    fd: int, tmp_path: Path, call: str
+) -> None:
+    program = f"""
+    import asyncio, os, resource
+    import aio_posix.asyncio as aio
+
+    async def main():
+        fd, buffer = {fd}, bytearray(4)
+        file = await aio.open({str(tmp_path / "content")!r}, "rb")
+        await file.pread(4, 0)  # what a loop needs for its first read
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+        for _ in range(20):
+            got = await {call}
+        assert got in (4, {CONTENT[8:12]!r}), got
+        print(bytes(buffer) if got == 4 else got)
+        await file.close()
+
+    asyncio.run(main())
+    """
+    assert output(program, pass_fds=[fd]) == f"{CONTENT[8:12]!r}\n"
+
+
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview])
 def test_a_write_puts_all_of_any_buffer(fd: int, make: Any) -> None:
     assert run(aio.write(fd, make(b"hello"), 100)) == 5

@@ -123,6 +123,10 @@ def test_a_read_sees_what_was_written_before_it(loop: str, tmp_path: Path) -> No
         async with aio.open(tmp_path / "file", "w+b") as file:
             await file.write(b"x" * 1_000_000)
             assert await file.pread(10, 999_990) == b"x" * 10
+            await file.write(b"small")
+            buffer = bytearray(8)
+            assert (await file.readinto(buffer, 999_997), buffer) == (8, b"xxxsmall")
+            await file.seek(1_000_000)
             await file.write(b"y" * 1_000_000)
             await file.seek(999_999)
             assert await file.read(2) == b"xy"

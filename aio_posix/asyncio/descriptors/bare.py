@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from aio_posix._calls import read_now
+from aio_posix._calls import read_now, readinto_now
 from aio_posix.asyncio.descriptors.descriptor import Descriptor
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ async def readinto(fd: FileDescriptor, buffer: WritableBuffer, offset: int) -> i
     resized nor freed. The count is short at the end of the file only. A pipe or a socket gives what
     there is. With O_DIRECT the caller has to align the buffer. Raises what read() raises.
     """
+    count = readinto_now(fd, buffer, offset)
+    if count is not None:
+        return count
+    if fd.__class__ is int:
+        return await _borrowed(fd).preadinto_missed(buffer, offset)
     return await _borrowed(fd).preadinto(buffer, offset)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from aio_posix._calls import declined, fresh, read_now, readinto_many_now, same_file
+from aio_posix._calls import declined, fresh, read_now, readinto_now, same_file
 from aio_posix.asyncio import loop
 from aio_posix.asyncio.arguments import count, place, positive, readable, writable
 from aio_posix.asyncio.descriptors import many, pipes, transfer
@@ -225,22 +225,34 @@ class Descriptor:
         """Reads into the buffer, which can be neither resized nor freed meanwhile. The count is
         short only at the end of the file.
         """
+        got = readinto_now(self._fd, buffer, offset)
+        if got is not None:
+            return got
+        return await self.preadinto_missed(buffer, offset)
+
+    async def preadinto_missed(self, buffer: WritableBuffer, offset: int) -> int:
+        """After readinto_now has declined."""
+        why, turn, opened = declined(), current().turn, True
+        if why == REST and (opened := turn.open()):
+            got = readinto_now(self._fd, buffer, offset)
+            if got is not None:
+                return got
+            why = declined()
         offset = place(offset)
         with writable(buffer, "readinto") as view:  # held, or it could be resized between requests
             what = self._what(self._known(current()))
             if what.stream:
                 return await self.receive_into(buffer)
             positive(offset)
-            here, counts = [(buffer, offset)], list[int]()
-            if not what.direct:
-                readinto_many_now(self.fileno(), here, counts)
             with Use(self) as channel:
-                while not counts and not what.direct and declined() == REST:
-                    await channel.home.turn.take()
-                    readinto_many_now(channel.fd, here, counts)
-                if counts:
-                    return counts[0]
-                spread = what.direct or declined() == ABSENT
+                while why == REST:
+                    await (turn.take() if opened else turn.rest())
+                    opened = True
+                    got = readinto_now(channel.fd, view, offset)
+                    if got is not None:
+                        return got
+                    why = declined()
+                spread = what.direct or why == ABSENT
                 return await transfer.read_into(channel, buffer, len(view), offset, spread)
 
     async def pwrite(self, data: ReadableBuffer, offset: int) -> int:

@@ -8,10 +8,12 @@ import os
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
+from aio_posix._calls import declined
 from aio_posix.asyncio import arguments
 from aio_posix.asyncio.files.file import File
 from aio_posix.asyncio.files.sharing import Shared
 from aio_posix.asyncio.files.window import read_line
+from aio_posix.asyncio.native import OTHERWISE
 
 if TYPE_CHECKING:
     from aio_posix._types import ReadableBuffer, WritableBuffer
@@ -82,14 +84,20 @@ class BinaryFile(File[bytes]):
         Without ``offset`` it begins at the position, and moves it. With one the position stays, and
         other operations go on meanwhile. Raises what pread() raises.
         """
+        if offset is None:
+            view = arguments.writable(buffer, "readinto")
+            with await self._shared.reading():
+                return await self._buffer.readinto(view)
+        count = self._opened.readinto_now(buffer, offset)
+        if count is not None:
+            return count
+        if declined() != OTHERWISE:
+            return await self._opened.requests.preadinto_missed(buffer, offset)
         view = arguments.writable(buffer, "readinto")
-        if offset is not None:
-            arguments.not_negative("offset", arguments.position(offset))
-            if self._shared.behind_position(writing=False):
-                await self._shared.settle_position()
-            return await self._opened.requests.preadinto(view, offset)
-        with await self._shared.reading():
-            return await self._buffer.readinto(view)
+        arguments.not_negative("offset", arguments.position(offset))
+        if self._shared.behind_position(writing=False):
+            await self._shared.settle_position()
+        return await self._opened.requests.preadinto(view, offset)
 
     async def readinto1(self, buffer: WritableBuffer) -> int:
         """As read1(), into memory of the caller's."""

@@ -280,6 +280,46 @@ static PyObject *plain_buffers(PyObject *self, PyObject *pairs)
     return PyBool_FromLong(1);
 }
 
+/* How many bytes came into the buffer, or -1: declined() says why. */
+static ssize_t fill(struct slice *s, int fd, const Py_buffer *view, int64_t offset)
+{
+    s->why = OTHERWISE;
+    if (view->len > NOW_MOST || (s->why = permission(s, fd, view->len)) != MAY)
+        return -1;
+    return whole(s, fd, view->buf, view->len, offset, false);
+}
+
+PyObject *page_cache_readinto(int fd, PyObject *buffer, PyObject *offset)
+{
+    struct slice *s = &of_thread;
+    Py_buffer view;
+    s->why = OTHERWISE;
+    int64_t at = fd < 0 || !PyLong_CheckExact(offset) ? -1 : PyLong_AsLongLong(offset);
+    if (at < 0 || PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) != 0) {
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))
+            return NULL;   /* of a signal handler */
+        PyErr_Clear();
+        return none();
+    }
+    ssize_t got = view.len > 0 ? fill(s, fd, &view, at) : -1;
+    PyBuffer_Release(&view);
+    return got < 0 ? none() : PyLong_FromSsize_t(got);
+}
+
+/* readinto_now(fd, buffer, offset) -> int | None, which also stands for whatever may be wrong */
+static PyObject *readinto_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (nargs != 3) {
+        PyErr_SetString(PyExc_TypeError, "expected fd, buffer, offset");
+        return NULL;
+    }
+    int fd = -1;
+    if (PyLong_CheckExact(args[0]) && int_of(args[0], &fd) != 0)
+        PyErr_Clear();
+    return page_cache_readinto(fd, args[1], args[2]);
+}
+
 static PyObject *readinto_many_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)self;
@@ -299,13 +339,7 @@ static PyObject *readinto_many_now(PyObject *self, PyObject *const *args, Py_ssi
                 PyErr_SetString(PyExc_TypeError, "expected tuples of a buffer and an int");
             return NULL;
         }
-        ssize_t got = 0;
-        s->why = OTHERWISE;
-        if (view.len > NOW_MOST)
-            got = -1;
-        else if (view.len > 0)
-            got = (s->why = permission(s, fd, view.len)) == MAY
-                      ? whole(s, fd, view.buf, view.len, offset, false) : -1;
+        ssize_t got = view.len > 0 ? fill(s, fd, &view, offset) : 0;
         PyBuffer_Release(&view);
         if (got < 0)
             break;
@@ -383,6 +417,7 @@ static PyObject *fresh(PyObject *self, PyObject *nbytes)
 
 PyMethodDef page_cache_methods[] = {
     { "read_now", FASTCALL(read_now), NULL },
+    { "readinto_now", FASTCALL(readinto_now), NULL },
     { "plain_ranges", plain_ranges, METH_O,
       "plain_ranges(ranges, /) -> bool: each is a tuple of two ints that a read can have" },
     { "read_many_now", FASTCALL(read_many_now),

@@ -13,6 +13,9 @@ enum { MAY, REST, ABSENT, UNSUPPORTED, UNCACHED, STREAM, OTHERWISE };
 /* bytes, short at the end of the file, or None: declined() says why */
 PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset);
 
+/* The same into a buffer: the count.  None also stands for an argument that may be wrong. */
+PyObject *page_cache_readinto(int fd, PyObject *buffer, PyObject *offset);
+
 /* For the rest of this slice: fd is a regular file, without O_DIRECT. */
 void page_cache_trust(int fd);
 

@@ -63,6 +63,12 @@ static PyObject *position_read(PyObject *self, PyObject *size)
     return data;
 }
 
+/* Whether a read at any offset sees what it should without waiting. */
+static int clean(const struct position *p)
+{
+    return p->at >= 0 && p->least != NEVER;
+}
+
 /* pread_now(nbytes, offset) -> bytes | None; OTHERWISE: the page cache was not asked */
 static PyObject *position_pread(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -73,14 +79,24 @@ static PyObject *position_pread(PyObject *self, PyObject *const *args, Py_ssize_
     }
     Py_ssize_t nbytes = -1;
     long long offset = -1;
-    if (p->at >= 0 && p->least != NEVER && PyLong_CheckExact(args[0])
-        && PyLong_CheckExact(args[1])) {
+    if (clean(p) && PyLong_CheckExact(args[0]) && PyLong_CheckExact(args[1])) {
         nbytes = PyLong_AsSsize_t(args[0]);
         offset = PyLong_AsLongLong(args[1]);
         if ((nbytes == -1 || offset == -1) && PyErr_Occurred())
             PyErr_Clear();
     }
     return page_cache_read(p->fd, nbytes, offset);   /* which declines what is negative */
+}
+
+/* readinto_now(buffer, offset) -> int | None */
+static PyObject *position_readinto(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct position *p = (struct position *)self;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "expected buffer, offset");
+        return NULL;
+    }
+    return page_cache_readinto(clean(p) ? p->fd : -1, args[0], args[1]);
 }
 
 /* seek_now(offset) -> bool */
@@ -105,6 +121,8 @@ static PyMethodDef position_methods[] = {
     { "pread_now", FASTCALL(position_pread),
       "pread_now(nbytes, offset, /) -> bytes, or None: declined() says OTHERWISE if nothing was\n"
       "asked" },
+    { "readinto_now", FASTCALL(position_readinto),
+      "readinto_now(buffer, offset, /) -> how many bytes came, or None" },
     { "seek_now", position_seek, METH_O, "seek_now(offset, /) -> whether it is there now" },
     { NULL, NULL, 0, NULL },
 };
