@@ -303,6 +303,22 @@ asyncio.run(asyncio.wait_for(main(), 40)); print("done")
     assert output(program) == "done\n"
 
 
+def test_a_loop_without_a_descriptor_for_its_bell_raises_and_has_one_later() -> None:
+    program = """
+async def main():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fd + 1, before[1]))
+    try:
+        await aio.write(fd, b"data", 0)
+    except OSError as error:
+        print(error.strerror)
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    print(await aio.write(fd, b"data", 0))
+asyncio.run(main())
+"""
+    assert output(PROGRAM + program) == "Too many open files\n4\n"
+
+
 def test_an_exit_writes_what_its_loop_had_not_submitted_yet(tmp_path: Path) -> None:
     """At most 64 requests of a file are in glibc at one time."""
     program = (

@@ -13,9 +13,10 @@ class Bell:
     __slots__ = ("c", "fd")
 
     def __init__(self) -> None:
-        self.c = ffi.gc(lib.bell_new(), lib.bell_drop)
-        if not self.c:
+        bell = lib.bell_new()
+        if not bell:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
+        self.c = ffi.gc(bell, lib.bell_drop)
         self.fd = int(self.c.fd)
 
     def ring(self) -> None:

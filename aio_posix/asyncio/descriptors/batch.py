@@ -102,9 +102,10 @@ class Batch:
     __slots__ = ("address", "c", "entries", "posted")
 
     def __init__(self) -> None:
-        self.c = ffi.gc(lib.batch_new(), lib.batch_free)
-        if not self.c:
+        batch = lib.batch_new()
+        if not batch:
             raise MemoryError("no room for a batch of requests")
+        self.c = ffi.gc(batch, lib.batch_free)
         self.address = address(self.c)
         self.entries: list[Entry | None] = []
         self.posted = False  # a waiter has it, and will ring the bell
