@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import io
 import mmap
 import os
 import socket
@@ -154,6 +155,34 @@ def test_a_read_that_is_cached_needs_no_other_descriptor(
     asyncio.run(main())
     """
     assert output(program, pass_fds=[fd]) == f"{CONTENT[8:12]!r}\n"
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("buffering", [-1, 0])
+def test_readinto_at_the_position_goes_on_where_the_operation_before_it_ended(
+    fd: int, tmp_path: Path, buffering: int
+) -> None:
+    async def program() -> None:
+        buffer = bytearray(300)
+        async with aio.open(tmp_path / "content", "r+b", buffering) as file:
+            assert (await file.readinto(buffer), buffer) == (300, CONTENT[:300])
+            assert await file.read(10) == CONTENT[300:310]
+            assert (await file.readinto(buffer), buffer) == (300, CONTENT[310:610])
+            assert await file.write(b"new") == 3
+            await file.seek(608)
+            assert (await file.readinto(buffer), buffer[:5]) == (300, CONTENT[608:610] + b"new")
+            assert await file.tell() == 908
+            await file.seek(len(CONTENT) - 7)
+            assert (await file.readinto(buffer), buffer[:7]) == (7, CONTENT[-7:])
+            assert await file.readinto(buffer) == 0
+            assert await file.tell() == len(CONTENT)
+        with pytest.raises(ValueError, match="closed"):
+            await file.readinto(buffer)
+        async with aio.open(tmp_path / "content", "ab", buffering) as file:
+            with pytest.raises(io.UnsupportedOperation):
+                await file.readinto(buffer)
+
+    run(program())
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview])

@@ -85,6 +85,10 @@ class BinaryFile(File[bytes]):
         other operations go on meanwhile. Raises what pread() raises.
         """
         if offset is None:
+            if not self._order.busy:
+                count = self._opened.readinto_now(buffer)
+                if count is not None:
+                    return count
             view = arguments.writable(buffer, "readinto")
             with await self._shared.reading():
                 return await self._buffer.readinto(view)

@@ -289,19 +289,28 @@ static ssize_t fill(struct slice *s, int fd, const Py_buffer *view, int64_t offs
     return whole(s, fd, view->buf, view->len, offset, false);
 }
 
-PyObject *page_cache_readinto(int fd, PyObject *buffer, PyObject *offset)
+int64_t page_cache_offset(PyObject *number)
+{
+    int64_t offset = PyLong_CheckExact(number) ? PyLong_AsLongLong(number) : -1;
+    if (offset == -1)
+        PyErr_Clear();
+    return offset;
+}
+
+PyObject *page_cache_readinto(int fd, PyObject *buffer, int64_t offset)
 {
     struct slice *s = &of_thread;
     Py_buffer view;
     s->why = OTHERWISE;
-    int64_t at = fd < 0 || !PyLong_CheckExact(offset) ? -1 : PyLong_AsLongLong(offset);
-    if (at < 0 || PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) != 0) {
-        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))
+    if (fd < 0 || offset < 0)
+        return none();
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) != 0) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception))
             return NULL;   /* of a signal handler */
         PyErr_Clear();
         return none();
     }
-    ssize_t got = view.len > 0 ? fill(s, fd, &view, at) : -1;
+    ssize_t got = view.len > 0 ? fill(s, fd, &view, offset) : -1;
     PyBuffer_Release(&view);
     return got < 0 ? none() : PyLong_FromSsize_t(got);
 }
@@ -317,7 +326,7 @@ static PyObject *readinto_now(PyObject *self, PyObject *const *args, Py_ssize_t 
     int fd = -1;
     if (PyLong_CheckExact(args[0]) && int_of(args[0], &fd) != 0)
         PyErr_Clear();
-    return page_cache_readinto(fd, args[1], args[2]);
+    return page_cache_readinto(fd, args[1], page_cache_offset(args[2]));
 }
 
 static PyObject *readinto_many_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)

@@ -14,7 +14,10 @@ enum { MAY, REST, ABSENT, UNSUPPORTED, UNCACHED, STREAM, OTHERWISE };
 PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset);
 
 /* The same into a buffer: the count.  None also stands for an argument that may be wrong. */
-PyObject *page_cache_readinto(int fd, PyObject *buffer, PyObject *offset);
+PyObject *page_cache_readinto(int fd, PyObject *buffer, int64_t offset);
+
+/* -1, and no exception, for what is no int that a read can have. */
+int64_t page_cache_offset(PyObject *number);
 
 /* For the rest of this slice: fd is a regular file, without O_DIRECT. */
 void page_cache_trust(int fd);

@@ -88,15 +88,21 @@ static PyObject *position_pread(PyObject *self, PyObject *const *args, Py_ssize_
     return page_cache_read(p->fd, nbytes, offset);   /* which declines what is negative */
 }
 
-/* readinto_now(buffer, offset) -> int | None */
+/* readinto_now(buffer[, offset]) -> int | None; without an offset at the position, which moves */
 static PyObject *position_readinto(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     struct position *p = (struct position *)self;
-    if (nargs != 2) {
+    if (nargs != 1 && nargs != 2) {
         PyErr_SetString(PyExc_TypeError, "expected buffer, offset");
         return NULL;
     }
-    return page_cache_readinto(clean(p) ? p->fd : -1, args[0], args[1]);
+    int fd = clean(p) ? p->fd : -1;
+    if (nargs == 2)
+        return page_cache_readinto(fd, args[0], page_cache_offset(args[1]));
+    PyObject *count = page_cache_readinto(fd, args[0], p->at);
+    if (count != NULL && count != Py_None)
+        p->at += PyLong_AsSsize_t(count);
+    return count;
 }
 
 /* seek_now(offset) -> bool */
@@ -122,7 +128,8 @@ static PyMethodDef position_methods[] = {
       "pread_now(nbytes, offset, /) -> bytes, or None: declined() says OTHERWISE if nothing was\n"
       "asked" },
     { "readinto_now", FASTCALL(position_readinto),
-      "readinto_now(buffer, offset, /) -> how many bytes came, or None" },
+      "readinto_now(buffer, offset=None, /) -> how many bytes came, or None; by default at the\n"
+      "position" },
     { "seek_now", position_seek, METH_O, "seek_now(offset, /) -> whether it is there now" },
     { NULL, NULL, 0, NULL },
 };
