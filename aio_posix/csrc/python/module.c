@@ -72,7 +72,7 @@ PyTypeObject *subtype_of(PyObject *module, const char *name, int size, unsigned 
     return type;
 }
 
-extern PyMethodDef page_cache_methods[], openfile_methods[], opening_methods[];
+extern PyMethodDef page_cache_methods[], many_methods[], openfile_methods[], opening_methods[];
 extern int lines_start(PyObject *module), each_line_start(PyObject *module),
     opening_start(PyObject *module), position_start(PyObject *module),
     writes_start(PyObject *module);
@@ -82,7 +82,7 @@ static int execute(PyObject *module)
     static atomic_bool loaded;
     PyMethodDef *const methods[] = {
         call_methods, list_methods, promise_methods, snapshot_methods, watch_methods, batch_methods,
-        page_cache_methods, openfile_methods, opening_methods,
+        page_cache_methods, many_methods, openfile_methods, opening_methods,
     };
     if (atomic_exchange(&loaded, true)) {
         PyErr_SetString(PyExc_ImportError, "aio_posix is loaded in this process already: "

@@ -200,93 +200,13 @@ static PyObject *read_now(PyObject *self, PyObject *const *args, Py_ssize_t narg
     return bytes_of(s, fd, nbytes, offset);
 }
 
-/* Whether it is a tuple (nbytes, offset) of ints that a read can have.  -1 with an error. */
-static int range_of(PyObject *range, Py_ssize_t *nbytes, int64_t *offset)
+ssize_t page_cache_fill(int fd, char *to, Py_ssize_t nbytes, int64_t offset)
 {
-    if (!PyTuple_Check(range) || PyTuple_Size(range) != 2)
-        return 0;
-    PyObject *first = PyTuple_GetItem(range, 0), *second = PyTuple_GetItem(range, 1);
-    if (!PyLong_CheckExact(first) || !PyLong_CheckExact(second))
-        return 0;
-    *nbytes = PyLong_AsSsize_t(first);
-    *offset = PyLong_AsLongLong(second);
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        return 0;
-    }
-    return *nbytes >= 0 && *offset >= 0;
-}
-
-static PyObject *plain_ranges(PyObject *self, PyObject *ranges)
-{
-    (void)self;
-    Py_ssize_t n = PyList_Size(ranges), nbytes;
-    int64_t offset;
-    if (n < 0)
-        return NULL;
-    for (Py_ssize_t i = 0; i < n; i++)
-        if (!range_of(PyList_GetItem(ranges, i), &nbytes, &offset))
-            return PyBool_FromLong(0);
-    return PyBool_FromLong(1);
-}
-
-static PyObject *read_many_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (nargs != 3 || !PyList_Check(args[1]) || !PyList_Check(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "expected fd, ranges, results");
-        return NULL;
-    }
-    for (Py_ssize_t i = PyList_Size(args[2]); i < PyList_Size(args[1]); i++) {
-        PyObject *range = PyList_GetItem(args[1], i);
-        PyObject *one[] = { args[0], PyTuple_GetItem(range, 0), PyTuple_GetItem(range, 1) };
-        PyObject *data = one[1] && one[2] ? read_now(self, one, 3) : NULL;
-        if (data == NULL || data == Py_None)
-            return data;
-        int failed = PyList_Append(args[2], data);
-        Py_DECREF(data);
-        if (failed)
-            return NULL;
-    }
-    return none();
-}
-
-/* What a tuple (buffer, offset) means, the buffer exported: 1, 0 with an error if it may. */
-static int buffer_of(PyObject *pair, Py_buffer *view, int64_t *offset)
-{
-    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2
-        || !PyLong_CheckExact(PyTuple_GetItem(pair, 1)))
-        return 0;
-    *offset = PyLong_AsLongLong(PyTuple_GetItem(pair, 1));
-    if (*offset < 0)
-        return 0;
-    return PyObject_GetBuffer(PyTuple_GetItem(pair, 0), view, PyBUF_WRITABLE) == 0;
-}
-
-static PyObject *plain_buffers(PyObject *self, PyObject *pairs)
-{
-    (void)self;
-    Py_ssize_t n = PyList_Size(pairs);
-    int64_t offset;
-    Py_buffer view;
-    if (n < 0)
-        return NULL;
-    for (Py_ssize_t i = 0; i < n; i++) {
-        if (!buffer_of(PyList_GetItem(pairs, i), &view, &offset)) {
-            PyErr_Clear();
-            return PyBool_FromLong(0);
-        }
-        PyBuffer_Release(&view);
-    }
-    return PyBool_FromLong(1);
-}
-
-/* How many bytes came into the buffer, or -1: declined() says why. */
-static ssize_t fill(struct slice *s, int fd, const Py_buffer *view, int64_t offset)
-{
+    struct slice *s = &of_thread;
     s->why = OTHERWISE;
-    if (view->len > NOW_MOST || (s->why = permission(s, fd, view->len)) != MAY)
+    if (nbytes > NOW_MOST || (s->why = permission(s, fd, nbytes)) != MAY)
         return -1;
-    return whole(s, fd, view->buf, view->len, offset, false);
+    return whole(s, fd, to, nbytes, offset, false);
 }
 
 int64_t page_cache_offset(PyObject *number)
@@ -299,9 +219,8 @@ int64_t page_cache_offset(PyObject *number)
 
 PyObject *page_cache_readinto(int fd, PyObject *buffer, int64_t offset)
 {
-    struct slice *s = &of_thread;
     Py_buffer view;
-    s->why = OTHERWISE;
+    of_thread.why = OTHERWISE;
     if (fd < 0 || offset < 0)
         return none();
     if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) != 0) {
@@ -310,7 +229,7 @@ PyObject *page_cache_readinto(int fd, PyObject *buffer, int64_t offset)
         PyErr_Clear();
         return none();
     }
-    ssize_t got = view.len > 0 ? fill(s, fd, &view, offset) : -1;
+    ssize_t got = view.len > 0 ? page_cache_fill(fd, view.buf, view.len, offset) : -1;
     PyBuffer_Release(&view);
     return got < 0 ? none() : PyLong_FromSsize_t(got);
 }
@@ -327,38 +246,6 @@ static PyObject *readinto_now(PyObject *self, PyObject *const *args, Py_ssize_t 
     if (PyLong_CheckExact(args[0]) && int_of(args[0], &fd) != 0)
         PyErr_Clear();
     return page_cache_readinto(fd, args[1], page_cache_offset(args[2]));
-}
-
-static PyObject *readinto_many_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    (void)self;
-    struct slice *s = &of_thread;
-    int fd;
-    if (nargs != 3 || !PyList_Check(args[1]) || !PyList_Check(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "expected fd, buffers, counts");
-        return NULL;
-    }
-    if (int_of(args[0], &fd) != 0)
-        return NULL;
-    for (Py_ssize_t i = PyList_Size(args[2]); i < PyList_Size(args[1]); i++) {
-        Py_buffer view;
-        int64_t offset;
-        if (!buffer_of(PyList_GetItem(args[1], i), &view, &offset)) {
-            if (!PyErr_Occurred())
-                PyErr_SetString(PyExc_TypeError, "expected tuples of a buffer and an int");
-            return NULL;
-        }
-        ssize_t got = view.len > 0 ? fill(s, fd, &view, offset) : 0;
-        PyBuffer_Release(&view);
-        if (got < 0)
-            break;
-        PyObject *count = PyLong_FromSsize_t(got);
-        int failed = count == NULL || PyList_Append(args[2], count);
-        Py_XDECREF(count);
-        if (failed)
-            return NULL;
-    }
-    return none();
 }
 
 /* fill_now(fd, data, at, nbytes, offset) -> int | None: into bytes that nobody else has seen yet;
@@ -427,15 +314,6 @@ static PyObject *fresh(PyObject *self, PyObject *nbytes)
 PyMethodDef page_cache_methods[] = {
     { "read_now", FASTCALL(read_now), NULL },
     { "readinto_now", FASTCALL(readinto_now), NULL },
-    { "plain_ranges", plain_ranges, METH_O,
-      "plain_ranges(ranges, /) -> bool: each is a tuple of two ints that a read can have" },
-    { "read_many_now", FASTCALL(read_many_now),
-      "read_many_now(fd, ranges, results, /): reads on from where the results end, until one is\n"
-      "declined" },
-    { "plain_buffers", plain_buffers, METH_O,
-      "plain_buffers(buffers, /) -> bool: each is a tuple of a writable buffer and an offset" },
-    { "readinto_many_now", FASTCALL(readinto_many_now),
-      "readinto_many_now(fd, buffers, counts, /): the same into buffers" },
     { "fill_now", FASTCALL(fill_now), NULL },
     { "may_now", FASTCALL(may_now), NULL },
     { "declined", declined, METH_NOARGS, NULL },

@@ -16,6 +16,9 @@ PyObject *page_cache_read(int fd, Py_ssize_t nbytes, int64_t offset);
 /* The same into a buffer: the count.  None also stands for an argument that may be wrong. */
 PyObject *page_cache_readinto(int fd, PyObject *buffer, int64_t offset);
 
+/* How many bytes came into memory of the caller, or -1: declined() says why. */
+ssize_t page_cache_fill(int fd, char *to, Py_ssize_t nbytes, int64_t offset);
+
 /* -1, and no exception, for what is no int that a read can have. */
 int64_t page_cache_offset(PyObject *number);
 
