@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from deadline import eventually
+from fresh import output
 
 import aio_posix.asyncio as aio
 from aio_posix._calls import Ended, Jobs, OpenCall, Writes
@@ -278,19 +279,17 @@ class Stop(Exception):
     """As a signal handler raises it, between two lines of asyncio/jobs.py."""
 
 
-@pytest.mark.parametrize("line", range(1, 40))
+@pytest.mark.parametrize("line", range(1, 60))
 def test_a_signal_handler_that_raises_loses_no_end_of_a_job(tmp_path: Path, line: int) -> None:
-    lines = 0
-    text = Path(jobs.__file__).read_text().splitlines()
+    lines, interrupted = 0, set[int]()
 
     def trace(frame: types.FrameType, event: str, arg: object) -> object:
         nonlocal lines
         if frame.f_code.co_filename != jobs.__file__ or frame.f_code.co_name == "close":
             return trace  # the end of another loop may be collected now
-        if event == "line" and text[frame.f_lineno - 1].strip() != "try:":  # not yet inside
-            lines += 1
-            if lines == line:
-                raise Stop
+        lines += event == "line"
+        if lines == line:
+            raise Stop
         return trace
 
     async def program() -> None:
@@ -299,8 +298,10 @@ def test_a_signal_handler_that_raises_loses_no_end_of_a_job(tmp_path: Path, line
         sys.settrace(trace)
         for number in range(3):
             await file.write(b"%d" % number)
-            with contextlib.suppress(Stop):
+            try:
                 await file.flush()
+            except Stop:
+                interrupted.update(b"%d" % number)  # before or after it was handed over
         sys.settrace(None)
         await asyncio.wait_for(file.close(), 20)
 
@@ -309,7 +310,83 @@ def test_a_signal_handler_that_raises_loses_no_end_of_a_job(tmp_path: Path, line
         asyncio.run(program())
     finally:
         sys.settrace(before)
-    assert (tmp_path / "file").read_bytes() == b"012"
+    found = (tmp_path / "file").read_bytes()
+    assert len(found) == len(set(found))
+    assert set(b"012") - set(found) <= interrupted
+
+
+def test_writes_that_were_interrupted_before_they_were_handed_over_hold_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def program() -> None:
+        first, second = await aio.open(tmp_path / "1", "ab"), await aio.open(tmp_path / "2", "ab")
+        await first.write(b"one")
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs.Jobs, "soon", interrupted)
+            with pytest.raises(Stop):
+                await first.flush()
+        await second.write(b"two")
+        await asyncio.wait_for(second.flush(), 10)
+        await second.close()
+        await first.close()
+
+    def interrupted(self: jobs.Jobs, job: object) -> None:
+        raise Stop
+
+    asyncio.run(program())
+    assert (tmp_path / "2").read_bytes() == b"two"
+
+
+def test_an_end_that_finds_no_memory_is_collected_the_next_time(ended: Ended) -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    finished, found = [Writes(ended) for _ in range(3)], list[object]()
+    for job in finished:
+        job()
+    testcapi.set_nomemory(0, 1)
+    try:
+        ended.collect(found)
+    except MemoryError:
+        pass
+    finally:
+        testcapi.remove_mem_hooks()
+    assert found == []
+    assert ended.out == 3
+    ended.collect(found)
+    assert found == finished
+    assert ended.out == 0
+
+
+def test_the_error_of_the_last_write_says_how_much_was_written(tmp_path: Path) -> None:
+    program = f"""
+    import asyncio, resource, signal
+    import aio_posix.asyncio as aio
+    async def main():
+        file = await aio.open({str(tmp_path / "file")!r}, "wb")
+        await file.write(bytes(100))
+        await file.flush()
+        await file.write(bytes(5000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2100, 2100))
+        try:
+            await file.close()
+        except OSError as error:
+            print(error.errno, error.characters_written)
+    asyncio.run(main())
+    """
+    assert output(program) == f"{errno.EFBIG} 2000\n"
+
+
+def test_a_thread_whose_job_raised_is_not_counted_any_more() -> None:
+    pool, raised = threads.Threads(), []
+
+    def fail() -> None:
+        raise Stop
+
+    hook, sys.unraisablehook = sys.unraisablehook, raised.append
+    try:
+        assert pool.start(fail)
+        assert eventually(lambda: raised and pool._number == 0)
+    finally:
+        sys.unraisablehook = hook
 
 
 def test_where_no_thread_can_be_made_the_loop_does_a_job(

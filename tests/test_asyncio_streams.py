@@ -375,3 +375,38 @@ def test_an_error_of_a_stream_names_its_file(run: Any) -> None:
         run(program())
     assert raised.value.filename == "a pipe"
     os.close(w)
+
+
+def test_a_close_that_another_loop_refuses_interrupts_no_reader() -> None:
+    """The read goes on in its own loop."""
+    reader, writer = os.pipe()
+    reading, refused = threading.Event(), threading.Event()
+    files: list[aio.BinaryFile] = []
+    got: list[bytes] = []
+
+    async def user() -> None:
+        file = await aio.open(reader, "rb")
+        files.append(file)
+        task = asyncio.ensure_future(file.read(5))
+        while not file._order.held:  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        reading.set()
+        await asyncio.to_thread(refused.wait, 20)
+        got.append(await asyncio.wait_for(task, 20))
+        await file.close()
+
+    async def other() -> None:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await files[0].close()
+        os.write(writer, b"hello")
+
+    thread = threading.Thread(target=lambda: asyncio.run(user()))
+    thread.start()
+    try:
+        assert reading.wait(20)
+        asyncio.run(other())
+    finally:
+        refused.set()
+        thread.join(30)
+        os.close(writer)
+    assert got == [b"hello"]

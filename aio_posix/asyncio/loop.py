@@ -159,6 +159,13 @@ class Line:
         owner = None if holder is None else holder.loop()
         return owner is not None and not owner.is_closed()
 
+    def check(self) -> None:
+        """Raises RuntimeError if a task of another loop has the turn."""
+        holder = self.held.get(None)
+        owner = None if holder is None else holder.loop()
+        if owner is not None and owner is not running() and not owner.is_closed():
+            raise RuntimeError(ELSEWHERE)
+
     async def turn(self) -> Turn:
         """Waits for it. To be entered by ``with``."""
         here = running()

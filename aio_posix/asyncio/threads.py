@@ -62,13 +62,21 @@ class Threads:
         while True:
             job = self._jobs.get(IDLE)
             if job is not None:
-                job()
+                self._do(job)
                 job = None  # it does not live until the next one comes
                 continue
             with self._lock:
                 if not self._jobs.waiting:
                     self._number -= 1
                     return
+
+    def _do(self, job: Job) -> None:
+        try:
+            job()
+        except BaseException:  # which ends the thread
+            with self._lock:
+                self._number -= 1
+            raise
 
     def _watch(self) -> None:
         while True:

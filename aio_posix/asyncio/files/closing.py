@@ -101,5 +101,9 @@ class Closing(exits.WritesOwed):
             loop.settle(self.future, None, self._failure())
 
     def _failure(self) -> OSError | None:
-        number = (self._writes and self.result(0)[1]) or self.error
-        return OSError(number, os.strerror(number)) if number else None
+        put, number = self.result(0) if self._writes else (0, 0)
+        if number:
+            error = OSError(number, os.strerror(number))
+            error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError
+            return error
+        return OSError(self.error, os.strerror(self.error)) if self.error else None

@@ -203,7 +203,12 @@ class Opened(Position):
             self._requests.close()
         if rest is None and self._close_at_once():
             return
-        closing = self._closing(rest)
+        try:
+            closing = self._closing(rest)
+        except BaseException:  # no loop, no memory, or a signal handler
+            if self.fd >= 0:
+                self.close_later(rest)
+            raise
         if closing is None:
             await offload(self._executor, self._job(rest))
         else:

@@ -141,6 +141,8 @@ class Shared:
             self._forget()
             self.opened.desert()
             raise RuntimeError(INHERITED)
+        self.order.check()  # before anybody is interrupted
+        self.write_order.check()
         self._closing = True
         self.buffer.outbox.hurried = hurry
         self.opened.interrupt(ValueError(CLOSED))

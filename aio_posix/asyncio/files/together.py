@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from aio_posix._calls import Ended
@@ -91,8 +93,12 @@ class Batch(exits.WritesOwed):
         super().over()
 
 
+def _none() -> None:
+    return None
+
+
 class _Here(threading.local):
-    batch: Batch | None = None
+    batch: Callable[[], Batch | None] = staticmethod(_none)  # a weak reference
 
 
 _here = _Here()
@@ -102,20 +108,14 @@ def put(jobs: Jobs, fd: int, name: Any, data: bytes, at: int, place: int) -> Sma
     """Begins to write ``data`` to the file of that name, at ``place`` or, where that is -1, at the
     position of the system.
     """
-    batch = _here.batch
+    batch = _here.batch()
     i = -1 if batch is None or not batch.open() else batch.add(fd, data, place)
     if batch is None or i < 0:
-        batch = _here.batch = Batch(jobs.ended)
-        loop.soon(_start, batch, jobs)
+        batch = Batch(jobs.ended)
         i = batch.add(fd, data, place)
+        jobs.soon(batch)  # before anybody else can add to it
+        _here.batch = weakref.ref(batch)
     small = Small(batch, i, name, data, at)
     batch.writes.append(small)
     batch.size += len(data)
     return small
-
-
-def _start(batch: Batch, jobs: Jobs) -> None:
-    if _here.batch is batch:
-        _here.batch = None
-    if batch.generation == loop.generation():
-        jobs.begin(batch)

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { SPIN = 30000, RETRY = 16 };     /* nanoseconds; after spinning in vain every RETRY'th time */
 
@@ -168,6 +169,7 @@ struct ended *ended_new(struct bell *bell)
     atomic_init(&ended->users, 1);
     atomic_fetch_add(&bell->users, 1);
     ended->bell = bell;
+    ended->born = getpid();
     return ended;
 }
 
@@ -192,6 +194,13 @@ bool ended_push(struct job *job)
     atomic_fetch_sub(&ended->pushing, 1);
     ended_drop(ended);
     return latest != &closed;
+}
+
+/* What was collected and not taken.  Whether somebody will collect it. */
+bool ended_push_again(struct job *job)
+{
+    atomic_fetch_add(&job->ended->out, 1);
+    return ended_push(job);
 }
 
 /* Those of a stack, in the order in which they were put there. */
@@ -224,8 +233,8 @@ struct job *ended_close(struct ended *ended)
     struct job *latest = atomic_exchange(&ended->latest, &closed);
     if (latest == &closed)
         return NULL;
-    while (atomic_load(&ended->pushing) > 0)
-        sched_yield();
+    while (atomic_load(&ended->pushing) > 0 && getpid() == ended->born)
+        sched_yield();   /* in a forked child nobody would ever have pushed */
     bell_drop(ended->bell);
     return turned(ended, latest);
 }

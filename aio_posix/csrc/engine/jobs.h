@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { NEW, QUEUED, BEGUN, DONE };     /* job.state */
 
@@ -31,6 +32,7 @@ struct ended {                         /* of one loop */
     _Atomic int pushing;               /* threads that may ring the bell */
     _Atomic int users;                 /* the loop, each job, and each such thread */
     struct bell *bell;                 /* until it is closed */
+    pid_t born;                        /* in which process */
 };
 
 struct job {
@@ -58,6 +60,7 @@ int job_claim(struct job *job);
 struct ended *ended_new(struct bell *bell);
 void ended_drop(struct ended *ended);
 bool ended_push(struct job *job);
+bool ended_push_again(struct job *job);
 struct job *ended_collect(struct ended *ended);
 struct job *ended_close(struct ended *ended);
 void ended_wake(struct ended *ended);

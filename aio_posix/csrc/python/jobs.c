@@ -239,18 +239,20 @@ static PyObject *end_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return PyErr_NoMemory();
 }
 
-/* They go to a list of the caller's: what is returned is lost when a signal handler raises. */
+/* They go to a list of the caller's: what is returned is lost when a signal handler raises.  What
+ * finds no room is collected the next time. */
 static PyObject *hand_out(struct job *job, PyObject *found)
 {
-    int rc = 0;
+    bool room = true;
     while (job != NULL) {
         struct job *next = job->next;
-        if (found != NULL)
-            rc |= PyList_Append(found, (PyObject *)whole(job));
-        Py_DECREF((PyObject *)whole(job));
+        PyObject *object = (PyObject *)whole(job);
+        room = room && (found == NULL || PyList_Append(found, object) == 0);
+        if (room || !ended_push_again(job))
+            Py_DECREF(object);
         job = next;
     }
-    return rc == 0 ? none() : NULL;
+    return room ? none() : NULL;
 }
 
 static PyObject *end_collect(PyObject *self, PyObject *found)
