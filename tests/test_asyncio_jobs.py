@@ -21,6 +21,7 @@ import aio_posix.asyncio as aio
 from aio_posix._calls import Ended, Jobs, OpenCall, Writes
 from aio_posix.asyncio import exits, jobs, threads
 from aio_posix.asyncio.bell import Bell
+from aio_posix.asyncio.descriptors import ring
 from aio_posix.asyncio.files import opening
 from aio_posix.sigevent import address
 
@@ -429,3 +430,34 @@ def test_an_open_of_an_executor_is_done_there(tmp_path: Path) -> None:
         asyncio.run(program())
     assert by == ["mine_0"]
     assert (tmp_path / "file").read_bytes() == b"data"
+
+
+@pytest.mark.parametrize("mode", ["wb", "ab"])
+def test_a_cancelled_close_whose_loop_closes_under_a_large_write_ends(
+    tmp_path: Path, mode: str
+) -> None:
+    """What the close waits for is not kept by the close."""
+
+    async def leave() -> None:
+        file = await aio.open(tmp_path / "file", mode)
+        await file.write(bytes(300_000))
+        task = asyncio.ensure_future(file.close())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    def left() -> list[str]:
+        found = []
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.readlink(f"/proc/self/fd/{name}"))
+        return [name for name in found if name.startswith(str(tmp_path))]
+
+    def closed() -> bool:
+        gc.collect()
+        return not left()
+
+    with pytest.MonkeyPatch.context() as patch:  # the loop hears of no end
+        patch.setattr(ring.Ring, "_harvest", lambda self, whole=False: False)
+        asyncio.run(leave())
+    assert eventually(closed, 10)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from aio_posix._calls import Ended
@@ -45,7 +46,7 @@ class Behind(Protocol):
     async def over(self) -> OSError | None: ...
 
 
-def join(behind: list[Behind]) -> None:
+def join(behind: Iterable[Behind]) -> None:
     """Blocks until no small write is under way."""
     for each in behind:
         if isinstance(each, Small):
@@ -59,7 +60,8 @@ class Rest:
 
     def __init__(self, opened: File, behind: list[Behind], pieces: list[Data]) -> None:
         self._opened = opened
-        self._behind = behind
+        # a large write of a closed loop would keep the descriptor that its close waits for
+        self._behind = [each for each in behind if isinstance(each, Small)]
         self._pieces = pieces
 
     def plain(self) -> tuple[Data, int] | None:
