@@ -137,6 +137,15 @@ class WritesOwed(Writes):
         paid(self)
         return True
 
+    def failure(self, place: int, *name: Any) -> OSError | None:
+        """The error of the write at that place, with how much was written before it."""
+        put, number = self.result(place)
+        if not number:
+            return None
+        error = OSError(number, os.strerror(number), *name)
+        error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError has it
+        return error
+
     def over(self) -> None:
         paid(self)
 

@@ -152,18 +152,21 @@ class Line:
         self.busy: dict[None, _Place] | bool = self.held if GIL else True
         self._next: deque[_Place] = deque()
 
+    def _owner(self) -> Loop | None:
+        """The loop whose task has the turn and will end it, if there is one."""
+        holder = self.held.get(None)
+        owner = None if holder is None else holder.loop()
+        return None if owner is None or owner.is_closed() else owner
+
     @property
     def in_use(self) -> bool:
         """Whether anybody has the turn who will ever end it."""
-        holder = self.held.get(None)
-        owner = None if holder is None else holder.loop()
-        return owner is not None and not owner.is_closed()
+        return self._owner() is not None
 
     def check(self) -> None:
         """Raises RuntimeError if a task of another loop has the turn."""
-        holder = self.held.get(None)
-        owner = None if holder is None else holder.loop()
-        if owner is not None and owner is not running() and not owner.is_closed():
+        owner = self._owner()
+        if owner is not None and owner is not running():
             raise RuntimeError(ELSEWHERE)
 
     async def turn(self) -> Turn:

@@ -103,9 +103,7 @@ class Closing(exits.WritesOwed):
             loop.settle(self.future, None, self._failure())
 
     def _failure(self) -> OSError | None:
-        put, number = self.result(0) if self._writes else (0, 0)
-        if number:
-            error = OSError(number, os.strerror(number))
-            error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError
-            return error
-        return OSError(self.error, os.strerror(self.error)) if self.error else None
+        error = self.failure(0) if self._writes else None
+        if error is None and self.error:
+            return OSError(self.error, os.strerror(self.error))
+        return error

@@ -12,7 +12,6 @@ writes. The thread needs no GIL for them (csrc/python/writes.c).
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -49,10 +48,8 @@ class Small:
     @property
     def error(self) -> OSError | None:
         """The error that ended it, with ``characters_written``."""
-        put, number = self._batch.result(self._place)
-        if number and self._error is None:
-            self._error = OSError(number, os.strerror(number), self._name)
-            self._error.characters_written = put  # type: ignore[attr-defined]  # as BlockingIOError
+        if self._error is None:
+            self._error = self._batch.failure(self._place, self._name)
         return self._error
 
     async def over(self) -> OSError | None:

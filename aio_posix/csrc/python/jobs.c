@@ -25,11 +25,6 @@ struct loop_end {
 
 static PyTypeObject *base, *end_type;
 
-static struct python_job *whole(struct job *job)
-{
-    return (struct python_job *)((char *)job - offsetof(struct python_job, job));
-}
-
 /* --- a job */
 
 PyObject *job_new(PyTypeObject *type, PyObject *args, void (*perform)(struct job *))

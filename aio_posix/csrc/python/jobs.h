@@ -9,6 +9,11 @@ struct python_job {
     struct job job;
 };
 
+static inline struct python_job *whole(struct job *job)
+{
+    return (struct python_job *)((char *)job - offsetof(struct python_job, job));
+}
+
 /* The only argument of each kind is the Ended of its loop.  NULL with an exception. */
 PyObject *job_new(PyTypeObject *type, PyObject *args, void (*perform)(struct job *));
 void job_dealloc(PyObject *self);

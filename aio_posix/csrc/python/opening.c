@@ -96,7 +96,7 @@ struct open_call {
 
 static void perform(struct job *job)
 {
-    struct open_call *o = (struct open_call *)((char *)job - offsetof(struct python_job, job));
+    struct open_call *o = (struct open_call *)whole(job);
     do
         o->fd = open(PyBytes_AsString(o->name), o->flags, 0666);
     while (o->fd < 0 && errno == EINTR);

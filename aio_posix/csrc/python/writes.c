@@ -42,7 +42,7 @@ static void write_all(struct writing *w)
 
 static void perform(struct job *job)
 {
-    struct writes *self = (struct writes *)((char *)job - offsetof(struct python_job, job));
+    struct writes *self = (struct writes *)whole(job);
     for (size_t i = 0; i < self->n; i++)
         write_all(&self->all[i]);
     if (self->closes >= 0 && close(self->closes) != 0 && errno != EINTR)
